@@ -1,0 +1,40 @@
+# Thin: each target calls one command of the virtual environment, which is made on first use.
+SHELL := bash
+.DEFAULT_GOAL := help
+
+PROFILE ?= demo
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+BIN := .venv/bin
+
+.PHONY: help env book test lint bench clean
+
+help:  ## what each target does
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
+	@echo "PROFILE=smoke|demo|paper chooses the size of the run (default: demo)"
+
+book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
+	$(BIN)/dtl book --profile $(PROFILE)
+
+test: lint  ## lint, then the whole test suite with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: .venv/.installed  ## ruff, notebooks included
+	$(BIN)/ruff check .
+
+bench: .venv/.installed  ## every script in benchmarks/
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+env: .venv/.installed  ## the virtual environment alone
+
+# Only the names of the direct dependencies are shown; errors come through whole.
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is not: say make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (some minutes the first time, 2 GB):"
+	@set -o pipefail; $(BIN)/pip install --progress-bar off -e '.[book,test]' | sed -u -n \
+	  -e 's/^Collecting \([^ ]*\) (from dtl-mdwarfs.*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
+	@touch $@
+
+clean:  ## remove what was built; the environment and the stored results stay
+	rm -rf _build build book/notebooks .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -1,0 +1,15 @@
+"""Stellar parameters of M dwarfs from high-resolution spectra, with autoencoders and deep transfer learning.
+
+An open reproduction of Mas-Buitrago et al. (2024, A&A 687, A205) that runs from spectra to a published book with one
+command, and that says where it agrees with the paper, where it does not, and why. Every step is a plain function on
+arrays that can be read, tested and replaced. It is not a general spectral-fitting package, not a stellar-atmosphere
+code and not a framework for neural networks: it does this one method well, and measures it honestly.
+"""
+
+import os
+
+# OpenMP threads that spin while they wait take the cores from each other: on shared cores two spinning threads run many
+# times slower than one. The variable is read when torch loads OpenMP, so it is set before any module imports torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+__version__ = "0.1.0"

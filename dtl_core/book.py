@@ -1,0 +1,274 @@
+"""The book: notebooks executed by papermill, scalars glued from a run, pages built by jupyter-book, offline.
+
+    execute("demo")     notebooks/NN_*.ipynb -> book/notebooks/NN_*.ipynb, with outputs
+    build()             book/*.md and the executed notebooks -> _build/html
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import numbers
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from .errors import ConfigError, DataError, DTLError
+
+__all__ = ["build", "execute", "external_loads", "find_root", "glue_all", "notebooks"]
+
+# Parts of MathJax that no page of ours loads: speech and its dictionaries, other bundles than the one in use.
+UNUSED_MATHJAX = ("sre", "a11y", "adaptors", "node-main.js", "latest.js", "*-full*.js", "*-svg.js", "*mml-*.js")
+
+
+def find_root(root=None):
+    """The clone's top folder: ``root`` if given, else that of the installed sources, else the working directory.
+
+    Errors
+    ------
+    ConfigError : none of them has ``_config.yml`` and ``notebooks/``.
+    """
+    candidates = [Path(root)] if root else [Path(__file__).resolve().parents[1], Path.cwd()]
+    for folder in candidates:
+        if (folder / "_config.yml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise ConfigError(
+        "no _config.yml and notebooks/ here", file=candidates[-1], remedy="run in a clone of the repository"
+    )
+
+
+def notebooks(root, only=None):
+    """The source notebooks in order; ``only`` keeps those of these names (``04_regression``) or numbers (``04``).
+
+    Errors
+    ------
+    ConfigError : a name in ``only`` is no notebook, or there is none at all.
+    """
+    folder = Path(root) / "notebooks"
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise ConfigError("holds no notebook NN_name.ipynb", file=folder, remedy="restore it from git")
+    if only is None:
+        return found
+    for name in only:
+        if name not in [known for path in found for known in (path.stem, path.stem[:2])]:
+            names = ", ".join(path.stem for path in found)
+            raise ConfigError(f"unknown notebook {name!r}", field="only", remedy=f"choose from {names}")
+    return [path for path in found if path.stem in only or path.stem[:2] in only]
+
+
+def execute(profile, only=None, *, parameters=None, root=None):
+    """Run the notebooks, in order, and write them with their outputs to ``book/notebooks/``.
+
+    Every parameter is checked against every notebook before the first one runs. While one runs, and when it fails, its
+    outputs are in ``NN_name.failed.ipynb``, so that the book never shows half a notebook.
+
+    Arguments
+    ---------
+    profile : str
+        Passed to each notebook as its parameter ``profile``.
+    only : list of str, optional
+        Names or numbers of the notebooks to run.
+    parameters : dict, optional
+        Further notebook parameters.
+    root : path, optional
+        The clone's top folder.
+
+    Returns
+    -------
+    list of Path, the executed notebooks.
+
+    Errors
+    ------
+    ConfigError : unknown notebook or parameter.
+    DTLError : a cell failed; the message names notebook, cell and error.
+    """
+    root = find_root(root)
+    sources = notebooks(root, only)
+    values = {"profile": profile, **(parameters or {})}
+    for source in sources:
+        _check_parameters(source, values)
+    folder = root / "book" / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, source in enumerate(sources, 1):
+        print(f"notebook {number}/{len(sources)}  {source.stem:<28}", end="", flush=True)
+        start = time.perf_counter()
+        try:
+            written.append(_execute_one(source, folder, values, root))
+        except DTLError:
+            print("failed", flush=True)
+            raise
+        print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+    return written
+
+
+def _check_parameters(source, values):
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            known = papermill.inspect_notebook(str(source))
+    except Exception as error:  # nbformat and json raise several kinds for a broken file
+        problem = f"is not a notebook ({type(error).__name__})"
+        raise DataError(problem, file=source, remedy="restore it from git") from None
+    for name in values:
+        if name not in known:
+            remedy = f"its cell tagged 'parameters' sets: {', '.join(known) or 'nothing'}"
+            raise ConfigError("unknown notebook parameter", file=source, field=name, remedy=remedy)
+
+
+def _execute_one(source, folder, values, root):
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+    from papermill.iorw import write_ipynb
+
+    final, running = folder / source.name, folder / f"{source.stem}.failed.ipynb"
+    final.unlink(missing_ok=True)
+    remedy = f"see {running.relative_to(root)}"
+    try:
+        notebook = papermill.execute_notebook(
+            str(source),
+            str(running),
+            parameters=values,
+            cwd=str(root),
+            kernel_name="python3",
+            progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except papermill.PapermillExecutionError as error:
+        problem = f"{error.ename}: {error.evalue}"
+        raise DTLError(problem, file=source, field=f"cell [{error.exec_count}]", remedy=remedy) from None
+    except DeadKernelError:
+        problem = "the kernel died, most likely for want of memory"
+        raise DTLError(problem, file=source, remedy="choose a smaller profile") from None
+    except NoSuchKernel:
+        problem = "no Jupyter kernel 'python3'"
+        raise DTLError(problem, file=source, remedy="python -m ipykernel install --sys-prefix") from None
+    for cell in notebook.cells:  # the page shows the values in force, not the defaults above them
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("remove-cell")
+    write_ipynb(notebook, str(running))
+    os.replace(running, final)
+    return final
+
+
+def glue_all(mapping, prefix=""):
+    """Glue every scalar of a dictionary, so that any page of the book can show it.
+
+    Another page writes {glue:text}`notebooks/04_regression.ipynb::key:.1f`, always with a format (``:s`` for text).
+
+    Arguments
+    ---------
+    mapping : dict of str -> number or str
+        NumPy and torch scalars become plain numbers, which the page then formats.
+    prefix : str
+        Put before every key.
+
+    Errors
+    ------
+    ConfigError : a value is neither a number nor text.
+    """
+    from myst_nb import glue
+
+    for key, value in mapping.items():
+        value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, numbers.Integral):
+            value = int(value)
+        elif isinstance(value, numbers.Real):
+            value = float(value)
+        elif not isinstance(value, str):
+            raise ConfigError(f"{type(value).__name__} is no scalar", field=key, remedy="glue a number or text")
+        glue(prefix + key, value, display=False)
+
+
+def build(root=None):
+    """Build the HTML book from ``book/`` and its executed notebooks; any warning is an error.
+
+    Every page is built anew: a page whose numbers come from a notebook would otherwise keep the old ones.
+
+    Returns
+    -------
+    Path of ``_build/html/index.html``.
+
+    Errors
+    ------
+    DTLError : a notebook of the table of contents was not executed, jupyter-book warned, or a page loads something
+        from the network.
+    """
+    root = find_root(root)
+    for source in notebooks(root):
+        if not (root / "book" / "notebooks" / source.name).is_file():
+            raise DTLError("has not been executed", file=source, remedy="run dtl book, or make book")
+    if importlib.util.find_spec("jupyter_book") is None:
+        raise ConfigError("jupyter-book is not installed", remedy="pip install -e '.[book]'")
+    print("pages", " " * 33, end="", flush=True)
+    start = time.perf_counter()
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
+    command += ["--config", "_config.yml", "--toc", str(root.resolve() / "_toc.yml"), "--path-output", "."]
+    command += ["--all", "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    log = root / "_build" / "jupyter-book.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode:
+        print("failed", flush=True)
+        raise DTLError(_first_warning(done.stdout + done.stderr), file="book", remedy=f"see {log.relative_to(root)}")
+    html = root / "_build" / "html"
+    _prune(html)
+    loads = external_loads(html)
+    if loads:
+        print("failed", flush=True)
+        page, address = loads[0]
+        problem = f"loads {address} from the network ({len(loads)} such loads in the book)"
+        raise DTLError(problem, file=page, remedy="keep the file in the book")
+    print(f"{time.perf_counter() - start:7.1f} s  -> {(html / 'index.html').relative_to(root)}", flush=True)
+    return html / "index.html"
+
+
+def _first_warning(output):
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in output.splitlines()]
+    marked = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
+    if marked:
+        return f"{marked[0][:300]} (warning 1 of {len(marked)})"
+    errors = [n for n, line in enumerate(lines) if "error" in line.lower()]
+    text = " ".join(lines[errors[0] : errors[0] + 2]) if errors else " ".join(lines[-2:])
+    return f"jupyter-book stopped: {text[:300]}"
+
+
+def _prune(html):
+    """Remove what no page loads: most of MathJax, and the loader of live code, which would fetch from a CDN."""
+    mathjax = html / "_static" / "mathjax"
+    for pattern in UNUSED_MATHJAX:
+        for path in mathjax.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(_LIVE_CODE.sub("", text), encoding="utf-8")
+
+
+_LIVE_CODE = re.compile(r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe\.js[^>]*></script>", re.S)
+
+# What a browser fetches by itself on opening a page; plain links (<a href>) are the reader's own choice.
+_TAGS = re.compile(r"<(?:script|img|iframe|source|embed)\b[^>]*?\bsrc=[\"']((?:https?:)?//[^\"']+)", re.I)
+_LINKS = re.compile(r"<link\b(?![^>]*rel=[\"']canonical)[^>]*?\bhref=[\"']((?:https?:)?//[^\"']+)", re.I)
+_STYLES = re.compile(r"(?:@import\s+|url\()\s*[\"']?((?:https?:)?//[^\"')]+)", re.I)
+
+
+def external_loads(html):
+    """Every (file, address) that a page or style sheet below ``html`` would load from the network; empty is right."""
+    found = []
+    for path in sorted(Path(html).rglob("*")):
+        if path.suffix in (".html", ".css") and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            patterns = (_TAGS, _LINKS, _STYLES) if path.suffix == ".html" else (_STYLES,)
+            found += [(path, match.group(1)) for pattern in patterns for match in pattern.finditer(text)]
+    return found

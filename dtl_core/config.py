@@ -1,0 +1,372 @@
+"""One way to configure a run: frozen dataclasses, filled from a profile.
+
+    cfg = load_profile("demo", {"survey.noise": 0.0})
+
+A profile is a nested mapping of settings that differ from the defaults below, and the defaults are the
+paper's values (Mas-Buitrago et al. 2024, A&A 687, A205) wherever the paper gives one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_type_hints
+
+from .errors import ConfigError
+
+__all__ = [
+    "PARAMETERS",
+    "PROFILES",
+    "AutoencoderConfig",
+    "Config",
+    "ContinuumConfig",
+    "EstimateConfig",
+    "RegressionConfig",
+    "SearchConfig",
+    "SurveyConfig",
+    "SyntheticConfig",
+    "TransferConfig",
+    "UmapConfig",
+    "WindowConfig",
+    "data_mirror",
+    "load_profile",
+]
+
+PARAMETERS = ("teff", "logg", "mh", "vsini")
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """The common wavelength grid: vacuum A. 8800-8835 A at 0.01 A are the paper's 3501 pixels."""
+
+    start: float = 8800.0
+    stop: float = 8835.0
+    step: float = 0.01
+    margin: float = 5.0  # on either side, for the continuum only
+    resolving_power: float = 94_600.0  # CARMENES VIS
+
+
+@dataclass(frozen=True)
+class ContinuumConfig:
+    """Continuum after GISIC (Whitten): inflection points of a smoothed spectrum, spline through them."""
+
+    sigma: float = 30.0  # Gaussian smoothing, in pixels of 0.01 A
+    width: float = 30.0  # A, the stretch around each point whose upper fluxes set the level
+    flux_min: float = 70.0  # percentile above which fluxes count as continuum
+    smoothing: float = 5.0  # FITPACK's s, for a spectrum of median flux 1
+    degree: int = 3
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """The label grid of the source domain (steps as in the paper) and how many spectra are drawn from it."""
+
+    n_spectra: int = 22_933
+    teff_min: float = 2600.0  # the embedded library is unreliable below
+    teff_max: float = 4475.0
+    teff_step: float = 25.0
+    logg_step: float = 0.1
+    mh_min: float = -1.0
+    mh_max: float = 0.6
+    mh_step: float = 0.1
+    vsini: tuple[float, ...] = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30)
+    main_sequence_width: float = 0.15  # dex in log g on either side of the relation
+    limb_darkening: float = 0.6
+
+
+@dataclass(frozen=True)
+class SurveyConfig:
+    """The benchmark survey: strengths of what separates observed from synthetic; 0 switches an effect off."""
+
+    n_stars: int = 286
+    seed: int = 20240528
+    noise: float = 1.0  # photon noise, S/N 100-400 a detector pixel
+    velocity: float = 1.0  # velocity left over after the shift to rest, 0.15 km/s rms
+    continuum: float = 1.0  # slow tilt and curvature of the blaze, 1 % rms
+    telluric: float = 1.0  # water lines, at the velocity of the Earth
+    activity: float = 1.0  # filled-in lines of the active stars
+    line_strength: float = 1.0  # errors of the line list, the same for every star
+    missing_lines: float = 1.0  # lines that the synthetic spectra have and the stars do not
+    unknown_lines: float = 1.0  # lines that the stars have and the synthetic spectra do not
+    real_stars: str = "auto"  # HPF stars of DTL_DATA: "auto" (when they are there), "yes" or "no"
+    spectra: tuple[str, ...] = ()  # files of the user's own stars
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Architecture and training of the autoencoders (paper, section 3.1)."""
+
+    widths: tuple[int, ...] = (1024, 1280, 1536, 1792, 2048)
+    l1: tuple[float, ...] = (0.7e-7, 0.8e-7, 0.9e-7, 1.0e-7, 1.1e-7, 1.2e-7)
+    learning_rate: float = 1e-4
+    bottleneck: int = 32
+    n_models: int = 26
+    epochs: int = 120
+    batch_size: int = 128
+    test_fraction: float = 0.3
+    contractive: str = "paper"  # or "exact"; see dtl_core.autoencoder
+    contractive_weight: float = 1e-4
+    centred: bool = False  # inputs centred and scaled: far fewer steps; the paper goes without
+    flux_ceiling: float = 1.1  # inputs are flux / ceiling: a sigmoid cannot reach fluxes above 1
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Grid search by cross-validation over width, L1 and learning rate, on the plain MSE."""
+
+    folds: int = 4
+    epochs: int = 15
+    learning_rates: tuple[float, ...] = (1e-4, 1e-3)
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Fine-tuning without labels on observed spectra (paper, section 3.2)."""
+
+    epochs: int = 60
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    test_fraction: float = 0.2
+    frozen_layers: int = 4  # of the encoder, counted from the input
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """The convolutional regressors, one parameter each (paper, section 3.3)."""
+
+    n_models: int = 5  # for each autoencoder and parameter
+    n_kept: int = 80  # of all of a parameter, by test error
+    epochs: int = 200
+    batch_size: int = 32
+    test_fraction: float = 0.3
+    filters: tuple[int, int] = (64, 32)
+    units: tuple[int, int, int] = (256, 128, 64)
+    learning_rate: float = 0.01
+
+
+@dataclass(frozen=True)
+class EstimateConfig:
+    """Kernel density of the estimates of one star."""
+
+    grid_size: int = 1024
+    bandwidth: str = "ISJ"  # improved Sheather-Jones, or "silverman"
+
+
+@dataclass(frozen=True)
+class UmapConfig:
+    """Two-dimensional maps of fluxes and latents; drawn only, nothing is computed from them."""
+
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    n_synthetic: int = 4000
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on besides code and data."""
+
+    profile: str = "paper"
+    seed: int = 0
+    device: str = "auto"  # "cpu", "cuda" or "auto"; not part of any key
+    workers: int = 0  # processes; 0 takes one a core; not part of any key
+    window: WindowConfig = field(default_factory=WindowConfig)
+    continuum: ContinuumConfig = field(default_factory=ContinuumConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    survey: SurveyConfig = field(default_factory=SurveyConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    regression: RegressionConfig = field(default_factory=RegressionConfig)
+    estimate: EstimateConfig = field(default_factory=EstimateConfig)
+    umap: UmapConfig = field(default_factory=UmapConfig)
+
+    def architectures(self):
+        """Every (width, L1) of the grid, widths outermost."""
+        return list(itertools.product(self.autoencoder.widths, self.autoencoder.l1))
+
+
+_FAST = {  # what the small profiles share: centred inputs and a learning rate for hundreds of steps, not thousands
+    "autoencoder.centred": True,
+    "autoencoder.learning_rate": 1e-3,
+    "autoencoder.batch_size": 32,
+    "search.learning_rates": (1e-3, 3e-3),
+    "search.folds": 2,
+    "transfer.batch_size": 32,
+    "transfer.learning_rate": 3e-4,
+    "regression.batch_size": 128,
+    "regression.learning_rate": 0.003,
+}
+PROFILES = {
+    "smoke": _FAST
+    | {
+        "synthetic.n_spectra": 1200,
+        "autoencoder.widths": (128,),
+        "autoencoder.l1": (0.8e-7, 1.2e-7),
+        "autoencoder.n_models": 2,
+        "autoencoder.epochs": 12,
+        "search.epochs": 2,
+        "transfer.epochs": 30,
+        "regression.n_models": 1,
+        "regression.n_kept": 2,
+        "regression.epochs": 15,
+        "estimate.grid_size": 256,
+        "umap.n_synthetic": 500,
+    },
+    "demo": _FAST
+    | {
+        "synthetic.n_spectra": 4000,
+        "autoencoder.widths": (256, 384),
+        "autoencoder.l1": (0.8e-7, 1.2e-7),
+        "autoencoder.n_models": 4,
+        "autoencoder.epochs": 30,
+        "search.epochs": 4,
+        "regression.n_models": 3,
+        "regression.n_kept": 8,
+        "regression.epochs": 30,
+        "umap.n_synthetic": 2000,
+    },
+    "paper": {},
+}
+
+
+def data_mirror():
+    """The folder named by ``DTL_DATA``, or None when it is not set."""
+    value = os.environ.get("DTL_DATA")
+    return Path(value).expanduser() if value else None
+
+
+def load_profile(name, overrides=None):
+    """A profile's configuration, with single settings replaced.
+
+    Arguments
+    ---------
+    name : str
+        ``smoke``, ``demo`` or ``paper``.
+    overrides : dict, optional
+        Dotted setting -> value, e.g. ``{"survey.noise": 0, "seed": 1}``; strings are read as the setting's type.
+
+    Errors
+    ------
+    ConfigError : unknown profile or setting, or a value of the wrong type or out of range.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"unknown profile {name!r}", field="profile", remedy=f"choose one of {', '.join(PROFILES)}")
+    config = Config(profile=name)
+    settings = dict(PROFILES[name])
+    settings.update(overrides or {})
+    for key, value in settings.items():
+        config = _replace(config, key, key.split("."), value)
+    _check(config)
+    return config
+
+
+def _replace(node, key, path, value):
+    known = {f.name for f in dataclasses.fields(node)}
+    if path[0] not in known:
+        raise ConfigError("unknown setting", field=key, remedy=f"known here: {', '.join(sorted(known))}")
+    current = getattr(node, path[0])
+    if dataclasses.is_dataclass(current):
+        if len(path) == 1:
+            raise ConfigError("is a group of settings", field=key, remedy="name one setting of it, e.g. survey.noise")
+        new = _replace(current, key, path[1:], value)
+    elif len(path) > 1:
+        raise ConfigError("unknown setting", field=key, remedy=f"{path[0]} has no parts")
+    else:
+        new = _convert(get_type_hints(type(node))[path[0]], value, key)
+    return dataclasses.replace(node, **{path[0]: new})
+
+
+def _convert(kind, value, key):
+    try:
+        if kind is bool:
+            words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+            return value if isinstance(value, bool) else words[str(value).lower()]
+        if kind in (int, float, str):
+            number = kind(value)
+            if kind is int and isinstance(value, float) and number != value:
+                raise ValueError
+            return number
+        item = kind.__args__[0]
+        items = value.split(",") if isinstance(value, str) else list(value)
+        return tuple(item(v) for v in items if v != "")
+    except (KeyError, TypeError, ValueError):
+        name = getattr(kind, "__name__", str(kind))
+        raise ConfigError(f"cannot read {value!r}", field=key, remedy=f"give a value of type {name}") from None
+
+
+_RANGES = {  # setting: (lowest, highest)
+    "window.step": (0.005, 0.05),
+    "window.margin": (1.0, 6.0),
+    "window.resolving_power": (5_000.0, 300_000.0),
+    "synthetic.n_spectra": (50, 10**6),
+    "synthetic.teff_min": (2300.0, 4500.0),
+    "synthetic.teff_max": (2300.0, 4500.0),
+    "synthetic.mh_min": (-1.0, 0.6),
+    "synthetic.mh_max": (-1.0, 0.6),
+    "survey.n_stars": (10, 286),
+    "autoencoder.n_models": (1, 1000),
+    "autoencoder.epochs": (1, 10**5),
+    "autoencoder.batch_size": (1, 10**6),
+    "autoencoder.bottleneck": (1, 4096),
+    "autoencoder.learning_rate": (1e-8, 1.0),
+    "autoencoder.flux_ceiling": (1.0, 10.0),
+    "search.folds": (2, 100),
+    "transfer.frozen_layers": (0, 5),
+    "regression.n_models": (1, 1000),
+    "regression.n_kept": (1, 10**6),
+    "estimate.grid_size": (64, 10**6),
+    "umap.n_neighbors": (2, 1000),
+} | {
+    f"survey.{name}": (0.0, 100.0)
+    for name in (
+        "noise",
+        "velocity",
+        "continuum",
+        "telluric",
+        "activity",
+        "line_strength",
+        "missing_lines",
+        "unknown_lines",
+    )
+}
+_CHOICES = {
+    "autoencoder.contractive": ("paper", "exact"),
+    "survey.real_stars": ("auto", "yes", "no"),
+    "estimate.bandwidth": ("ISJ", "silverman"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+
+def _get(config, key):
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _check(config):
+    for key, (low, high) in _RANGES.items():
+        if not low <= _get(config, key) <= high:
+            raise ConfigError(f"{_get(config, key)!r} is out of range", field=key, remedy=f"give {low} to {high}")
+    for key, choices in _CHOICES.items():
+        if _get(config, key) not in choices:
+            raise ConfigError(
+                f"unknown value {_get(config, key)!r}", field=key, remedy=f"choose one of {', '.join(choices)}"
+            )
+    for key in ("autoencoder.widths", "autoencoder.l1", "search.learning_rates", "synthetic.vsini"):
+        values = _get(config, key)
+        if not values or min(values) < 0:
+            raise ConfigError(
+                "needs at least one value, none negative", field=key, remedy="give a comma-separated list"
+            )
+    if any(width % 8 for width in config.autoencoder.widths):
+        raise ConfigError("widths must be multiples of 8", field="autoencoder.widths", remedy="e.g. 384,512")
+    window = config.window
+    if not (8796.0 <= window.start < window.stop <= 8844.0):
+        raise ConfigError(
+            f"{window.start}-{window.stop} A is outside the embedded library",
+            field="window.start",
+            remedy="stay within 8796-8844 A (vacuum), start below stop",
+        )

@@ -1,0 +1,109 @@
+"""From many estimates of one star to a value with asymmetric errors, and how good they are where truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["bandwidth", "best_of", "inside_errors", "kde_curve", "kde_mode", "recovery"]
+
+ONE_SIGMA = 0.6826894921370859
+
+
+def best_of(test_error, n_kept):
+    """Positions of the ``n_kept`` models of lowest test error (n_models,), best first; ties by position."""
+    return np.argsort(np.asarray(test_error), kind="stable")[:n_kept]
+
+
+def bandwidth(values, rule="ISJ"):
+    """Gaussian bandwidth of a sample (n,) of unit standard deviation.
+
+    ISJ is improved Sheather-Jones (Botev et al. 2010) as in KDEpy. It needs tens of values and sometimes finds no
+    solution, and on a few values it may collapse onto single ones: outside a quarter of and once Silverman's rule,
+    the nearer of the two limits is taken.
+    """
+    n = len(values)
+    silverman = (4 / (3 * n)) ** 0.2
+    if rule == "silverman" or n < 3:
+        return silverman
+    from KDEpy.bw_selection import improved_sheather_jones
+
+    try:
+        width = float(improved_sheather_jones(np.asarray(values, float)[:, None]))
+    except ValueError:  # the fixed-point equation has no root
+        return silverman
+    return float(np.clip(width, silverman / 4, silverman))
+
+
+def kde_curve(values, *, grid_size=1024, rule="ISJ"):
+    """Kernel density of one star's estimates.
+
+    Values are standardised first, so the curve moves and stretches with them exactly.
+
+    Arguments
+    ---------
+    values : (n_models,)
+
+    Returns
+    -------
+    x, density : (grid_size,) in the units of the values and their inverse; None, None when all values are equal.
+    """
+    values = np.asarray(values, float)
+    centre, spread = values.mean(), values.std()
+    if len(values) < 2 or spread <= 1e-9 * max(abs(centre), 1e-30):
+        return None, None
+    z = (values - centre) / spread
+    h = bandwidth(z, rule)
+    x = np.linspace(z.min() - 4 * h, z.max() + 4 * h, grid_size)
+    density = np.exp(-0.5 * ((x[:, None] - z) / h) ** 2).sum(1) / (len(z) * h * np.sqrt(2 * np.pi))
+    return centre + spread * x, density / spread
+
+
+def kde_mode(values, *, grid_size=1024, rule="ISJ"):
+    """Mode of the kernel density of each star and its lower and upper 1-sigma error.
+
+    The bounds are the shortest interval around the mode that holds 68.27 % of the density. These are intrinsic errors
+    of the method only (paper, section 3.4).
+
+    Arguments
+    ---------
+    values : (n_models, n_stars)
+
+    Returns
+    -------
+    mode, lower, upper : (n_stars,); the errors are >= 0 and the interval is mode - lower to mode + upper.
+    """
+    values = np.asarray(values, float)
+    out = np.empty((3, values.shape[1]))
+    for star in range(values.shape[1]):
+        x, density = kde_curve(values[:, star], grid_size=grid_size, rule=rule)
+        if x is None:
+            out[:, star] = values[0, star], 0.0, 0.0
+            continue
+        peak = int(np.argmax(density))
+        mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+        mass /= mass[-1]
+        start = np.arange(peak + 1)
+        reach = mass[start] + ONE_SIGMA
+        start = start[reach <= 1]
+        end = np.interp(reach[reach <= 1], mass, np.arange(grid_size))
+        end = np.maximum(end, peak)
+        best = int(np.argmin(end - start))
+        step = x[1] - x[0]
+        out[:, star] = x[peak], (peak - start[best]) * step, (end[best] - peak) * step
+    return tuple(out)
+
+
+def inside_errors(mode, lower, upper, truth):
+    """Whether the truth lies inside each star's 1-sigma bounds: (n_stars,) bool."""
+    return (truth >= mode - lower) & (truth <= mode + upper)
+
+
+def recovery(mode, lower, upper, truth):
+    """RMSE, bias (estimate minus truth), number inside 1 sigma and Pearson r of estimates of known truth: a dict."""
+    difference = np.asarray(mode) - np.asarray(truth)
+    return {
+        "rmse": float(np.sqrt(np.mean(difference**2))),
+        "bias": float(difference.mean()),
+        "coverage": int(inside_errors(mode, lower, upper, truth).sum()),
+        "pearson": float(np.corrcoef(mode, truth)[0, 1]),
+    }

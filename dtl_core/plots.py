@@ -1,0 +1,238 @@
+"""Figures of notebooks 01 to 04; each function takes arrays and returns a matplotlib Figure."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .config import PARAMETERS
+from .estimate import kde_curve, kde_mode
+from .observed import ACTIVE_LINES
+
+__all__ = [
+    "LABELS",
+    "architecture",
+    "domain_map",
+    "effect_bars",
+    "error_change",
+    "kde_panel",
+    "kiel",
+    "latent_image",
+    "latent_maps",
+    "loss_curves",
+    "model_comparison",
+    "reconstruction",
+    "recovered",
+    "regression_curves",
+    "window",
+]
+
+LABELS = {
+    "teff": r"$T_\mathrm{eff}$ [K]",
+    "logg": r"$\log g$ [dex]",
+    "mh": "[M/H] [dex]",
+    "vsini": r"$v\,\sin i$ [km s$^{-1}$]",
+}
+# Okabe-Ito: told apart by every kind of colour vision
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+LINES = {"Fe I": (8807.05, ACTIVE_LINES[1]), "Mg I": (ACTIVE_LINES[0],)}
+WAVELENGTH = r"vacuum wavelength [$\mathrm{\AA}$]"
+
+
+def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
+    """One synthetic and one observed spectrum in the window, the strong atomic lines named."""
+    fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    ax.plot(wavelength, synthetic, color=BLUE, lw=0.9, label=labels[0])
+    ax.plot(wavelength, observed - 0.5, color=RED, lw=0.9, label=f"{labels[1]}, shifted by $-0.5$")
+    for name, lines in LINES.items():
+        for line in lines:
+            ax.axvline(line, color=GREY, lw=0.6, ls=":")
+            ax.text(line, 1.1, name, ha="center", color=GREY, fontsize=9)
+    ax.set(xlabel=WAVELENGTH, ylabel="flux / continuum", ylim=(-0.45, 1.2), xlim=wavelength[[0, -1]])
+    ax.legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    return fig
+
+
+def model_comparison(wavelength, spectra, models, titles):
+    """Observed spectra over the nearest synthetic ones, a panel each."""
+    fig, axes = plt.subplots(
+        len(spectra), 1, figsize=(9, 1.9 * len(spectra)), sharex=True, layout="constrained", squeeze=False
+    )
+    for ax, spectrum, model, title in zip(axes[:, 0], spectra, models, titles, strict=True):
+        ax.plot(wavelength, spectrum, color="k", lw=0.8, label="observed")
+        ax.plot(wavelength, model, color=ORANGE, lw=0.9, label="nearest synthetic")
+        ax.set_title(title, fontsize=9, loc="left")
+        ax.set_ylabel("flux / continuum")
+    axes[0, 0].legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    axes[-1, 0].set(xlabel=WAVELENGTH, xlim=wavelength[[0, -1]])
+    return fig
+
+
+def effect_bars(sizes):
+    """Root mean square change of flux that each effect of the survey makes, as bars."""
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    names = sorted(sizes, key=sizes.get)
+    ax.barh([n.replace("_", " ") for n in names], [100 * sizes[n] for n in names], color=BLUE)
+    ax.set_xlabel("rms change of flux [% of the continuum]")
+    return fig
+
+
+def domain_map(synthetic, observed, teff, title="", ax=None):
+    """Two-dimensional map of both domains: synthetic spectra coloured by Teff, observed ones as triangles."""
+    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6.4, 5), layout="constrained")
+    points = ax.scatter(*synthetic.T, c=teff, s=5, cmap="viridis", rasterized=True, label="synthetic")
+    ax.scatter(*observed.T, marker="^", s=16, facecolor="none", edgecolor=RED, lw=0.8, label="observed")
+    ax.set(xlabel="UMAP 1", ylabel="UMAP 2", title=title, xticks=[], yticks=[])
+    ax.legend(fontsize=8, loc="best")
+    fig.colorbar(points, ax=ax, label=LABELS["teff"])
+    return fig
+
+
+def latent_maps(maps, teff):
+    """Maps of the latents before and after fine-tuning, side by side; ``maps`` is title -> (synthetic, observed)."""
+    fig, axes = plt.subplots(1, len(maps), figsize=(5.6 * len(maps), 4.4), layout="constrained")
+    for ax, (title, (synthetic, observed)) in zip(np.atleast_1d(axes), maps.items(), strict=True):
+        domain_map(synthetic, observed, teff, title, ax)
+    return fig
+
+
+def architecture(widths, frozen=4):
+    """The layers of an autoencoder as boxes: height by width, the layers frozen in fine-tuning hatched."""
+    sizes = [*widths, *widths[-2::-1]]
+    fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    for k, size in enumerate(sizes):
+        height = 0.12 + np.log10(size) / np.log10(max(sizes))
+        bottleneck, is_frozen = k == len(widths) - 1, 1 <= k <= frozen
+        ax.bar(
+            k,
+            2 * height,
+            bottom=-height,
+            width=0.62,
+            color=ORANGE if bottleneck else BLUE,
+            alpha=0.85,
+            hatch="//" if is_frozen else None,
+            edgecolor="white",
+        )
+        ax.text(k, height + 0.06, str(size), ha="center", fontsize=9)
+    names = ["flux", *["encoder"] * (len(widths) - 2), "latent", *["decoder"] * (len(widths) - 2), "flux"]
+    ax.set(xticks=range(len(sizes)), ylim=(-1.3, 1.45), yticks=[])
+    ax.set_xticklabels(names, fontsize=8)
+    for side in ("left", "right", "top"):
+        ax.spines[side].set_visible(False)
+    return fig
+
+
+def loss_curves(histories, labels, ylabel="mean squared error of the test spectra"):
+    """Test error of each autoencoder against the epoch."""
+    fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    for k, (history, label) in enumerate(zip(histories, labels, strict=True)):
+        test = np.asarray(history)
+        ax.semilogy(
+            np.arange(1, len(test) + 1),
+            test,
+            lw=1.2,
+            label=label,
+            color=plt.cm.viridis(0.9 * k / max(1, len(labels) - 1)),
+        )
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    if len(labels) <= 10:
+        ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def reconstruction(wavelength, flux, outputs):
+    """A spectrum, its reconstructions (label -> flux) and their residuals below."""
+    fig, (top, low) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, height_ratios=(2.2, 1), layout="constrained")
+    top.plot(wavelength, flux, color="k", lw=0.9, label="input")
+    for (label, output), color in zip(outputs.items(), (BLUE, RED, GREEN), strict=False):
+        top.plot(wavelength, output, color=color, lw=0.9, label=label)
+        low.plot(wavelength, flux - output, color=color, lw=0.7)
+    low.axhline(0, color=GREY, lw=0.6)
+    top.set_ylabel("flux / continuum")
+    top.legend(fontsize=8, loc="lower right", ncols=3, frameon=False)
+    low.set(xlabel=WAVELENGTH, ylabel="input $-$ output", xlim=wavelength[[0, -1]])
+    return fig
+
+
+def latent_image(latent, shape=(8, 4)):
+    """The latent of one spectrum as an image; crosses mark units at zero."""
+    fig, ax = plt.subplots(figsize=(3, 4.6), layout="constrained")
+    image = np.reshape(latent, shape)
+    shown = ax.imshow(image, cmap="viridis")
+    rows, columns = np.nonzero(image == 0)
+    ax.plot(columns, rows, "x", color="w", ms=5)
+    ax.set(xticks=[], yticks=[])
+    fig.colorbar(shown, ax=ax, label="activation", shrink=0.8)
+    return fig
+
+
+def error_change(before, after):
+    """Reconstruction error of each observed star before and after fine-tuning."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    edges = np.geomspace(min(before.min(), after.min()), max(before.max(), after.max()), 30)
+    ax.hist(before, edges, color=GREY, alpha=0.7, label="before fine-tuning")
+    ax.hist(after, edges, color=GREEN, alpha=0.7, label="after")
+    ax.set(xscale="log", xlabel="mean squared reconstruction error of a star", ylabel="stars")
+    ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def regression_curves(history, column):
+    """Test error of the regressors of one autoencoder, (epochs, E), a panel a parameter."""
+    fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), layout="constrained")
+    for k, (ax, name) in enumerate(zip(axes, PARAMETERS, strict=True)):
+        ax.semilogy(np.arange(1, len(history) + 1), np.sqrt(history[:, column == k]), color=BLUE, lw=1, alpha=0.8)
+        ax.set(xlabel="epoch", title=LABELS[name])
+    axes[0].set_ylabel("rms error of the test set")
+    return fig
+
+
+def _identity(ax, low, high):
+    ax.plot([low, high], [low, high], color=GREY, lw=0.8, ls="--", zorder=0)
+
+
+def recovered(truth, estimates, *, errors=None, title="true", ylabel="estimated"):
+    """Estimated against true values: dicts of parameter -> (n,), a panel each; errors (lower, upper) if given."""
+    fig, axes = plt.subplots(1, len(truth), figsize=(3.1 * len(truth), 3.2), layout="constrained")
+    for ax, name in zip(np.atleast_1d(axes), truth, strict=True):
+        x, y = np.asarray(truth[name]), np.asarray(estimates[name])
+        if errors is None:
+            ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.5, rasterized=True)
+        else:
+            ax.errorbar(x, y, yerr=np.stack(errors[name]), fmt=".", ms=3, lw=0.5, color=BLUE, alpha=0.6)
+        _identity(ax, min(x.min(), y.min()), max(x.max(), y.max()))
+        ax.set(xlabel=f"{title} {LABELS[name]}", ylabel=f"{ylabel}")
+    return fig
+
+
+def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
+    """Kernel density of one star's estimates with its mode, 1-sigma bounds and, if known, the truth."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+    x, density = kde_curve(values, grid_size=grid_size, rule=rule)
+    mode, lower, upper = (v[0] for v in kde_mode(np.asarray(values)[:, None], grid_size=grid_size, rule=rule))
+    if x is not None:
+        ax.plot(x, density, color=BLUE)
+        inside = (x >= mode - lower) & (x <= mode + upper)
+        ax.fill_between(x[inside], density[inside], color=BLUE, alpha=0.2, label=r"1 $\sigma$")
+    ax.plot(values, np.zeros(len(values)), "|", color="k", ms=12, label="single regressors")
+    ax.axvline(mode, color=BLUE, lw=1, label="mode")
+    if truth is not None:
+        ax.axvline(truth, color=RED, lw=1.2, ls="--", label="truth")
+    ax.set(xlabel=LABELS[name], ylabel="density", ylim=(0, None))
+    ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def kiel(teff, logg, mh, vsini, relation=None):
+    """Kiel diagram: log g against Teff, coloured by [M/H], sized by v sin i; ``relation`` is label -> (teff, logg)."""
+    fig, ax = plt.subplots(figsize=(6.6, 4.8), layout="constrained")
+    points = ax.scatter(teff, logg, c=mh, s=6 + 4 * np.asarray(vsini), cmap="cividis", alpha=0.8, edgecolor="k", lw=0.2)
+    for (label, (x, y)), style in zip((relation or {}).items(), ("-", "--", ":"), strict=False):
+        ax.plot(x, y, color=RED, ls=style, lw=1, label=label)
+    if relation:
+        ax.legend(fontsize=8, frameon=False)
+    ax.set(xlabel=LABELS["teff"], ylabel=LABELS["logg"])
+    ax.invert_xaxis()
+    ax.invert_yaxis()
+    fig.colorbar(points, ax=ax, label=LABELS["mh"])
+    return fig

@@ -1,0 +1,93 @@
+"""The one-dimensional CNN that turns a latent into one stellar parameter (paper, section 3.3), as stacks."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .stacks import StackedLinear, glorot, member_generators
+
+__all__ = ["Regressor", "live_units", "regression_loss"]
+
+
+def live_units(latent, tolerance=1e-4):
+    """Which bottleneck units vary: (n_units,) bool; a unit that never leaves zero carries nothing.
+
+    Arguments
+    ---------
+    latent : (n_spectra, n_units)
+    tolerance : spread below which a unit is dead, relative to the largest spread of all units
+    """
+    spread = latent.std(0)
+    return spread > tolerance * spread.max()
+
+
+class _PairConvolution(nn.Module):
+    """Convolution of kernel 2, padding "same", written as one matrix product over pairs of neighbours."""
+
+    def __init__(self, n_in, n_out, generators):
+        super().__init__()
+        # E, 2 * n_in, n_out; rows: left neighbour, right neighbour
+        self.weight = nn.Parameter(glorot(generators, 2 * n_in, n_out, fan_in=2 * n_in, fan_out=2 * n_out))
+        self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out))
+
+    def forward(self, x):  # E, B, L, n_in
+        members, batch, length, _ = x.shape
+        right = F.pad(x[:, :, 1:], (0, 0, 0, 1))
+        pairs = torch.cat((x, right), -1).reshape(members, batch * length, -1)
+        return torch.baddbmm(self.bias, pairs, self.weight).reshape(members, batch, length, -1)
+
+
+class Regressor(nn.Module):
+    """A stack of E regressors: Conv1d - ReLU - Conv1d - ReLU - Dense x 3 - linear.
+
+    Inputs and targets are standardised inside: (z - mean) / spread, where a dead unit's spread counts as 1.
+
+    Arguments
+    ---------
+    latent : (n_train, n_units) training latents, for the standardisation
+    target : (E, n_train) training targets in physical units, likewise
+    seeds : one integer a member
+
+    Shapes
+    ------
+    input : (B, n_units) or (E, B, n_units);  output : (E, B) in the target's units
+    """
+
+    def __init__(self, latent, target, seeds, *, filters=(64, 32), units=(256, 128, 64)):
+        super().__init__()
+        generators = member_generators(seeds)
+        spread = torch.where(live_units(latent), latent.std(0), torch.ones_like(latent[0]))
+        self.register_buffer("latent_mean", latent.mean(0))
+        self.register_buffer("latent_spread", spread)
+        self.register_buffer("target_mean", target.mean(1, keepdim=True))
+        self.register_buffer("target_spread", target.std(1, keepdim=True).clamp_min(1e-6))
+        self.convolutions = nn.ModuleList(
+            _PairConvolution(a, b, generators) for a, b in zip((1, *filters[:-1]), filters, strict=True)
+        )
+        widths = (latent.shape[1] * filters[-1], *units, 1)
+        self.dense = nn.ModuleList(
+            StackedLinear(a, b, generators) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def standardised(self, latent):
+        """Prediction (E, B) in units of the training spread around the training mean."""
+        z = (latent - self.latent_mean) / self.latent_spread
+        if z.dim() == 2:
+            z = z.expand(len(self.target_mean), *z.shape)
+        h = z.unsqueeze(-1)  # E, B, units, 1
+        for layer in self.convolutions:
+            h = torch.relu(layer(h))
+        h = h.flatten(2)
+        for layer in self.dense[:-1]:
+            h = torch.relu(layer(h))
+        return self.dense[-1](h).squeeze(-1)
+
+    def forward(self, latent):
+        return self.standardised(latent) * self.target_spread + self.target_mean
+
+
+def regression_loss(model, latent, target):
+    """Mean squared error (E,) of standardised predictions against targets (E, B) in physical units."""
+    return ((model.standardised(latent) - (target - model.target_mean) / model.target_spread) ** 2).mean(1)

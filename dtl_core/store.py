@@ -1,0 +1,195 @@
+"""Results of stages on disk, each under a key of code, configuration and data.
+
+    store = Store(root)
+    folder = store.stage("synthetic", settings, inputs, modules, compute)
+
+``compute(folder)`` writes its files into an empty folder; the folder appears under its key whole or not at all. The
+same key finds it again. Another setting, another input or a changed module gives another key: nothing stale is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from .errors import StoreError
+
+__all__ = ["Store", "default_root", "file_hash", "load_arrays", "save_arrays"]
+
+
+def default_root():
+    """``DTL_RESULTS``, or ``results`` beside the source tree, or ``results`` in the working folder when installed."""
+    if os.environ.get("DTL_RESULTS"):
+        return Path(os.environ["DTL_RESULTS"])
+    tree = Path(__file__).resolve().parents[1]
+    return (tree if (tree / "pyproject.toml").is_file() else Path.cwd()) / "results"
+
+
+def file_hash(path):
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def _module_hash(name):
+    return file_hash(importlib.import_module(f"dtl_core.{name}").__file__)
+
+
+def versions():
+    """Versions of what the numbers depend on."""
+    import numpy
+    import scipy
+    import torch
+
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {"python": python, "numpy": numpy.__version__, "scipy": scipy.__version__, "torch": torch.__version__}
+
+
+def _plain(value):
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
+    return value
+
+
+def save_arrays(path, arrays):
+    """Write named numpy arrays or tensors as safetensors: the same arrays give the same bytes."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    plain = {name: np.ascontiguousarray(getattr(value, "cpu", lambda v=value: v)()) for name, value in arrays.items()}
+    save_file(plain, str(path))
+
+
+def load_arrays(path):
+    """Named numpy arrays of a safetensors file.
+
+    Errors
+    ------
+    StoreError : missing or broken file.
+    """
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(str(path))
+    except FileNotFoundError:
+        raise StoreError("not found", file=path, remedy="run the stage again") from None
+    except Exception as error:  # safetensors raises its own kinds
+        raise StoreError(
+            f"cannot be read ({type(error).__name__})", file=path, remedy="delete it and run again"
+        ) from None
+
+
+class Store:
+    """Keyed results under one root folder.
+
+    Arguments
+    ---------
+    root : path, optional; see :func:`default_root`
+    """
+
+    def __init__(self, root=None):
+        self.root = Path(root) if root else default_root()
+
+    def key(self, name, settings, inputs, modules):
+        """Hexadecimal key of a stage and the record that it was made from."""
+        record = {
+            "stage": name,
+            "settings": {k: _plain(v) for k, v in settings.items()},
+            "inputs": dict(inputs),
+            "code": {module: _module_hash(module) for module in sorted(modules)},
+            "versions": versions(),
+        }
+        text = json.dumps(record, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20], json.loads(text)
+
+    def path(self, name, key):
+        """Where the result of a stage with this key is or will be."""
+        return self.root / name / key
+
+    def ready(self, name, key):
+        """Whether a whole, unspoilt result is there: every file listed in its manifest has its hash."""
+        folder = self.path(name, key)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            return all(file_hash(folder / file) == digest for file, digest in manifest["files"].items())
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def stage(self, name, settings, inputs, modules, compute):
+        """The folder with a stage's result, found or computed.
+
+        Arguments
+        ---------
+        name : str
+        settings : mapping of plain values and configuration dataclasses
+        inputs : mapping of names to keys of earlier stages or hashes of data
+        modules : names of the modules of dtl_core whose code the result depends on
+        compute : callable(folder), writes the files
+
+        Returns
+        -------
+        (folder, key)
+
+        Errors
+        ------
+        StoreError : the result cannot be written.
+        """
+        key, record = self.key(name, settings, inputs, modules)
+        folder = self.path(name, key)
+        if self.ready(name, key):
+            return folder, key
+        work = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
+        try:
+            work.mkdir(parents=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written ({error.strerror})", file=self.root, remedy="set DTL_RESULTS"
+            ) from None
+        try:
+            started = time.time()
+            compute(work)
+            record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
+            (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if folder.exists() and not self.ready(name, key):
+                shutil.rmtree(folder)  # spoilt: a file was changed or lost
+            try:
+                os.replace(work, folder)
+            except OSError:
+                if not self.ready(name, key):  # else another process finished the same stage first
+                    raise
+            self._note_time(name, key, time.time() - started)
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written ({error.strerror or error})",
+                file=folder,
+                remedy="free disk space or set DTL_RESULTS",
+            ) from None
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return folder, key
+
+    def _note_time(self, name, key, seconds):
+        # beside the results, not inside: two runs give the same bytes
+        folder = self.root / "timings"
+        folder.mkdir(exist_ok=True)
+        part = folder / f".{uuid.uuid4().hex}"
+        part.write_text(json.dumps({"seconds": round(seconds, 3)}))
+        os.replace(part, folder / f"{name}-{key}.json")
+
+    def seconds(self, name, key):
+        """Wall time that computing a stage took, s; nan when unknown."""
+        try:
+            return float(json.loads((self.root / "timings" / f"{name}-{key}.json").read_text())["seconds"])
+        except (OSError, ValueError, KeyError):
+            return float("nan")

@@ -1,0 +1,205 @@
+"""The book's machinery on throwaway notebooks: execution, parameters, errors, glue, and an offline build."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from dtl_core import book
+from dtl_core.errors import ConfigError, DataError, DTLError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TOC = """format: jb-book
+root: intro
+chapters:
+  - file: notebooks/01_tiny
+  - file: references
+"""
+INTRO = """# A tiny book
+
+The answer is {glue:text}`notebooks/01_tiny.ipynb::answer:.2f` of profile
+{glue:text}`notebooks/01_tiny.ipynb::used:s`, after {cite:t}`masbuitrago2024`; $x^2$.
+"""
+
+
+def write_notebook(path, *sources, title="# Tiny"):
+    cells = [new_markdown_cell(title), new_code_cell('profile = "demo"', metadata={"tags": ["parameters"]})]
+    cells += [new_code_cell(source) for source in sources]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell{number}"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder that looks like a clone, with the project's own configuration of the book."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book").mkdir()
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    return tmp_path
+
+
+def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
+    source = clone / "notebooks" / "01_tiny.ipynb"
+    write_notebook(source, "import os\nprint(profile, os.getcwd())")
+    before = source.read_bytes()
+    (written,) = book.execute("smoke", root=clone)
+    assert written == clone / "book" / "notebooks" / "01_tiny.ipynb"
+    cells = [cell for cell in nbformat.read(written, 4).cells if cell.cell_type == "code"]
+    assert cells[-1].outputs[0].text.split() == ["smoke", str(clone)]
+    assert "remove-cell" in cells[0].metadata.tags, "the default is not shown beside the value in force"
+    assert source.read_bytes() == before
+    assert not list(written.parent.glob("*.failed.ipynb"))
+
+
+def test_a_failing_cell_is_one_line_that_names_notebook_cell_and_error(clone):
+    write_notebook(clone / "notebooks" / "01_good.ipynb", "1 + 1")
+    write_notebook(clone / "notebooks" / "02_bad.ipynb", "x = 0", "raise ValueError('no\\nflux')")
+    stale = clone / "book" / "notebooks" / "02_bad.ipynb"
+    stale.parent.mkdir()
+    stale.write_text("{}")
+    with pytest.raises(DTLError) as caught:
+        book.execute("smoke", root=clone)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in ("02_bad.ipynb", "cell [4]", "ValueError: no flux", "02_bad.failed.ipynb"))
+    assert not stale.exists(), "an earlier run's page is not shown for a notebook that fails"
+    failed = nbformat.read(stale.with_name("02_bad.failed.ipynb"), 4)
+    assert any(output.output_type == "error" for cell in failed.cells for output in cell.get("outputs", []))
+    assert (stale.parent / "01_good.ipynb").is_file()
+
+
+def test_unknown_parameters_are_refused_before_anything_runs(clone):
+    marker = clone / "ran"
+    write_notebook(clone / "notebooks" / "01_tiny.ipynb", f"open({str(marker)!r}, 'w').close()")
+    with pytest.raises(ConfigError, match="profil_e.*01_tiny|01_tiny.*profil_e") as caught:
+        book.execute("smoke", parameters={"profil_e": 1}, root=clone)
+    assert "'parameters' sets: profile" in str(caught.value)
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), clone / "notebooks" / "02_none.ipynb")
+    with pytest.raises(ConfigError, match="02_none.*sets: nothing"):
+        book.execute("smoke", root=clone)
+    assert not marker.exists() and not (clone / "book" / "notebooks").exists()
+
+
+def test_only_selects_by_name_or_number(clone):
+    for name in ("01_one", "02_two", "03_three"):
+        write_notebook(clone / "notebooks" / f"{name}.ipynb")
+    (clone / "notebooks" / "scratch.ipynb").write_text("not one of ours")
+    assert [path.stem for path in book.notebooks(clone)] == ["01_one", "02_two", "03_three"]
+    assert [path.stem for path in book.notebooks(clone, ["03", "01_one"])] == ["01_one", "03_three"]
+    with pytest.raises(ConfigError, match="'04'.*01_one, 02_two, 03_three"):
+        book.notebooks(clone, ["04"])
+
+
+def test_broken_notebooks_and_folders_are_named(clone, tmp_path_factory, monkeypatch):
+    with pytest.raises(ConfigError, match="holds no notebook"):
+        book.execute("smoke", root=clone)
+    (clone / "notebooks" / "01_cut.ipynb").write_text('{"cells": [')
+    with pytest.raises(DataError, match="01_cut.ipynb: is not a notebook"):
+        book.execute("smoke", root=clone)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with pytest.raises(ConfigError, match="run in a clone"):
+        book.find_root(elsewhere)
+    monkeypatch.setattr(book, "__file__", str(elsewhere / "site-packages" / "dtl_core" / "book.py"))
+    monkeypatch.chdir(clone)
+    assert book.find_root() == clone
+
+
+def test_a_dead_or_missing_kernel_is_one_line(clone, monkeypatch):
+    write_notebook(clone / "notebooks" / "01_dead.ipynb", "import os\nos._exit(9)")
+    with pytest.raises(DTLError, match="01_dead.ipynb: the kernel died"):
+        book.execute("smoke", root=clone)
+    monkeypatch.setattr("jupyter_client.kernelspec.KernelSpecManager.get_kernel_spec", _no_kernel)
+    with pytest.raises(DTLError, match="01_dead.ipynb: no Jupyter kernel"):
+        book.execute("smoke", root=clone)
+
+
+def _no_kernel(self, name):
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    raise NoSuchKernel(name)
+
+
+def test_glue_all_makes_plain_scalars(monkeypatch):
+    glued = {}
+    monkeypatch.setattr("myst_nb.glue", lambda key, value, display: glued.update({key: (value, display)}))
+    book.glue_all({"a": np.float32(1.5), "b": np.int64(3), "c": 0.25, "d": "text", "e": np.array(2.0)}, prefix="x_")
+    assert glued == {f"x_{k}": (v, False) for k, v in {"a": 1.5, "b": 3, "c": 0.25, "d": "text", "e": 2.0}.items()}
+    assert [type(value) for value, _ in glued.values()] == [float, int, float, str, float]
+    with pytest.raises(ConfigError, match="'bad'.*list is no scalar"):
+        book.glue_all({"bad": [1, 2]})
+
+
+def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<a href="https://link.example">fine</a><link rel="canonical" href="https://self.example/">'
+        '<script src="https://cdn.example/x.js"></script><link rel="stylesheet" href="//cdn.example/x.css">'
+        "<style>body { background: url('https://cdn.example/b.png') }</style><img src=\"local.png\">"
+    )
+    (tmp_path / "style.css").write_text('@import "https://fonts.example/f.css"; p { color: red }')
+    found = [(path.name, address) for path, address in book.external_loads(tmp_path)]
+    assert found == [
+        ("page.html", "https://cdn.example/x.js"),
+        ("page.html", "//cdn.example/x.css"),
+        ("page.html", "https://cdn.example/b.png"),
+        ("style.css", "https://fonts.example/f.css"),
+    ]
+
+
+def write_tiny_book(clone):
+    (clone / "_toc.yml").write_text(TOC)
+    (clone / "book" / "intro.md").write_text(INTRO)
+    for name in ("references.md", "references.bib"):
+        shutil.copy(ROOT / "book" / name, clone / "book")
+    glue = "from dtl_core.book import glue_all\nglue_all({'answer': answer, 'used': profile})"
+    write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
+
+
+def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monkeypatch):
+    write_tiny_book(clone)
+    with pytest.raises(DTLError, match="01_tiny.ipynb: has not been executed"):
+        book.build(clone)
+    book.execute("smoke", root=clone)
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(ConfigError, match="jupyter-book is not installed"):
+            book.build(clone)
+    index = book.build(clone)
+    html = index.parent
+    page = (html / "intro.html").read_text()
+    assert "42.00" in page and "smoke" in page and "Mas-Buitrago" in page
+    assert book.external_loads(html) == []
+    assert not any("unpkg" in path.read_text() or "cdnjs" in path.read_text() for path in html.rglob("*.html"))
+    mathjax = html / "_static" / "mathjax"
+    assert (mathjax / "tex-chtml.js").is_file() and not (mathjax / "sre").exists()
+    launch = (html / "notebooks" / "01_tiny.html").read_text()
+    assert "dtl-mdwarfs/blob/main/notebooks/01_tiny.ipynb" in launch
+    out = capsys.readouterr().out
+    assert "notebook 1/1  01_tiny" in out and "pages" in out and "_build/html/index.html" in out
+
+    # a page whose number comes from a notebook follows it, although the page itself did not change
+    executed = clone / "book" / "notebooks" / "01_tiny.ipynb"
+    executed.write_text(json.dumps(json.loads(executed.read_text())).replace("42.0", "43.0"))
+    book.build(clone)
+    assert "43.00" in (html / "intro.html").read_text()
+
+    # any warning is an error of one line
+    (clone / "book" / "intro.md").write_text(INTRO + "\n{cite:t}`nobody1900`\n")
+    with pytest.raises(DTLError, match=r"book: .*nobody1900.* \(warning 1 of 1\)") as caught:
+        book.build(clone)
+    assert "\n" not in str(caught.value)
+
+    # and so is a configuration that stops jupyter-book, or a page that loads from the network
+    (clone / "_toc.yml").write_text("format: jb-book\n")
+    with pytest.raises(DTLError, match="book: jupyter-book stopped"):
+        book.build(clone)
+    write_tiny_book(clone)
+    (clone / "book" / "intro.md").write_text(INTRO + '\n<img src="https://cdn.example/x.png">\n')
+    with pytest.raises(DTLError, match="intro.html: loads https://cdn.example/x.png"):
+        book.build(clone)

@@ -1,0 +1,65 @@
+"""Every notebook through papermill, and the book built from them, in a copy of the sources."""
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from dtl_core import book
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def executed(smoke, tmp_path_factory):
+    """A copy of the book's sources with all notebooks executed on the session's smoke run."""
+    root = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks"))
+    book.execute("smoke", root=root)
+    return root
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))])
+def test_notebook_runs_and_shows_figures(executed, name):
+    notebook = nbformat.read(executed / "book" / "notebooks" / f"{name}.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code if cell.source.strip())
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    pictures = [o for o in outputs if "image/png" in str(o.get("data", {}).keys())]
+    assert len(pictures) >= 2
+    for cell in code:
+        for line in re.findall(r"^def .*?(?=^\S|\Z)", cell.source, re.M | re.S):
+            assert len(line.strip().splitlines()) <= 6, "longer functions live in dtl_core, with a test"
+
+
+def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DTL_RESULTS", str(tmp_path / "results"))
+    papermill.execute_notebook(
+        str(ROOT / "notebooks" / "03_fine_tuning.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        parameters={"profile": "smoke"},
+        cwd=str(tmp_path),
+        progress_bar=False,
+    )
+    assert list((tmp_path / "results" / "transfer").iterdir())
+
+
+def test_book_builds_without_a_warning_and_without_the_network(executed):
+    index = book.build(executed)
+    html = index.parent
+    assert book.external_loads(html) == []
+    results = (html / "results.html").read_text()
+    text = re.sub(r"<[^>]+>", " ", results)
+    assert len(re.findall(r"\d", text)) > 100
+    assert "glue" not in re.sub(r"<script.*?</script>", "", results, flags=re.S).split("<main")[-1].split("</main>")[0]
+    for page in ("intro", "method", "data", "provenance", "running", "references"):
+        assert (html / f"{page}.html").is_file()
+    for source in (ROOT / "notebooks").glob("*.ipynb"):
+        assert (html / "notebooks" / f"{source.stem}.html").is_file()

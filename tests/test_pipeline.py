@@ -1,0 +1,219 @@
+"""The whole method, small: what it finds, that it resumes, that nothing stale is shown, that two runs agree."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from dtl_core import figures, pipeline
+from dtl_core.config import PARAMETERS, load_profile
+from dtl_core.errors import ConfigError, DataError
+from dtl_core.spectra import doppler_shift, window_grid
+from dtl_core.store import file_hash
+
+TINY = {
+    "synthetic.n_spectra": 150,
+    "survey.n_stars": 20,
+    "survey.real_stars": "no",
+    "autoencoder.widths": "64",
+    "autoencoder.l1": "1e-7",
+    "autoencoder.n_models": 2,
+    "autoencoder.epochs": 2,
+    "autoencoder.batch_size": 32,
+    "search.epochs": 1,
+    "search.folds": 2,
+    "transfer.epochs": 2,
+    "regression.n_models": 1,
+    "regression.n_kept": 1,
+    "regression.epochs": 2,
+    "umap.n_synthetic": 60,
+    "umap.n_neighbors": 5,
+}
+
+
+def tree(root):
+    """Every stored file and its hash; timings and the record of the last run differ between runs by their nature."""
+    files = [p for p in Path(root).rglob("*") if p.is_file() and p.parent.name not in ("timings", "runs")]
+    return {str(p.relative_to(root)): file_hash(p) for p in files}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tiny")
+    return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
+
+
+def test_smoke_beats_predicting_the_mean(smoke):
+    # the factors are loose: smoke trains for seconds, on 1,200 spectra
+    f = smoke.figures
+    assert f["rmse_teff_direct"] < 0.75 * f["rmse_teff_mean"]
+    assert f["rmse_vsini_direct"] < 0.75 * f["rmse_vsini_mean"]
+    assert f["pearson_teff_transfer"] > 0.6
+    # on synthetic test spectra, where there is no gap, every parameter is found; log g is little more than its relation
+    part = smoke.arrays("regression", "estimates", 0)
+    spread = part["test_truth"].std(1)
+    rms = np.sqrt(((part["test_prediction"] - part["test_truth"]) ** 2).mean(1))
+    assert np.all((rms / spread)[[0, 2, 3]] < 0.6)
+    assert (rms / spread)[1] < 0.95
+
+
+def test_fine_tuning_reconstructs_the_stars_better(smoke):
+    assert smoke.figures["reconstruction_after"] < 0.5 * smoke.figures["reconstruction_before"]
+
+
+def test_catalogue_has_the_published_columns(smoke):
+    table = smoke.catalogue
+    expected = ["karmn", "ra_gaiadr3", "dec_gaiadr3"]
+    for column in ("Teff", "logg", "[M/H]", "vsini"):
+        expected += [column, f"e_{column}", f"E_{column}"]
+        assert np.all(table[f"e_{column}"] >= 0) and np.all(table[f"E_{column}"] >= 0)
+    assert table.colnames == expected
+    assert list(table["karmn"]) == smoke.stars
+    assert len(table) == 286 + len(smoke.reports)
+    assert str(table["Teff"].unit) == "K"
+
+
+def test_headline_agrees_with_the_catalogue(smoke):
+    table, truth = smoke.catalogue_of("transfer")[:286], smoke.truth
+    difference = np.asarray(table["Teff"]) - truth["teff"]
+    assert smoke.figures["rmse_teff_transfer"] == pytest.approx(np.sqrt((difference**2).mean()))
+    assert smoke.figures["bias_teff_transfer"] == pytest.approx(difference.mean())
+    inside = (truth["mh"] >= table["[M/H]"] - table["e_[M/H]"]) & (truth["mh"] <= table["[M/H]"] + table["E_[M/H]"])
+    assert smoke.figures["coverage_mh_transfer"] == inside.sum()
+    recorded = figures.last_run("smoke", smoke.store.root)["figures"]
+    assert {k: v for k, v in recorded.items() if "time" not in k} == {
+        k: v for k, v in smoke.figures.items() if "time" not in k
+    }
+
+
+def test_kept_regressors_are_the_best(smoke):
+    selection = smoke.arrays("catalogue", "selection")
+    for p in PARAMETERS:
+        error, kept = selection[f"test_mse_{p}"], selection[f"kept_{p}"]
+        assert len(kept) == smoke.config.regression.n_kept
+        assert error[kept].max() <= np.delete(error, kept).min(initial=np.inf)
+
+
+def test_search_keeps_only_the_good_half_and_one_learning_rate(smoke):
+    kept = smoke.search[smoke.search["kept"]]
+    assert np.allclose(kept["learning_rate"], smoke.config.autoencoder.learning_rate)
+    others = smoke.search[np.isclose(smoke.search["learning_rate"], smoke.config.autoencoder.learning_rate)]
+    assert kept["mse"].min() == others["mse"].min()
+    assert len(kept) == len(smoke.architectures)
+
+
+def test_found_again_and_not_computed_again(tiny, monkeypatch):
+    before = tree(tiny.store.root)
+    monkeypatch.setattr(pipeline.synthetic, "synthetic_set", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr(pipeline.observed, "survey_set", lambda *a, **k: pytest.fail("computed again"))
+    again = pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=tiny.store.root, quiet=True)
+    assert again.keys == tiny.keys
+    assert tree(tiny.store.root) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "until", "changed"),
+    [
+        ({"regression.n_kept": 2}, "catalogue", {"catalogue"}),
+        ({"estimate.bandwidth": "silverman"}, "catalogue", {"catalogue"}),
+        ({"regression.epochs": 3}, "catalogue", {"regression", "catalogue"}),
+        ({"survey.noise": 0}, "transfer", {"observed", "gap", "transfer", "latent_gap"}),
+        ({"search.epochs": 2}, "search", {"candidate"}),
+        ({"umap.n_neighbors": 6}, "gap", {"gap"}),
+    ],
+)
+def test_a_changed_setting_recomputes_what_depends_on_it_and_nothing_else(tiny, change, until, changed):
+    other = pipeline.run("smoke", until, overrides=TINY | {"workers": 1} | change, root=tiny.store.root, quiet=True)
+    assert {stage for stage in other.keys if other.keys[stage] != tiny.keys[stage]} == changed
+
+
+def test_two_runs_give_the_same_bytes_with_any_number_of_workers(tiny, tmp_path):
+    pipeline.run("smoke", overrides=TINY | {"workers": 2}, root=tmp_path, quiet=True)
+    other = tree(tmp_path)
+    assert len(other) > 20
+    mine = tree(tiny.store.root)
+    assert {name: mine.get(name) for name in other} == other
+
+
+def test_another_seed_gives_other_numbers(tiny, tmp_path):
+    other = pipeline.run("smoke", "synthetic", overrides=TINY | {"seed": 1}, root=tmp_path, quiet=True)
+    assert not np.array_equal(other.synthetic["labels"], tiny.synthetic["labels"])
+
+
+def test_a_killed_run_goes_on_from_its_last_finished_stage(tmp_path):
+    settings = [f"--set={name}={value}" for name, value in (TINY | {"autoencoder.epochs": 40}).items()]
+    command = [sys.executable, "-m", "dtl_core.cli", "run", "--profile", "smoke", "--results", str(tmp_path), *settings]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.time() + 240
+    while not list((tmp_path / "candidate").glob("*")) and process.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    stages = {p.name for p in tmp_path.iterdir()}
+    assert {"synthetic", "observed", "gap"} <= stages and "catalogue" not in stages
+    finished = {name: value for name, value in tree(tmp_path).items() if not name.startswith("unfinished")}
+    kept = {name: (tmp_path / name).stat().st_mtime_ns for name in finished}
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in finished} == kept
+    assert (tmp_path / "runs" / "smoke.json").is_file()
+
+
+def test_paper_profile_runs_the_same_code(tmp_path):
+    small = TINY | {"autoencoder.contractive": "exact", "autoencoder.widths": "64,72", "regression.n_models": 2}
+    run = pipeline.run("paper", overrides=small, root=tmp_path, quiet=True)
+    assert len(run.wavelength) == 3501
+    assert not run.config.autoencoder.centred
+    assert np.isfinite(list(v for v in run.figures.values() if isinstance(v, float))).all()
+
+
+def test_own_spectrum_joins_the_observed_domain(tiny, tmp_path):
+    grid = window_grid(tiny.config.window)
+    star = Table({"wavelength": doppler_shift(grid, 30.0), "flux": np.interp(grid, tiny.wavelength, tiny.observed[3])})
+    star.meta["OBJECT"] = "My star"
+    star["wavelength"].unit = "Angstrom"
+    star.write(tmp_path / "star.ecsv")
+    change = {"survey.spectra": str(tmp_path / "star.ecsv")}
+    run = pipeline.run("smoke", "observed", overrides=TINY | change, root=tiny.store.root, quiet=True)
+    assert run.stars[-1] == "My star"
+    assert run.reports["velocity"].iloc[0] == pytest.approx(30.0, abs=0.5)
+    rms = np.sqrt(np.mean((run.observed[-1] - tiny.observed[3]) ** 2))
+    assert rms < 0.03
+    assert run.keys["synthetic"] == tiny.keys["synthetic"] and run.keys["observed"] != tiny.keys["observed"]
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not os.environ.get("DTL_DATA"), reason="needs the HPF spectra (DTL_DATA)")
+def test_real_stars_set_the_resolving_power():
+    config, files = pipeline.resolve(load_profile("smoke"))
+    assert len(files) == 3
+    assert config.window.resolving_power == 53_000
+
+
+def test_without_real_stars_the_profile_is_kept(monkeypatch):
+    monkeypatch.delenv("DTL_DATA", raising=False)
+    config, files = pipeline.resolve(load_profile("smoke"))
+    assert files == [] and config.window.resolving_power == 94_600
+    with pytest.raises(DataError, match="no HPF spectra found"):
+        pipeline.resolve(load_profile("smoke", {"survey.real_stars": "yes"}))
+
+
+def test_unknown_stage():
+    with pytest.raises(ConfigError, match="unknown stage 'end'"):
+        pipeline.run("smoke", "end")
+
+
+def test_manifest_says_what_a_result_was_made_from(tiny):
+    manifest = json.loads((tiny.store.path("autoencoder", tiny.keys["autoencoder"][0]) / "manifest.json").read_text())
+    assert manifest["inputs"] == {"synthetic": tiny.keys["synthetic"]}
+    assert manifest["settings"]["architecture"]["epochs"] == 2
+    assert set(manifest["versions"]) == {"python", "numpy", "scipy", "torch"}
+    assert set(manifest["files"]) == {"weights.safetensors", "history.safetensors"}
+    record = figures.last_run("smoke", tiny.store.root)
+    assert record["seconds"]["autoencoder"] > 0
