@@ -63,12 +63,13 @@ def _log_axis(axis):
 
 
 def _range(parameter, *values):
+    """Limits that hold all values; those of v sin i start no lower than 0.5 km/s."""
     together = np.concatenate([np.asarray(v, float) for v in values])
     together = together[np.isfinite(together)]
     if parameter == "vsini":
         together = together[together > 0]
         low, high = (together.min(), together.max()) if len(together) else (1.0, 10.0)
-        return low / 1.25, high * 1.25
+        return max(low / 1.25, 0.5), high * 1.25
     low, high = (together.min(), together.max()) if len(together) else (0.0, 1.0)
     edge = 0.06 * (high - low) or _AXES[parameter][3]
     return low - edge, high + edge
@@ -79,7 +80,10 @@ def _pair(axes_pair, parameter, x, y, limits, x_error=None, y_error=None, hollow
     bars = dict(fmt="none", ecolor=GREY, elinewidth=0.5, alpha=0.3, zorder=1)
     hollow = np.zeros(len(x), bool) if hollow is None else np.asarray(hollow, bool)
     (upper, lower), (colour, marker, label), size = axes_pair, style, 12 if len(x) > 50 else 22
-    for axes, values in ((upper, y), (lower, y - x)):
+    residuals = y - x
+    if parameter == "vsini":  # what a logarithmic axis cannot show is drawn at its edge
+        x, y = np.maximum(x, limits[0]), np.maximum(y, limits[0])
+    for axes, values in ((upper, y), (lower, residuals)):
         axes.errorbar(x, values, xerr=x_error, yerr=y_error, **bars)
         axes.scatter(x[~hollow], values[~hollow], s=size, color=colour, marker=marker, alpha=0.65, linewidths=0,
                      zorder=3, label=label)
@@ -126,7 +130,7 @@ def one_to_one(catalogue, literature, parameter, *, columns=3, reference="litera
         Tidy, with ``e_`` and ``E_`` errors.
     literature : dict of str to pandas.DataFrame
         Tidy frames by the name shown; those without the parameter are left out. Upper limits on v sin i
-        (column ``vsini_limit``) are hollow triangles.
+        (column ``vsini_limit``) are hollow triangles; what lies below 0.5 km/s is drawn there.
     parameter : str
         ``teff``, ``logg``, ``mh`` or ``vsini``; v sin i [km/s] on logarithmic axes.
     columns : int
@@ -152,7 +156,8 @@ def one_to_one(catalogue, literature, parameter, *, columns=3, reference="litera
     residuals = np.concatenate([frame[f"{parameter}_y"] - frame[parameter] for frame in merged.values()])
     columns = min(columns, len(shown))
     with plt.rc_context(_RC):
-        figure, pairs = _empty_panels(columns, -(-len(shown) // columns), 3.3, 4.2, 2.6)
+        width = 2.75 if columns > 2 else 3.3
+        figure, pairs = _empty_panels(columns, -(-len(shown) // columns), width, 1.3 * width, 2.6)
         for (upper, lower), name in zip(pairs, shown, strict=False):
             frame, found = merged[name], numbers[name]
             x, y = frame[parameter].to_numpy(float), frame[f"{parameter}_y"].to_numpy(float)
@@ -198,7 +203,7 @@ def recovered(catalogue, truth):
         raise DataError("no star in common", field="karmn", remedy="give catalogue and truth of the same run")
     active = both["active"].to_numpy(bool) if "active" in both else np.zeros(len(both), bool)
     with plt.rc_context(_RC):
-        figure, pairs = _empty_panels(2, 2, 4.4, 4.6, 2.8)
+        figure, pairs = _empty_panels(2, 2, 3.8, 4.5, 2.8)
         for (upper, lower), parameter in zip(pairs, PARAMETERS, strict=True):
             x, y = both[f"{parameter}_true"].to_numpy(float), both[parameter].to_numpy(float)
             error = both[[f"e_{parameter}", f"E_{parameter}"]].to_numpy().T
@@ -254,7 +259,7 @@ def hr_diagram(teff, luminosity, active, pop, *, teff_error=None, active_name="a
     excess = luminosity_excess(teff, luminosity, ~active & (pop == "D"))
     order = np.argsort(teff)
     with plt.rc_context(_RC):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.6), sharex=True, sharey=True, layout="constrained")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.6), sharex=True, sharey=True, layout="constrained")
         groups = (~active, GREY, "o", "inactive", 14), (active, VERMILLION, "^", active_name, 24)
         for mask, colour, marker, name, size in groups:
             left.scatter(teff[mask], luminosity[mask], s=size, color=colour, marker=marker, alpha=0.75, linewidths=0.3,
@@ -266,9 +271,9 @@ def hr_diagram(teff, luminosity, active, pop, *, teff_error=None, active_name="a
                           linewidths=1.0, label=f"{name} ({mask.sum()})", zorder=4)
         for axes in (left, right):
             axes.plot(teff[order], (luminosity / 10**excess)[order], color="black", lw=0.9, zorder=4,
-                      label="sequence of inactive thin-disc stars")
+                      label="sequence, inactive thin disc")
             axes.set(yscale="log", xlabel=_label("teff", ""))
-            axes.legend(loc="lower left")
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.0)
         if teff_error is not None:
             low, high = np.broadcast_to(np.nanmedian(np.atleast_2d(teff_error), axis=1), 2)
             x = np.nanmin(teff) + 0.06 * np.ptp(teff[np.isfinite(teff)])
@@ -323,7 +328,8 @@ def metallicity_ridges(mh, pop, *, truth=None):
             handles.append(plt.Line2D([], [], color="black", lw=0.9, ls="--", label="true [M/H]"))
         handles += [plt.Line2D([], [], lw=0, label=f"KS {t.pop1} and {t.pop2}: $p$ = {t.p:.2g}")
                     for t in tests.itertuples() if {t.pop1, t.pop2} in ({"D", "TD"}, {"YD", "TD"}, {"YD", "D"})]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=1.2, frameon=False)
+        figure.legend(handles=handles, loc="outside upper center", ncols=4 if truth is None else 3,
+                      handlelength=1.2, frameon=False)
         axes.set(xlabel=_label("mh", ""), yticks=[], ylim=(-0.2, len(summary) + 0.25), xlim=(grid[0] - 0.25, grid[-1]))
     return _close(figure)
 

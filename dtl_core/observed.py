@@ -390,6 +390,24 @@ def blaze_level(wavelength, flux, mask):
     return np.polyval(np.polyfit(x - x.mean(), y, 2), wavelength - x.mean())
 
 
+def _match_resolution(wavelength, flux, spectrum, resolving_power):
+    """The flux broadened to the run's resolving power; unknown ones are taken as equal."""
+    own = spectrum.resolving_power
+    if not np.isfinite(own) or abs(own / resolving_power - 1) < 0.02:
+        return flux
+    if own < resolving_power:
+        raise DataError(
+            f"has R = {own:.0f}, less than the run's {resolving_power:.0f}",
+            file=spectrum.file or spectrum.star,
+            field="resolving_power",
+            remedy=f"set window.resolving_power={own:.0f}",
+        )
+    grid = spectra.log_grid(wavelength[0], wavelength[-1], synthetic.VELOCITY_STEP)
+    missing = 1 / np.sqrt(resolving_power**-2 - own**-2)
+    broad = spectra.broaden(np.interp(grid, wavelength, flux), synthetic.VELOCITY_STEP, missing, 0.0)[0]
+    return np.interp(wavelength, grid, broad)
+
+
 def prepare(spectrum, config, template=None):
     """From a real spectrum to the network's input.
 
@@ -410,7 +428,8 @@ def prepare(spectrum, config, template=None):
 
     Errors
     ------
-    DataError : the window is not covered once shifted, or nothing correlates (peak below 0.3).
+    DataError : the window is not covered once shifted, nothing correlates (peak below 0.3), or the spectrum is less
+        resolved than the run.
     """
     template_wave, template_flux = template or templates(config)
     mask = spectrum.mask | ~np.isfinite(spectrum.flux)
@@ -443,6 +462,7 @@ def prepare(spectrum, config, template=None):
     good = ~mask
     # bridged by straight lines before the spline, which would swing across a gap
     bridged = np.interp(rest, rest[good], (spectrum.flux / level)[good])
+    bridged = _match_resolution(rest, bridged, spectrum, config.window.resolving_power)
     flux = CubicSpline(rest, bridged)(np.clip(grid, rest[0], rest[-1]))
     inside = (rest >= low) & (rest <= high)
     with np.errstate(invalid="ignore", divide="ignore"):

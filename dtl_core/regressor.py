@@ -24,7 +24,7 @@ def live_units(latent, tolerance=1e-4):
 
 
 class _PairConvolution(nn.Module):
-    """Convolution of kernel 2, padding "same", written as one matrix product over pairs of neighbours."""
+    """Convolution of kernel 2, padding "same", as two matrix products: one for each neighbour of a pair."""
 
     def __init__(self, n_in, n_out, generators):
         super().__init__()
@@ -33,10 +33,11 @@ class _PairConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out))
 
     def forward(self, x):  # E, B, L, n_in
-        members, batch, length, _ = x.shape
-        right = F.pad(x[:, :, 1:], (0, 0, 0, 1))
-        pairs = torch.cat((x, right), -1).reshape(members, batch * length, -1)
-        return torch.baddbmm(self.bias, pairs, self.weight).reshape(members, batch, length, -1)
+        members, batch, length, n_in = x.shape
+        flat = x.reshape(members, batch * length, n_in)
+        left = torch.baddbmm(self.bias, flat, self.weight[:, :n_in]).reshape(members, batch, length, -1)
+        right = torch.bmm(flat, self.weight[:, n_in:]).reshape(members, batch, length, -1)
+        return left + F.pad(right[:, :, 1:], (0, 0, 0, 1))
 
 
 class Regressor(nn.Module):
