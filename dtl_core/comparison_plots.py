@@ -219,7 +219,8 @@ def recovered(catalogue, truth):
             upper.set_ylabel(_label(parameter, "found"))
             lower.set(xlabel=_label(parameter, "true"), ylabel=rf"$\Delta$ [{_AXES[parameter][1]}]")
         if active.any():
-            pairs[3][0].legend(loc="lower right", markerscale=1.5)
+            handles, names = pairs[0][0].get_legend_handles_labels()
+            figure.legend(handles, names, loc="outside upper center", ncols=2, markerscale=1.5, frameon=False)
         figure.align_ylabels()
     return _close(figure)
 

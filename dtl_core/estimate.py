@@ -17,9 +17,9 @@ def best_of(test_error, n_kept):
 def bandwidth(values, rule="ISJ"):
     """Gaussian bandwidth of a sample (n,) of unit standard deviation.
 
-    ISJ is improved Sheather-Jones (Botev et al. 2010) as in KDEpy. It needs tens of values, sometimes finds no solution,
-    and may collapse onto single values: below 20 values, or without a solution, Silverman's rule is taken, and outside
-    a quarter of and once Silverman's rule the nearer of the two limits.
+    ISJ is improved Sheather-Jones (Botev et al. 2010) as in KDEpy. It needs tens of values, sometimes finds no
+    solution, and may collapse onto single values: below 20 values, or without a solution, Silverman's rule is taken,
+    and outside a quarter of and once Silverman's rule the nearer of the two limits.
     """
     n = len(values)
     silverman = (4 / (3 * n)) ** 0.2

@@ -30,8 +30,8 @@ def headline(run):
 
     Per parameter p (teff [K], logg, mh [dex], vsini [km/s]) and arm (``transfer``: observed latents from the fine-tuned
     autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_arm``, ``bias_p_arm`` (estimate
-    minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that of
-    predicting the mean of the training labels. ``worst_kept_mse_p`` is the largest test error of a kept regressor.
+    minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that
+    of predicting the mean of the training labels. ``worst_kept_mse_p`` is the largest test error of a kept regressor.
     """
     from .pipeline import ARMS, CATALOGUE_COLUMNS
 

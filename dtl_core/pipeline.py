@@ -302,7 +302,7 @@ def _transfer(store, config, keys, member, width, l1, seed, progress=None):
         tuned, history = fine_tune(model, stars, train, test, config, l1=penalty, seed=seed, progress=progress)
         errors = {"before": reconstruction_error(model, stars[test]), "after": reconstruction_error(tuned, stars[test])}
         save_arrays(folder / "weights.safetensors", tuned.state_dict())
-        save_arrays(folder / "history.safetensors", history | errors | {"test": test})
+        save_arrays(folder / "history.safetensors", history | errors | {"test_rows": test})
         with torch.no_grad():
             latents = {
                 "synthetic": model.encode(flux)[0],

@@ -245,7 +245,7 @@ def frames(x, y):
     return pd.DataFrame({"karmn": names, "teff": x}), pd.DataFrame({"karmn": names, "teff": y})
 
 
-temperatures = st.lists(st.floats(2500, 4500), min_size=4, max_size=30, unique=True)
+temperatures = st.lists(st.integers(2500, 4500), min_size=4, max_size=30, unique=True)
 
 
 @settings(max_examples=40, deadline=None)

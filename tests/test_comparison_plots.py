@@ -109,12 +109,12 @@ def test_recovered_compares_with_the_truth(catalogue):
     assert "bias = \N{MINUS SIGN}40 K" in texts(figure.axes[0])
     inactive = scatters(figure.axes[1])[0].get_offsets()
     assert len(inactive) == 40 and np.allclose(inactive[:, 1], -40)
-    assert [t.get_text() for t in figure.axes[6].get_legend().get_texts()] == ["inactive", "active"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["inactive", "active"]
 
 
 def test_recovered_works_without_activity_and_refuses_strangers(catalogue):
     figure = comparison_plots.recovered(catalogue, catalogue[["karmn", *PARAMETERS]])
-    assert all(axes.get_legend() is None for axes in figure.axes)
+    assert not figure.legends
     with pytest.raises(DataError, match="no star in common"):
         comparison_plots.recovered(catalogue, catalogue.assign(karmn="X" + catalogue.karmn))
 

@@ -1,0 +1,157 @@
+"""The figures of notebooks 01 to 04: panels, labels and what is drawn, on small arrays."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from dtl_core import plots  # noqa: E402
+from dtl_core.config import PARAMETERS  # noqa: E402
+
+RNG = np.random.default_rng(0)
+WAVE = np.linspace(8800, 8835, 50)
+FLUX = 1 - 0.3 * RNG.random((4, 50))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(figure):
+    """The figure, rendered: errors of labels and layouts show only then."""
+    figure.canvas.draw()
+    return figure
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_every_figure_function_is_tested():
+    functions = {name for name in plots.__all__ if callable(getattr(plots, name))}
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert functions <= tested, functions - tested
+
+
+def test_window():
+    (ax,) = drawn(plots.window(WAVE, FLUX[0], FLUX[1])).axes
+    assert "vacuum wavelength" in ax.get_xlabel() and ax.get_ylabel() == "flux / continuum"
+    assert {"Fe I", "Mg I"} <= {text.get_text() for text in ax.texts}
+    assert len(legend(ax)) == 2 and legend(ax)[1].startswith("observed")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), FLUX[0])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), FLUX[1] - 0.5)
+    assert ax.get_xlim() == (8800, 8835)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_model_comparison(n):
+    figure = drawn(plots.model_comparison(WAVE, FLUX[:n], FLUX[-n:], [f"star {k}" for k in range(n)]))
+    assert len(figure.axes) == n
+    assert [ax.get_title("left") for ax in figure.axes] == [f"star {k}" for k in range(n)]
+    assert "wavelength" in figure.axes[-1].get_xlabel() and legend(figure.axes[0]) == ["observed", "nearest synthetic"]
+
+
+def test_effect_bars():
+    (ax,) = drawn(plots.effect_bars({"line_strength": 0.02, "noise": 0.01, "codes": 0.015})).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["noise", "codes", "line strength"]
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [1.0, 1.5, 2.0])
+    assert "%" in ax.get_xlabel()
+
+
+def test_domain_map():
+    figure = drawn(plots.domain_map(RNG.random((20, 2)), RNG.random((5, 2)), np.linspace(3000, 4000, 20), "title"))
+    ax, bar = figure.axes
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("UMAP 1", "UMAP 2", "title")
+    assert [len(c.get_offsets()) for c in ax.collections[:2]] == [20, 5]
+    assert bar.get_ylabel() == plots.LABELS["teff"]
+
+
+@pytest.mark.parametrize("titles", [["before", "after"], ["one"]])
+def test_latent_maps(titles):
+    maps = {title: (RNG.random((20, 2)), RNG.random((5, 2))) for title in titles}
+    figure = drawn(plots.latent_maps(maps, np.linspace(3000, 4000, 20)))
+    assert [ax.get_title() for ax in figure.axes[: len(titles)]] == titles
+    assert len(figure.axes) == 2 * len(titles)  # each with a colour bar
+
+
+def test_architecture():
+    widths = [3501, 128, 96, 64, 32, 16, 32]
+    (ax,) = drawn(plots.architecture(widths, frozen=4)).axes
+    assert [text.get_text() for text in ax.texts] == [str(w) for w in (*widths, *widths[-2::-1])]
+    hatched = [k for k, bar in enumerate(ax.patches) if bar.get_hatch()]
+    assert hatched == [1, 2, 3, 4]
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    assert names.index("latent") == 6 and names[0] == names[-1] == "flux" and len(names) == 13
+
+
+def test_loss_curves():
+    (ax,) = drawn(plots.loss_curves([RNG.random(5) + 1, RNG.random(7) + 1], ["a", "b"])).axes
+    assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch" and legend(ax) == ["a", "b"]
+    assert [len(line.get_xdata()) for line in ax.lines] == [5, 7] and ax.lines[0].get_xdata()[0] == 1
+    many = drawn(plots.loss_curves([np.ones(3)] * 11, [str(k) for k in range(11)]))
+    assert many.axes[0].get_legend() is None
+
+
+def test_reconstruction():
+    figure = drawn(plots.reconstruction(WAVE, FLUX[0], {"before": FLUX[1], "after": FLUX[2]}))
+    top, low = figure.axes
+    assert legend(top) == ["input", "before", "after"]
+    np.testing.assert_allclose(low.lines[0].get_ydata(), FLUX[0] - FLUX[1])
+    assert low.get_ylabel() == "input $-$ output" and "wavelength" in low.get_xlabel()
+
+
+def test_latent_image():
+    latent = np.arange(32.0)
+    latent[[0, 9]] = 0
+    ax, bar = drawn(plots.latent_image(latent)).axes
+    assert ax.images[0].get_array().shape == (8, 4) and bar.get_ylabel() == "activation"
+    crosses = ax.lines[0].get_xydata()
+    assert crosses.tolist() == [[0, 0], [1, 2]]  # column, row of units 0 and 9
+
+
+def test_error_change():
+    before, after = 10 ** RNG.uniform(-3, -2, 40), 10 ** RNG.uniform(-4, -3, 40)
+    (ax,) = drawn(plots.error_change(before, after)).axes
+    assert ax.get_xscale() == "log" and legend(ax) == ["before fine-tuning", "after"]
+    assert sum(bar.get_height() for bar in ax.patches) == 80  # every star is counted
+
+
+def test_regression_curves():
+    figure = drawn(plots.regression_curves(RNG.random((6, 8)) + 0.1, np.repeat(np.arange(4), 2)))
+    assert [ax.get_title() for ax in figure.axes] == [plots.LABELS[name] for name in PARAMETERS]
+    assert [len(ax.lines) for ax in figure.axes] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("names", [PARAMETERS, ("teff",)])
+@pytest.mark.parametrize("with_errors", [False, True])
+def test_recovered(names, with_errors):
+    truth = {name: RNG.random(12) for name in names}
+    estimates = {name: RNG.random(12) for name in names}
+    errors = {name: (RNG.random(12), RNG.random(12)) for name in names} if with_errors else None
+    figure = drawn(plots.recovered(truth, estimates, errors=errors))
+    assert [ax.get_xlabel() for ax in figure.axes] == [f"true {plots.LABELS[name]}" for name in names]
+    assert all(bool(ax.containers) == with_errors for ax in figure.axes)
+
+
+def test_kde_panel():
+    values = RNG.normal(3500, 20, 40)
+    (ax,) = drawn(plots.kde_panel(values, 3510.0, "teff")).axes
+    assert ax.get_xlabel() == plots.LABELS["teff"] and ax.get_ylim()[0] == 0
+    assert {"single regressors", "mode", "truth"} <= set(legend(ax))
+    (same,) = drawn(plots.kde_panel(np.full(5, 3500.0))).axes  # no density, but the values
+    assert "mode" in legend(same) and "truth" not in legend(same)
+
+
+def test_kiel():
+    teff, logg = RNG.uniform(3000, 4000, 10), RNG.uniform(4.6, 5.1, 10)
+    relation = {"[M/H] = 0": (np.array([3000, 4000]), np.array([5.0, 4.6]))}
+    ax, bar = drawn(plots.kiel(teff, logg, RNG.normal(0, 0.2, 10), RNG.uniform(1, 9, 10), relation)).axes
+    assert ax.xaxis_inverted() and ax.yaxis_inverted()
+    assert bar.get_ylabel() == plots.LABELS["mh"] and legend(ax) == ["[M/H] = 0"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (plots.LABELS["teff"], plots.LABELS["logg"])
+    assert drawn(plots.kiel(teff, logg, teff, teff / 1e3)).axes[0].get_legend() is None
