@@ -15,14 +15,13 @@ import pandas as pd
 from scipy import stats
 
 from . import config
-from .config import PARAMETERS
+from .config import PARAMETER_COLUMNS, PARAMETERS
 from .errors import ConfigError, DataError
 
 __all__ = ["CATALOGUE_COLUMNS", "SOURCES", "Source", "available", "compare", "comparison_table", "coverage",
            "normalise_karmn", "read_literature", "read_published", "read_stars", "tidy"]
 
-_NAMES = {"teff": "Teff", "logg": "logg", "mh": "[M/H]", "vsini": "vsini"}
-_COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in _NAMES.items() for e in ("", "e_", "E_")}
+_COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in PARAMETER_COLUMNS.items() for e in ("", "e_", "E_")}
 CATALOGUE_COLUMNS = ("karmn", "ra_gaiadr3", "dec_gaiadr3", *_COLUMNS.values())
 _ALIASES = {"J11110+304W": "J11110+304"}  # the brighter star of the pair, with and without its letter
 _PLAUSIBLE = {"teff": (1000, 10_000), "logg": (2, 7), "mh": (-4, 2), "vsini": (0, 300)}  # else: wrong unit or column

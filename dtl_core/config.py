@@ -19,7 +19,9 @@ from .errors import ConfigError
 
 __all__ = [
     "PARAMETERS",
+    "PARAMETER_COLUMNS",
     "PROFILES",
+    "SURVEY_EFFECTS",
     "AutoencoderConfig",
     "Config",
     "ContinuumConfig",
@@ -35,7 +37,19 @@ __all__ = [
     "load_profile",
 ]
 
-PARAMETERS = ("teff", "logg", "mh", "vsini")
+# name in the code: column of the published catalogue
+PARAMETER_COLUMNS = {"teff": "Teff", "logg": "logg", "mh": "[M/H]", "vsini": "vsini"}
+PARAMETERS = tuple(PARAMETER_COLUMNS)
+SURVEY_EFFECTS = (
+    "noise",
+    "velocity",
+    "continuum",
+    "telluric",
+    "activity",
+    "line_strength",
+    "missing_lines",
+    "unknown_lines",
+)
 
 
 @dataclass(frozen=True)
@@ -319,19 +333,7 @@ _RANGES = {  # setting: (lowest, highest)
     "regression.n_kept": (1, 10**6),
     "estimate.grid_size": (64, 10**6),
     "umap.n_neighbors": (2, 1000),
-} | {
-    f"survey.{name}": (0.0, 100.0)
-    for name in (
-        "noise",
-        "velocity",
-        "continuum",
-        "telluric",
-        "activity",
-        "line_strength",
-        "missing_lines",
-        "unknown_lines",
-    )
-}
+} | {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
 _CHOICES = {
     "autoencoder.contractive": ("paper", "exact"),
     "survey.real_stars": ("auto", "yes", "no"),

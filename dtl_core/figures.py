@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from . import estimate
-from .config import PARAMETERS
+from .config import PARAMETER_COLUMNS, PARAMETERS
 from .errors import StoreError
 from .store import Store
 
@@ -33,7 +33,7 @@ def headline(run):
     minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that
     of predicting the mean of the training labels. ``worst_kept_mse_p`` is the largest test error of a kept regressor.
     """
-    from .pipeline import ARMS, CATALOGUE_COLUMNS
+    from .pipeline import ARMS
 
     config, truth = run.config, run.truth
     members = range(len(run.architectures))
@@ -67,7 +67,7 @@ def headline(run):
         out[f"distance_latent_{name}"] = float(np.mean(means))
     labels, n = run.synthetic["labels"], len(truth)
     for k, p in enumerate(PARAMETERS):
-        column = CATALOGUE_COLUMNS[p]
+        column = PARAMETER_COLUMNS[p]
         for arm in ARMS:
             table = run.catalogue_of(arm)[:n]
             values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
@@ -88,9 +88,9 @@ def real_star_table(run):
     DataFrame of star, source, Teff [K], log g, [M/H], v sin i [km/s] as text with errors; one row that says so when the
     run had no real star.
     """
-    from .pipeline import ARMS, CATALOGUE_COLUMNS
+    from .pipeline import ARMS
 
-    digits = dict(zip(CATALOGUE_COLUMNS.values(), (0, 2, 2, 1), strict=True))
+    digits = dict(zip(PARAMETER_COLUMNS.values(), (0, 2, 2, 1), strict=True))
     if not len(run.reports):
         return pd.DataFrame([{"star": "none", "source": "no real spectra in this build: DTL_DATA is not set"}])
     rows = []

@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from . import spectra, synthetic
-from .config import data_mirror
+from .config import SURVEY_EFFECTS, data_mirror
 from .errors import DataError
 
 __all__ = [
@@ -195,23 +195,13 @@ def effect_sizes(config, n_stars=40):
     config : Config
     n_stars : int, how many of the survey's stars to take
     """
-    names = (
-        "noise",
-        "velocity",
-        "continuum",
-        "telluric",
-        "activity",
-        "line_strength",
-        "missing_lines",
-        "unknown_lines",
-    )
 
     def survey(**on):
-        settings = dataclasses.replace(config.survey, n_stars=n_stars, **(dict.fromkeys(names, 0.0) | on))
+        settings = dataclasses.replace(config.survey, n_stars=n_stars, **(dict.fromkeys(SURVEY_EFFECTS, 0.0) | on))
         return survey_set(dataclasses.replace(config, survey=settings))
 
     plain, truth = survey()
-    changes = {name: survey(**{name: getattr(config.survey, name)})[0] - plain for name in names}
+    changes = {name: survey(**{name: getattr(config.survey, name)})[0] - plain for name in SURVEY_EFFECTS}
     library, grid = synthetic.load_library("grid_a"), spectra.window_grid(config.window)
     raw = synthetic.expand(library, truth[["teff", "logg", "mh"]].to_numpy())
     model = synthetic.model_spectra(

@@ -24,14 +24,13 @@ import pandas as pd
 from astropy.table import Table
 
 from . import estimate, gap, observed, synthetic
-from .config import PARAMETERS, Config, load_profile
+from .config import PARAMETER_COLUMNS, PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError
-from .store import Store, file_hash, load_arrays, save_arrays
+from .store import NotStored, Store, file_hash, load_arrays, save_arrays
 
-__all__ = ["CATALOGUE_COLUMNS", "STAGES", "Run", "resolve", "run"]
+__all__ = ["ARMS", "STAGES", "Run", "resolve", "run"]
 
 STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "catalogue")
-CATALOGUE_COLUMNS = {"teff": "Teff", "logg": "logg", "mh": "[M/H]", "vsini": "vsini"}
 ARMS = ("transfer", "direct")
 _NETWORK = ("autoencoder", "stacks", "training", "pipeline")
 
@@ -352,7 +351,7 @@ def _regression(store, config, keys, transferred, seed, progress=None):
         ).to(device)
 
         def error(m):
-            return ((m(z[test]) - torch.gather(target, 1, test)) ** 2).mean(1)
+            return ((m.predict(z[test]) - torch.gather(target, 1, test)) ** 2).mean(1)
 
         history = fit(
             model,
@@ -366,9 +365,8 @@ def _regression(store, config, keys, transferred, seed, progress=None):
             progress=progress,
         )
         save_arrays(folder / "weights.safetensors", model.state_dict())
-        with torch.no_grad():
-            out = {arm: model(latents[arm]) for arm in ARMS}
-            out |= {"test_prediction": model(z[test]), "test_truth": torch.gather(target, 1, test)}
+        out = {arm: model.predict(latents[arm]) for arm in ARMS}
+        out |= {"test_prediction": model.predict(z[test]), "test_truth": torch.gather(target, 1, test)}
         out |= {"column": column, "live": live_units(z).cpu().numpy().astype(np.uint8)}
         save_arrays(folder / "estimates.safetensors", out | {f"history_{k}": v for k, v in history.items()})
 
@@ -391,7 +389,7 @@ def _catalogue(store, config, keys, regressions, stars):
             table = Table(
                 {"karmn": stars, "ra_gaiadr3": np.full(len(stars), np.nan), "dec_gaiadr3": np.full(len(stars), np.nan)}
             )
-            for k, (name, column) in enumerate(CATALOGUE_COLUMNS.items()):
+            for k, (name, column) in enumerate(PARAMETER_COLUMNS.items()):
                 values = np.concatenate([part[arm][part["column"] == k] for part in parts])
                 error = np.concatenate([part["history_test"][-1][part["column"] == k] for part in parts])
                 best = estimate.best_of(error, config.regression.n_kept)
@@ -425,10 +423,10 @@ def _start_worker(progress_queue):
     torch.set_num_threads(1)  # one thread a process and a process a core: the same bytes, and no waiting threads
 
 
-def _work(job):
+def _work(job, only_look=False):
     """One job in a worker: a candidate of the search, or an autoencoder as far as it is to go."""
     kind, root, config, keys, arguments, cost = job
-    store = Store(root)
+    store = Store(root, only_look=only_look)
 
     def tick(weight):
         return (lambda: _queue.put(weight)) if _queue is not None else None
@@ -463,16 +461,45 @@ def _costs(config, width, n_stars):
     }
 
 
+def affordable_workers(memory_each=1.2e9):
+    """How many worker processes this machine has cores and memory (bytes) for, at least one.
+
+    Containers such as Binder's show all cores of their host but allow little memory: their limit counts.
+    """
+    free = []
+    for file, read in (
+        ("/proc/meminfo", lambda text: 1024 * int(text.split("MemAvailable:")[1].split()[0])),
+        ("/sys/fs/cgroup/memory.max", int),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", int),
+    ):
+        try:
+            free.append(read(Path(file).read_text()))
+        except (OSError, ValueError, IndexError):
+            continue  # another system, or no limit ("max")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(min(free, default=np.inf) // memory_each) if free else cores))
+
+
 def _run_jobs(config, jobs, total, label, quiet):
     """Results of jobs in order, over worker processes, with a progress bar in units of work."""
     from tqdm import tqdm
 
     from .training import choose_device
 
-    workers = config.workers or os.cpu_count() or 1
+    done = {}
+    for number, job in enumerate(jobs):
+        try:
+            done[number] = _work(job, only_look=True)
+        except NotStored:
+            pass
+    missing = [number for number in range(len(jobs)) if number not in done]
+    if not missing:
+        return [done[number] for number in range(len(jobs))]
+    total *= len(missing) / len(jobs)
+    workers = config.workers or affordable_workers()
     if choose_device(config.device).type == "cuda":
         workers = 1  # one process feeds the device
-    workers = min(workers, len(jobs))
+    workers = min(workers, len(missing))
     bar = tqdm(
         total=round(total, 2),
         desc=label,
@@ -485,12 +512,12 @@ def _run_jobs(config, jobs, total, label, quiet):
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     with bar, ProcessPoolExecutor(workers, context, _start_worker, (channel,)) as pool:
-        futures = [pool.submit(_work, job) for job in jobs]
-        pending = set(futures)
+        futures = {number: pool.submit(_work, jobs[number]) for number in missing}
+        pending = set(futures.values())
         try:
             while pending:
-                done, pending = wait(pending, timeout=0.3)
-                for future in done:
+                finished, pending = wait(pending, timeout=0.3)
+                for future in finished:
                     future.result()  # raises here what went wrong there
                 try:
                     while True:
@@ -501,7 +528,8 @@ def _run_jobs(config, jobs, total, label, quiet):
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         bar.update(bar.total - bar.n)
-    return [future.result() for future in futures]
+    done |= {number: future.result() for number, future in futures.items()}
+    return [done[number] for number in range(len(jobs))]
 
 
 # ---------------------------------------------------------------- a run

@@ -21,8 +21,8 @@ __all__ = [
     "latent_maps",
     "loss_curves",
     "model_comparison",
+    "predictions",
     "reconstruction",
-    "recovered",
     "regression_curves",
     "window",
 ]
@@ -187,21 +187,15 @@ def regression_curves(history, column):
     return fig
 
 
-def _identity(ax, low, high):
-    ax.plot([low, high], [low, high], color=GREY, lw=0.8, ls="--", zorder=0)
-
-
-def recovered(truth, estimates, *, errors=None, title="true", ylabel="estimated"):
-    """Estimated against true values: dicts of parameter -> (n,), a panel each; errors (lower, upper) if given."""
+def predictions(truth, predicted):
+    """Predicted against true labels: dicts of parameter -> (n,), a panel each."""
     fig, axes = plt.subplots(1, len(truth), figsize=(3.1 * len(truth), 3.2), layout="constrained")
     for ax, name in zip(np.atleast_1d(axes), truth, strict=True):
-        x, y = np.asarray(truth[name]), np.asarray(estimates[name])
-        if errors is None:
-            ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.5, rasterized=True)
-        else:
-            ax.errorbar(x, y, yerr=np.stack(errors[name]), fmt=".", ms=3, lw=0.5, color=BLUE, alpha=0.6)
-        _identity(ax, min(x.min(), y.min()), max(x.max(), y.max()))
-        ax.set(xlabel=f"{title} {LABELS[name]}", ylabel=f"{ylabel}")
+        x, y = np.asarray(truth[name]), np.asarray(predicted[name])
+        ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.5, rasterized=True)
+        ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+        ax.plot(ends, ends, color=GREY, lw=0.8, ls="--", zorder=0)
+        ax.set(xlabel=f"true {LABELS[name]}", ylabel="predicted")
     return fig
 
 

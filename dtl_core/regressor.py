@@ -88,6 +88,11 @@ class Regressor(nn.Module):
     def forward(self, latent):
         return self.standardised(latent) * self.target_spread + self.target_mean
 
+    @torch.no_grad()
+    def predict(self, latent, batch_size=256):
+        """Predictions (E, n) for any number of latents (n, n_units) or (E, n, n_units), in batches to spare memory."""
+        return torch.cat([self(part) for part in latent.split(batch_size, dim=-2)], dim=1)
+
 
 def regression_loss(model, latent, target):
     """Mean squared error (E,) of standardised predictions against targets (E, B) in physical units."""

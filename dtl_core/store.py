@@ -23,7 +23,7 @@ from pathlib import Path
 
 from .errors import StoreError
 
-__all__ = ["Store", "default_root", "file_hash", "load_arrays", "save_arrays"]
+__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays"]
 
 
 def default_root():
@@ -89,16 +89,23 @@ def load_arrays(path):
         ) from None
 
 
+class NotStored(Exception):
+    """A store that only looks has not found a result."""
+
+
 class Store:
     """Keyed results under one root folder.
 
     Arguments
     ---------
     root : path, optional; see :func:`default_root`
+    only_look : bool
+        Raise :class:`NotStored` where a result would have to be computed.
     """
 
-    def __init__(self, root=None):
+    def __init__(self, root=None, *, only_look=False):
         self.root = Path(root) if root else default_root()
+        self.only_look = only_look
 
     def key(self, name, settings, inputs, modules):
         """Hexadecimal key of a stage and the record that it was made from."""
@@ -148,6 +155,8 @@ class Store:
         folder = self.path(name, key)
         if self.ready(name, key):
             return folder, key
+        if self.only_look:
+            raise NotStored(name)
         work = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
         try:
             work.mkdir(parents=True)

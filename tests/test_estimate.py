@@ -59,7 +59,7 @@ def test_density_integrates_to_one_and_is_a_sum_of_gaussians():
 def test_gaussian_votes_give_their_mean_and_one_sigma():
     rng = np.random.default_rng(1)
     mode, lower, upper = estimate.kde_mode(rng.normal(3500, 50, (2000, 20)))
-    assert abs(mode.mean() - 3500) < 5 and mode.std() < 10
+    assert abs(mode.mean() - 3500) < 5 and mode.std() < 20
     assert lower.mean() == pytest.approx(50, rel=0.1) and upper.mean() == pytest.approx(50, rel=0.1)
     # the kernel widens the distribution of few votes
     few = estimate.kde_mode(rng.normal(0, 1, (80, 200)), rule="silverman")
@@ -104,17 +104,36 @@ def test_stars_do_not_mix():
     np.testing.assert_array_equal(together, alone)
 
 
+def kdepy_isj(z):
+    """KDEpy's bandwidth in units of the sample.
+
+    KDEpy solves on a mesh that it pads by max(6, range / 2) on either side but scales back with the range alone
+    (its issues 199 and 201): the ratio of the two undoes that.
+    """
+    extent = np.ptp(z)
+    return improved_sheather_jones(z[:, None]) * (extent + 2 * max(6.0, extent / 2)) / extent
+
+
 def test_isj_bandwidth_is_kdepys_within_its_limits():
     free = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        values = np.concatenate([rng.normal(0, 1, 50), rng.normal(2.5, 0.5, 30)])
+        values = np.concatenate([rng.normal(0, 1, 50), rng.normal(4, 0.7, 30)])
         z = (values - values.mean()) / values.std()
         silverman = (4 / (3 * 80)) ** 0.2
-        theirs = improved_sheather_jones(z[:, None])
-        assert estimate.bandwidth(z) == pytest.approx(np.clip(theirs, silverman / 4, silverman), rel=1e-12)
+        theirs = kdepy_isj(z)
+        assert estimate.bandwidth(z) == pytest.approx(np.clip(theirs, silverman / 4, silverman), rel=0.01)
         free += silverman / 4 < theirs < silverman
     assert free >= 8  # else the limits, not KDEpy, were tested
+
+
+def test_isj_bandwidth_of_a_large_gaussian_sample_is_nearly_silvermans():
+    # Silverman's rule is the best one there; two narrow peaks need a smaller width
+    rng = np.random.default_rng(6)
+    z = rng.normal(size=4000)
+    assert estimate.bandwidth(z / z.std()) > 0.8 * estimate.bandwidth(z, "silverman")
+    peaks = np.concatenate([z - 5, z + 5])
+    assert estimate.bandwidth(peaks / peaks.std()) < 0.4 * estimate.bandwidth(peaks, "silverman")
 
 
 @pytest.mark.parametrize("n", [2, 5, 10, 80, 1000])
