@@ -19,7 +19,8 @@ def bandwidth(values, rule="ISJ"):
 
     ISJ is improved Sheather-Jones (Botev et al. 2010) as in KDEpy. It needs tens of values, sometimes finds no
     solution, and may collapse onto single values: below 20 values, or without a solution, Silverman's rule is taken,
-    and outside a quarter of and once Silverman's rule the nearer of the two limits.
+    and outside a quarter of and once Silverman's rule the nearer of the two limits. KDEpy solves for the bandwidth on a
+    mesh wider than the data but scales it back by the range of the data (its issues 199 and 201): corrected here.
     """
     n = len(values)
     silverman = (4 / (3 * n)) ** 0.2
@@ -31,6 +32,8 @@ def bandwidth(values, rule="ISJ"):
         width = float(improved_sheather_jones(np.asarray(values, float)[:, None]))
     except ValueError:  # the fixed-point equation has no root
         return silverman
+    extent = np.ptp(values)
+    width *= (extent + 2 * max(6.0, extent / 2)) / extent
     return float(np.clip(width, silverman / 4, silverman))
 
 

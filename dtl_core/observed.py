@@ -39,7 +39,8 @@ ACTIVE_LINES = (8809.18, 8826.65)
 # (about 3.5 % rms; see notebook 01).
 LINE_STRENGTH_RMS = 0.22  # of ln(opacity)
 N_MISSING, N_UNKNOWN = 10, 50
-HPF_ORDER, HPF_RESOLVING_POWER = 6, 53_000.0
+HPF_NAMES = {"flux": "Sci Flux", "sky": "Sky Flux", "variance": "Sci Variance", "wavelength": "Sci Wavl"}
+HPF_SHAPE, HPF_ORDER, HPF_RESOLVING_POWER = (28, 2048), 6, 53_000.0
 SKY_LIMIT = 0.3  # of the star's flux
 
 
@@ -129,7 +130,8 @@ def _distort_lines(library, rows, truth, settings):
 def _fill_in(norm, wavelength, truth, settings):
     """Chromospheric filling of the strong lines of active stars, at most to the continuum."""
     rng = np.random.default_rng([settings.seed, 3])
-    amount = rng.uniform(0.1, 0.4, len(truth)) * truth["active"].to_numpy() * settings.activity
+    rows = truth["karmn"].str[1:].astype(int) - 1  # every star of the library draws, so a smaller survey is a part
+    amount = rng.uniform(0.1, 0.4, 1000)[rows] * truth["active"].to_numpy() * settings.activity
     core = sum(np.exp(-0.5 * ((wavelength - line) / 0.25) ** 2) for line in ACTIVE_LINES)
     return norm + np.clip(amount[:, None] * core, 0, 1) * (1 - norm)
 
@@ -278,13 +280,14 @@ def read_hpf(path):
             "no flat field *deblazed.fits beside it", file=path, remedy="keep the HPF flat beside the spectra"
         )
     flat, _ = _open_fits(flats[0], {1: "flux"})
-    if data["flux"].ndim != 2 or data["flux"].shape[0] <= HPF_ORDER or data["flux"].shape != flat["flux"].shape:
-        raise DataError(
-            f"has shape {data['flux'].shape}, not (28, 2048)",
-            file=path,
-            field="Sci Flux",
-            remedy="give an HPF slope image reduced to spectra",
-        )
+    for file, name, array in [*((path, *item) for item in data.items()), (flats[0], "flux", flat["flux"])]:
+        if array.shape != HPF_SHAPE:
+            raise DataError(
+                f"has shape {array.shape}, not {HPF_SHAPE}",
+                file=file,
+                field=HPF_NAMES[name],
+                remedy="give HPF slope images reduced to spectra",
+            )
     order = {name: array[HPF_ORDER] for name, array in data.items()}
     blaze = flat["flux"][HPF_ORDER]
     good = np.isfinite(order["flux"]) & np.isfinite(order["sky"]) & (blaze > 0.1) & (order["wavelength"] > 8000)
@@ -304,6 +307,26 @@ def read_hpf(path):
     spectra.check_spectrum(wave, flux, file=path, start=8790.0, stop=8845.0)
     star = str(header.get("OBJECT", path.stem)).replace("_", " ").strip()
     return Spectrum(star, wave, flux, uncertainty, *masks, HPF_RESOLVING_POWER, str(path))
+
+
+def _column(table, name, path):
+    """A column as floats; empty cells become NaN, which later steps refuse unless they are masked."""
+    try:
+        return np.ma.filled(np.ma.asarray(table[name]).astype(float), np.nan)
+    except (TypeError, ValueError):
+        raise DataError("is not a column of numbers", file=path, field=name, remedy="check the columns") from None
+
+
+def _flags(table, name, path):
+    """A column of yes or no as booleans, from booleans, numbers or the words true and false."""
+    column = np.ma.filled(np.ma.asarray(table[name]), 0)
+    if column.dtype.kind not in "US":
+        return column.astype(bool)
+    words = np.char.lower(column.astype(str))
+    for word in np.unique(words):
+        if word not in ("true", "false", "1", "0"):
+            raise DataError(f"{word!r} is neither true nor false", file=path, field=name, remedy="write True or False")
+    return np.isin(words, ("true", "1"))
 
 
 def read_spectrum(path):
@@ -337,24 +360,30 @@ def read_spectrum(path):
             raise DataError(
                 "is missing", file=path, field=name, remedy=f"name a column {name!r}; found {table.colnames}"
             )
+    unit = table["wavelength"].unit or units.AA
     try:
-        unit = table["wavelength"].unit or units.AA
-        wave = np.asarray(table["wavelength"], float) * units.Unit(unit).to(units.AA)
-        flux = np.asarray(table["flux"], float)
-        sigma = (
-            np.asarray(table["uncertainty"], float) if "uncertainty" in table.colnames else np.full(len(flux), np.nan)
-        )
-        mask = np.asarray(table["mask"], bool) if "mask" in table.colnames else np.zeros(len(flux), bool)
-    except units.UnitConversionError:
+        to_angstrom = units.Unit(unit).to(units.AA)
+    except (ValueError, TypeError):  # UnitConversionError is a kind of the latter
         raise DataError(
             f"has unit {unit}, which is no length", file=path, field="wavelength", remedy="give A or nm"
         ) from None
-    except (TypeError, ValueError):
-        raise DataError("is not a column of numbers", file=path, field="flux", remedy="check the columns") from None
+    wave = _column(table, "wavelength", path) * to_angstrom
+    flux = _column(table, "flux", path)
+    sigma = _column(table, "uncertainty", path) if "uncertainty" in table.colnames else np.full(len(flux), np.nan)
+    mask = _flags(table, "mask", path) if "mask" in table.colnames else np.zeros(len(flux), bool)
     filled = np.where(mask & ~np.isfinite(flux), np.nanmedian(flux) if np.isfinite(flux).any() else 0.0, flux)
     spectra.check_spectrum(wave, filled, file=path, start=8796.0, stop=8839.0)
     star = str(table.meta.get("OBJECT", table.meta.get("star", path.stem)))
-    power = float(table.meta.get("resolving_power", table.meta.get("R", np.nan)))
+    name = "resolving_power" if "resolving_power" in table.meta else "R"
+    try:
+        power = float(table.meta.get(name, np.nan))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{table.meta[name]!r} is not a number",
+            file=path,
+            field=name,
+            remedy="give the resolving power, e.g. 94600",
+        ) from None
     return Spectrum(star, wave, filled, sigma, mask, np.zeros_like(mask), power, str(path))
 
 
@@ -448,15 +477,15 @@ def prepare(spectrum, config, template=None):
     grid = spectra.window_grid(config.window)
     # the data need not reach the margin's ends: there the last value is held, and only the continuum sees it
     low, high = config.window.start, config.window.stop
-    spectra.check_spectrum(rest, spectrum.flux, file=spectrum.file or spectrum.star, start=low, stop=high)
     good = ~mask
     # bridged by straight lines before the spline, which would swing across a gap
     bridged = np.interp(rest, rest[good], (spectrum.flux / level)[good])
+    spectra.check_spectrum(rest, bridged, file=spectrum.file or spectrum.star, start=low, stop=high)
     bridged = _match_resolution(rest, bridged, spectrum, config.window.resolving_power)
     flux = CubicSpline(rest, bridged)(np.clip(grid, rest[0], rest[-1]))
     inside = (rest >= low) & (rest <= high)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        snr = float(np.nanmedian((spectrum.flux / spectrum.uncertainty)[inside & good]))
+    known = inside & good & (spectrum.uncertainty > 0)
+    snr = float(np.median((spectrum.flux / spectrum.uncertainty)[known])) if known.any() else float("nan")
     report = dict(
         star=spectrum.star,
         velocity=float(velocity),

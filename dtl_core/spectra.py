@@ -166,8 +166,8 @@ def _lagrange_operator(key):
 def resample_operator(source, target):
     """Sparse matrix that interpolates (four-point Lagrange) from wavelengths ``source`` to ``target``.
 
-    ``(operator @ flux.T).T`` resamples a stack of spectra; for spectra resolved by 8 pixels or more the error is below
-    1e-5 of the continuum.
+    ``(operator @ flux.T).T`` resamples a stack of spectra. The error is at most 9/128 (step / sigma)^4 of a Gaussian
+    line's depth: 5e-4 at 8 pixels a FWHM; in the chain of this package, at R = 94,600, below 3e-5 of the continuum.
 
     Errors
     ------
@@ -250,14 +250,15 @@ def _segment_statistics(flux, flux_min):
 def _spline(x, y, wavelength, config):
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]
+    degree = min(config.degree, len(x) - 1)
     centre, scale = wavelength.mean(), np.ptp(wavelength) / 2
-    design = np.polynomial.legendre.legvander((x - centre) / scale, config.degree)
+    design = np.polynomial.legendre.legvander((x - centre) / scale, degree)
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
     if np.sum((design @ coefficients - y) ** 2) <= config.smoothing:
         # FITPACK starts from this polynomial and returns it as soon as it is smooth enough
         return np.polynomial.legendre.legval((wavelength - centre) / scale, coefficients)
     keep = np.r_[True, np.diff(x) > 0]
-    return splev(wavelength, splrep(x[keep], y[keep], k=config.degree, s=config.smoothing))
+    return splev(wavelength, splrep(x[keep], y[keep], k=min(degree, keep.sum() - 1), s=config.smoothing))
 
 
 def normalise(wavelength, flux, config):
@@ -326,7 +327,7 @@ def check_spectrum(wavelength, flux, *, file=None, start=None, stop=None):
         raise DataError(
             "has a median of zero or less", file=file, field="flux", remedy="check the order and the sky subtraction"
         )
-    low, high = start or -np.inf, stop or np.inf
+    low, high = np.inf if start is None else start, -np.inf if stop is None else stop
     if wavelength[0] > low or wavelength[-1] < high:
         factor = (low + high) / (wavelength[0] + wavelength[-1])
         unit = "nm" if 9.5 < factor < 10.5 else "micron" if 9.5e3 < factor < 10.5e3 else None

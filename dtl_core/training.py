@@ -76,15 +76,15 @@ def fit(model, loss, index, *, epochs, batch_size, learning_rate, seeds, evaluat
             optimiser.step()
             total = total + each.detach() * rows.shape[1]
         history["train"].append((total / shuffled.shape[1]).cpu().numpy())
-        if not np.all(np.isfinite(history["train"][-1])):
-            raise DTLError(
-                f"the training loss is not finite in epoch {epoch + 1}",
-                field="learning_rate",
-                remedy="lower the learning rate",
-            )
         if evaluate is not None:
             with torch.no_grad():
                 history["test"].append(evaluate(model).cpu().numpy())
+        if not all(np.all(np.isfinite(values[-1])) for values in history.values() if values):
+            raise DTLError(
+                f"the loss is not finite in epoch {epoch + 1}",
+                field="learning_rate",
+                remedy="lower the learning rate",
+            )
         if progress:
             progress()
     return {key: np.array(value) for key, value in history.items() if value}

@@ -128,14 +128,13 @@ def test_regression_curves():
 
 
 @pytest.mark.parametrize("names", [PARAMETERS, ("teff",)])
-@pytest.mark.parametrize("with_errors", [False, True])
-def test_recovered(names, with_errors):
+def test_predictions(names):
     truth = {name: RNG.random(12) for name in names}
-    estimates = {name: RNG.random(12) for name in names}
-    errors = {name: (RNG.random(12), RNG.random(12)) for name in names} if with_errors else None
-    figure = drawn(plots.recovered(truth, estimates, errors=errors))
+    predicted = {name: RNG.random(12) for name in names}
+    figure = drawn(plots.predictions(truth, predicted))
     assert [ax.get_xlabel() for ax in figure.axes] == [f"true {plots.LABELS[name]}" for name in names]
-    assert all(bool(ax.containers) == with_errors for ax in figure.axes)
+    for ax, name in zip(figure.axes, names, strict=True):
+        np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.transpose([truth[name], predicted[name]]))
 
 
 def test_kde_panel():
