@@ -43,10 +43,13 @@ def umap_map(synthetic, observed, config, *, metric, seed=0):
     rng = np.random.default_rng([seed, 11])
     rows = np.sort(rng.permutation(len(synthetic))[: config.n_synthetic])
     both = np.concatenate([synthetic[rows], observed])
+    neighbours = min(config.n_neighbors, len(both) - 1)
+    if metric == "correlation":  # the same distances as umap-learn's own, from one matrix product
+        both, metric = np.clip(1 - np.corrcoef(both), 0, None).astype(np.float32), "precomputed"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that a seed costs parallelism
         model = umap.UMAP(
-            n_neighbors=min(config.n_neighbors, len(both) - 1),
+            n_neighbors=neighbours,
             min_dist=config.min_dist,
             metric=metric,
             random_state=seed,

@@ -26,6 +26,7 @@ __all__ = [
     "draw_truth",
     "effect_sizes",
     "hpf_files",
+    "measure_velocity",
     "prepare",
     "read_hpf",
     "read_spectrum",
@@ -76,8 +77,9 @@ def draw_truth(library, config):
 
     Returns
     -------
-    DataFrame with n_stars rows: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (a detector pixel),
-    velocity [km/s] left over, telluric_velocity [km/s].
+    truth : DataFrame with n_stars rows: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (a detector
+        pixel), velocity [km/s] left over, telluric_velocity [km/s]
+    rows : (n_stars,) their rows in the library
     """
     settings = config.survey
     rng = np.random.default_rng([settings.seed, 1])
@@ -409,6 +411,35 @@ def blaze_level(wavelength, flux, mask):
     return np.polyval(np.polyfit(x - x.mean(), y, 2), wavelength - x.mean())
 
 
+def measure_velocity(wavelength, flux, template_wavelength, template_flux):
+    """Velocity of the best correlation with any template, from -250 to 250 km/s, by a parabola through its peak.
+
+    Arguments
+    ---------
+    wavelength, flux : (n_pixels,) A, continuum roughly 1; lost pixels are NaN
+    template_wavelength : (m,) A at rest;  template_flux : (n_templates, m)
+
+    Returns
+    -------
+    velocity [km/s], correlation coefficient at the peak
+    """
+    inner = (template_wavelength > template_wavelength[0] + 0.5) & (template_wavelength < template_wavelength[-1] - 0.5)
+
+    def best(velocities):
+        found = spectra.cross_correlate(
+            wavelength, flux, template_wavelength[inner], template_flux[:, inner], velocities
+        )
+        return found.max(0)
+
+    coarse = np.arange(-250, 250.1, 2.0)
+    fine = coarse[np.argmax(best(coarse))] + np.arange(-4, 4.01, 0.5)
+    values = best(fine)
+    peak = np.clip(np.argmax(values), 1, len(fine) - 2)
+    left, top, right = values[peak - 1 : peak + 2]
+    bend = left - 2 * top + right
+    return float(fine[peak] + (0.25 * (left - right) / bend if bend < 0 else 0.0)), float(top)
+
+
 def _match_resolution(wavelength, flux, spectrum, resolving_power):
     """The flux broadened to the run's resolving power; unknown ones are taken as equal."""
     own = spectrum.resolving_power
@@ -450,22 +481,10 @@ def prepare(spectrum, config, template=None):
     DataError : the window is not covered once shifted, nothing correlates (peak below 0.3), or the spectrum is less
         resolved than the run.
     """
-    template_wave, template_flux = template or templates(config)
     mask = spectrum.mask | ~np.isfinite(spectrum.flux)
     level = blaze_level(spectrum.wavelength, spectrum.flux, mask)
     scaled = np.where(mask, np.nan, spectrum.flux / level)
-    inner = slice(round(0.5 / config.window.step), -round(0.5 / config.window.step))
-    correlate = lambda v: spectra.cross_correlate(  # noqa: E731
-        spectrum.wavelength, scaled, template_wave[inner], template_flux[:, inner], v
-    ).max(0)
-    coarse = np.arange(-250, 250.1, 2.0)
-    peak = coarse[np.argmax(correlate(coarse))]
-    fine = peak + np.arange(-4, 4.01, 0.5)
-    values = correlate(fine)
-    best = np.clip(np.argmax(values), 1, len(fine) - 2)
-    left, top, right = values[best - 1 : best + 2]
-    bend = left - 2 * top + right
-    velocity = fine[best] + (0.25 * (left - right) / bend if bend < 0 else 0.0)
+    velocity, top = measure_velocity(spectrum.wavelength, scaled, *(template or templates(config)))
     if top < 0.3:
         raise DataError(
             f"no velocity found (correlation {top:.2f})",
@@ -488,8 +507,8 @@ def prepare(spectrum, config, template=None):
     snr = float(np.median((spectrum.flux / spectrum.uncertainty)[known])) if known.any() else float("nan")
     report = dict(
         star=spectrum.star,
-        velocity=float(velocity),
-        correlation=float(top),
+        velocity=velocity,
+        correlation=top,
         masked_fraction=float(np.mean(mask[inside])),
         telluric_fraction=float(np.mean(spectrum.telluric[inside])),
         snr=snr,
