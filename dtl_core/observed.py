@@ -8,6 +8,7 @@ only the two codes differ.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,7 +239,7 @@ def _open_fits(path, names):
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as hdus:
             if len(hdus) <= max(names):
                 raise DataError(
                     f"has {len(hdus)} HDUs, not {max(names) + 1}", file=path, remedy="download the file again"

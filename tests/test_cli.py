@@ -1,6 +1,7 @@
 """The command line: help, one-line errors with status 2, headline figures."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ from click.testing import CliRunner
 from dtl_core import cli
 
 
-def dtl(*arguments):
-    return subprocess.run([sys.executable, "-m", "dtl_core.cli", *arguments], capture_output=True, text=True)
+def dtl(*arguments, env=None):
+    command = [sys.executable, "-m", "dtl_core.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}))
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["figures"], ["book"]])
@@ -42,6 +44,20 @@ def test_bad_input_is_one_line_and_status_2(arguments, words):
     assert len(lines) == 1 and "Traceback" not in result.stderr
     for word in words:
         assert word in lines[0]
+
+
+def test_a_truncated_exposure_stops_the_run_in_one_line_and_leaves_nothing(tmp_path):
+    mirror = tmp_path / "mirror" / "observed" / "hpf"
+    mirror.mkdir(parents=True)
+    (mirror / "Slope-1.fits").write_bytes(b"SIMPLE  =                    T / cut short".ljust(500))
+    command = ["run", "--profile", "smoke", "--until", "observed", "--quiet", "--results", str(tmp_path / "results")]
+    small = ["--set", "synthetic.n_spectra=50", "--set", "survey.n_stars=10"]
+    result = dtl(*command, *small, env={"DTL_DATA": str(tmp_path / "mirror")})
+    assert result.returncode == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.strip()]
+    assert "Slope-1.fits" in line and "download the file again" in line
+    assert not (tmp_path / "results" / "observed").exists()
+    assert not list((tmp_path / "results" / "unfinished").iterdir())
 
 
 def test_figures_are_the_last_run(smoke):
