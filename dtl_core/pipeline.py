@@ -16,6 +16,7 @@ import queue
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from astropy.table import Table
 
 from . import estimate, gap, observed, synthetic
 from .config import PARAMETER_COLUMNS, PARAMETERS, Config, load_profile
-from .errors import ConfigError, DataError
+from .errors import ConfigError, DataError, DTLError
 from .store import NotStored, Store, file_hash, load_arrays, save_arrays
 
 __all__ = ["ARMS", "STAGES", "Run", "resolve", "run"]
@@ -110,10 +111,10 @@ def _observed(store, config, files):
     }
     inputs = {name: _library_hash(name) for name in ("grid_a", "survey_b")}
     # every file beside an HPF exposure counts: flat and masks too
-    for path in files:
+    for number, path in enumerate(files):
         near = path.parent.iterdir() if path.name.startswith("Slope-") else ()
         for file in sorted({path, *(f for f in near if f.is_file() and not f.name.startswith("Slope-"))}):
-            inputs[file.name] = file_hash(file)
+            inputs[f"{number}:{file.name}"] = file_hash(file)
     return store.stage("observed", settings, inputs, ("spectra", "synthetic", "observed"), compute)
 
 
@@ -524,6 +525,12 @@ def _run_jobs(config, jobs, total, label, quiet):
                         bar.update(min(channel.get_nowait(), bar.total - bar.n))
                 except queue.Empty:
                     pass
+        except BrokenProcessPool:
+            raise DTLError(
+                "a worker process died, most likely for want of memory",
+                field="workers",
+                remedy="set workers=1 or choose a smaller profile; what is finished is kept",
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -539,12 +546,14 @@ def _run_jobs(config, jobs, total, label, quiet):
 class Run:
     """What a run found, read from the store when asked for.
 
-    Attributes: ``config``, ``store``, ``keys`` (stage -> key, or list of keys), ``architectures`` (DataFrame).
+    Attributes: ``config``, ``store``, ``keys`` (stage -> key, or list of keys), ``search`` (DataFrame, a row a
+    combination of the grid search) and ``architectures`` (its rows that were kept, best first).
     """
 
     config: Config
     store: Store
     keys: dict
+    search: pd.DataFrame | None = None
     architectures: pd.DataFrame | None = None
 
     def arrays(self, stage, file, member=None):

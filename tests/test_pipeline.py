@@ -14,7 +14,7 @@ from astropy.table import Table
 
 from dtl_core import figures, pipeline
 from dtl_core.config import PARAMETERS, load_profile
-from dtl_core.errors import ConfigError, DataError
+from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.spectra import doppler_shift, window_grid
 from dtl_core.store import file_hash
 
@@ -217,3 +217,38 @@ def test_manifest_says_what_a_result_was_made_from(tiny):
     assert set(manifest["files"]) == {"weights.safetensors", "history.safetensors"}
     record = figures.last_run("smoke", tiny.store.root)
     assert record["seconds"]["autoencoder"] > 0
+
+
+class Fatal:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_worker_that_dies_is_one_line(tmp_path):
+    config = load_profile("smoke", TINY | {"workers": 1})
+    job = ("candidate", tmp_path, config, {"synthetic": "none"}, (64, 1e-7, 1e-3), {"candidate": Fatal()})
+    with pytest.raises(DTLError, match="a worker process died") as error:
+        pipeline._run_jobs(config, [job], 1.0, "test", True)
+    assert "workers=1" in str(error.value)
+
+
+def test_two_spectra_of_one_name_are_two_inputs(tiny, tmp_path):
+    grid = window_grid(tiny.config.window)
+    runs = []
+    for velocity in (20.0, -20.0):
+        folder = tmp_path / f"{velocity:.0f}"
+        folder.mkdir()
+        flux = np.interp(grid, tiny.wavelength, tiny.observed[3])
+        Table({"wavelength": doppler_shift(grid, velocity), "flux": flux}).write(folder / "star.csv")
+        names = f"{folder / 'star.csv'},{tmp_path / '20' / 'star.csv'}"
+        change = TINY | {"survey.spectra": names}
+        runs.append(pipeline.run("smoke", "observed", overrides=change, root=tiny.store.root, quiet=True))
+    assert runs[0].keys["observed"] != runs[1].keys["observed"]
+    assert runs[1].reports["velocity"].tolist() == pytest.approx([-20, 20], abs=0.5)
+
+
+def test_workers_fit_the_memory():
+    assert pipeline.affordable_workers(1e15) == 1
+    assert pipeline.affordable_workers(1.0) == len(os.sched_getaffinity(0))
