@@ -181,6 +181,7 @@ def glue_all(mapping, prefix=""):
 
     for key, value in mapping.items():
         value = value.item() if hasattr(value, "item") else value
+        value = float("nan") if value is None else value
         if isinstance(value, numbers.Integral):
             value = int(value)
         elif isinstance(value, numbers.Real):

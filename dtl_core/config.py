@@ -184,7 +184,7 @@ class Config:
 
     profile: str = "paper"
     seed: int = 0
-    device: str = "auto"  # "cpu", "cuda" or "auto"; not part of any key
+    device: str = "auto"  # "cpu", "cuda" or "auto"; the kind that is taken is part of the keys
     workers: int = 0  # processes; 0 takes one a core; not part of any key
     window: WindowConfig = field(default_factory=WindowConfig)
     continuum: ContinuumConfig = field(default_factory=ContinuumConfig)
@@ -247,9 +247,21 @@ PROFILES = {
 
 
 def data_mirror():
-    """The folder named by ``DTL_DATA``, or None when it is not set."""
+    """The folder named by ``DTL_DATA``, or None when it is not set.
+
+    Errors
+    ------
+    ConfigError : it names no folder.
+    """
     value = os.environ.get("DTL_DATA")
-    return Path(value).expanduser() if value else None
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(
+            "is no folder", file=folder, field="DTL_DATA", remedy="correct the path or unset the variable"
+        )
+    return folder
 
 
 def load_profile(name, overrides=None):
@@ -320,9 +332,28 @@ _RANGES = {  # setting: (lowest, highest)
     "synthetic.teff_max": (2300.0, 4500.0),
     "synthetic.mh_min": (-1.0, 0.6),
     "synthetic.mh_max": (-1.0, 0.6),
+    "synthetic.teff_step": (1.0, 500.0),
+    "synthetic.logg_step": (0.01, 0.5),
+    "synthetic.mh_step": (0.01, 1.0),
+    "synthetic.main_sequence_width": (0.01, 1.0),
+    "synthetic.limb_darkening": (0.0, 1.0),
+    "seed": (0, 2**31),
+    "workers": (0, 10**4),
+    "survey.seed": (0, 2**31),
     "survey.n_stars": (10, 286),
     "autoencoder.n_models": (1, 1000),
     "autoencoder.epochs": (1, 10**5),
+    "search.epochs": (1, 10**5),
+    "transfer.epochs": (1, 10**5),
+    "regression.epochs": (1, 10**5),
+    "autoencoder.test_fraction": (0.01, 0.9),
+    "transfer.test_fraction": (0.01, 0.9),
+    "regression.test_fraction": (0.01, 0.9),
+    "transfer.batch_size": (1, 10**6),
+    "regression.batch_size": (2, 10**6),
+    "transfer.learning_rate": (1e-8, 1.0),
+    "regression.learning_rate": (1e-8, 1.0),
+    "autoencoder.contractive_weight": (0.0, 1e3),
     "autoencoder.batch_size": (1, 10**6),
     "autoencoder.bottleneck": (1, 4096),
     "autoencoder.learning_rate": (1e-8, 1.0),
@@ -350,7 +381,7 @@ def _get(config, key):
 
 def _check(config):
     for key, (low, high) in _RANGES.items():
-        if not low <= _get(config, key) <= high:
+        if not low <= _get(config, key) <= high:  # also refuses NaN
             raise ConfigError(f"{_get(config, key)!r} is out of range", field=key, remedy=f"give {low} to {high}")
     for key, choices in _CHOICES.items():
         if _get(config, key) not in choices:
@@ -365,6 +396,9 @@ def _check(config):
             )
     if any(width % 8 for width in config.autoencoder.widths):
         raise ConfigError("widths must be multiples of 8", field="autoencoder.widths", remedy="e.g. 384,512")
+    for key, length in (("regression.filters", 2), ("regression.units", 3)):
+        if len(_get(config, key)) != length or min(_get(config, key)) < 1:
+            raise ConfigError(f"needs {length} positive numbers", field=key, remedy="give a comma-separated list")
     window = config.window
     if not (8796.0 <= window.start < window.stop <= 8844.0):
         raise ConfigError(

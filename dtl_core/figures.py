@@ -31,7 +31,8 @@ def headline(run):
     Per parameter p (teff [K], logg, mh [dex], vsini [km/s]) and arm (``transfer``: observed latents from the fine-tuned
     autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_arm``, ``bias_p_arm`` (estimate
     minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that
-    of predicting the mean of the training labels. ``worst_kept_mse_p`` is the largest test error of a kept regressor.
+    of predicting the mean of the training labels, ``spread_p`` the standard deviation of the truth (the rmse of always
+    saying the survey's own mean). ``worst_kept_mse_p`` is the largest test error of a kept regressor.
     """
     from .pipeline import ARMS
 
@@ -73,11 +74,12 @@ def headline(run):
             values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
             for name, value in estimate.recovery(*values, truth[p].to_numpy()).items():
                 out[f"{name}_{p}_{arm}"] = value
+        out[f"spread_{p}"] = float(truth[p].std(ddof=0))
         out[f"rmse_{p}_mean"] = float(np.sqrt(np.mean((labels[:, k].mean() - truth[p]) ** 2)))
         out[f"worst_kept_mse_{p}"] = float(selection[f"test_mse_{p}"][selection[f"kept_{p}"]].max())
     out |= {f"time_{stage}_s": value for stage, value in seconds.items()}
     out["time_total_s"] = float(sum(seconds.values()))
-    return out
+    return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in out.items()}
 
 
 def real_star_table(run):
@@ -92,7 +94,9 @@ def real_star_table(run):
 
     digits = dict(zip(PARAMETER_COLUMNS.values(), (0, 2, 2, 1), strict=True))
     if not len(run.reports):
-        return pd.DataFrame([{"star": "none", "source": "no real spectra in this build: DTL_DATA is not set"}])
+        return pd.DataFrame(
+            [{"star": "none", "source": "no real spectrum took part in this run (see DTL_DATA on the data page)"}]
+        )
     rows = []
     for k, star in enumerate(run.reports["star"], len(run.truth)):
         for arm in ARMS:

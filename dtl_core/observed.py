@@ -475,7 +475,7 @@ def prepare(spectrum, config, template=None):
     -------
     flux : (n_pixels,) float32, continuum = 1
     report : dict of star, velocity [km/s], correlation, masked_fraction and telluric_fraction (in the window),
-        snr (median, a pixel)
+        snr (median, a pixel), warning (text or None)
 
     Errors
     ------
@@ -513,5 +513,8 @@ def prepare(spectrum, config, template=None):
         masked_fraction=float(np.mean(mask[inside])),
         telluric_fraction=float(np.mean(spectrum.telluric[inside])),
         snr=snr,
+        warning=None
+        if np.isfinite(spectrum.resolving_power)
+        else f"{spectrum.star}: no resolving power given, taken as the run's {config.window.resolving_power:.0f}",
     )
     return _cut(spectra.normalise(grid, flux, config.continuum), config.window).astype(np.float32), report

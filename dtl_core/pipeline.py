@@ -40,7 +40,7 @@ def resolve(config):
     """Settle what depends on the machine: the real stars that take part, and with them the resolving power.
 
     Real HPF spectra have R = 53,000, so with them every spectrum of the run, synthetic or simulated, is broadened to
-    that.
+    that, or to the lower one that was asked for.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def resolve(config):
             remedy="point DTL_DATA at a folder with observed/hpf/Slope-*.fits",
         )
     if hpf:
-        window = dataclasses.replace(config.window, resolving_power=observed.HPF_RESOLVING_POWER)
+        power = min(config.window.resolving_power, observed.HPF_RESOLVING_POWER)
+        window = dataclasses.replace(config.window, resolving_power=power)
         config = dataclasses.replace(config, window=window)
     own = [Path(path) for path in config.survey.spectra]
     for path in own:
@@ -86,7 +87,7 @@ def _synthetic(store, config, progress=None):
         "seed": config.seed,
     }
     inputs = {"grid_a": _library_hash("grid_a")}
-    return store.stage("synthetic", settings, inputs, ("spectra", "synthetic"), compute)
+    return store.stage("synthetic", settings, inputs, ("spectra", "synthetic", "pipeline"), compute)
 
 
 def _observed(store, config, files):
@@ -97,6 +98,9 @@ def _observed(store, config, files):
         for path in files:
             star, report = observed.prepare(observed.read_spectrum(path), config, template)
             flux = np.concatenate([flux, star[None]])
+            names = {*truth["karmn"], *(r["star"] for r in reports)}
+            if report["star"] in names:  # a second exposure, or a name that the survey uses: a row of its own
+                report["star"] += f" ({path.stem})"
             reports.append(report)
         save_arrays(folder / "observed.safetensors", {"flux": flux})
         Table.from_pandas(truth).write(folder / "truth.ecsv")
@@ -115,7 +119,7 @@ def _observed(store, config, files):
         near = path.parent.iterdir() if path.name.startswith("Slope-") else ()
         for file in sorted({path, *(f for f in near if f.is_file() and not f.name.startswith("Slope-"))}):
             inputs[f"{number}:{file.name}"] = file_hash(file)
-    return store.stage("observed", settings, inputs, ("spectra", "synthetic", "observed"), compute)
+    return store.stage("observed", settings, inputs, ("spectra", "synthetic", "observed", "pipeline"), compute)
 
 
 def _gap(store, config, keys, synthetic_vectors, observed_vectors, *, name, metric):
@@ -171,6 +175,13 @@ def _architecture(config):
     return {k: plain[k] for k in plain if k not in ("widths", "l1", "n_models", "learning_rate")}
 
 
+def _device(config):
+    """The kind of device as a part of the key: CPU and GPU do not give the same bytes."""
+    from .training import choose_device
+
+    return {"device": choose_device(config.device).type}
+
+
 def _candidate(store, config, keys, width, l1, rate, progress=None):
     """Cross-validated plain MSE of one combination of the grid search."""
     import torch
@@ -211,7 +222,7 @@ def _candidate(store, config, keys, width, l1, rate, progress=None):
         "architecture": architecture,
         "seed": config.seed,
     }
-    return store.stage("candidate", settings, {"synthetic": keys["synthetic"]}, _NETWORK, compute)
+    return store.stage("candidate", settings | _device(config), {"synthetic": keys["synthetic"]}, _NETWORK, compute)
 
 
 def select_architectures(table, config):
@@ -266,7 +277,7 @@ def _autoencoder(store, config, keys, width, l1, seed, progress=None):
         "architecture": _architecture(config),
         "seed": config.seed,
     }
-    return store.stage("autoencoder", settings, {"synthetic": keys["synthetic"]}, _NETWORK, compute)
+    return store.stage("autoencoder", settings | _device(config), {"synthetic": keys["synthetic"]}, _NETWORK, compute)
 
 
 def load_autoencoder(config, folder, width, device="cpu"):
@@ -319,7 +330,7 @@ def _transfer(store, config, keys, member, width, l1, seed, progress=None):
         "loss": {k: _architecture(config)[k] for k in ("contractive", "contractive_weight")},
     }
     inputs = {"autoencoder": member, "observed": keys["observed"], "synthetic": keys["synthetic"]}
-    return store.stage("transfer", settings, inputs, (*_NETWORK, "transfer"), compute)
+    return store.stage("transfer", settings | _device(config), inputs, (*_NETWORK, "transfer"), compute)
 
 
 def _regression(store, config, keys, transferred, seed, progress=None):
@@ -377,7 +388,7 @@ def _regression(store, config, keys, transferred, seed, progress=None):
         "seed": config.seed,
     }
     inputs = {"transfer": transferred, "synthetic": keys["synthetic"]}
-    return store.stage("regression", settings, inputs, (*_NETWORK, "regressor"), compute)
+    return store.stage("regression", settings | _device(config), inputs, (*_NETWORK, "regressor"), compute)
 
 
 def _catalogue(store, config, keys, regressions, stars):
@@ -650,6 +661,7 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     config = profile if isinstance(profile, Config) else load_profile(profile, overrides)
     config, files = resolve(config)
     store, depth = Store(root), STAGES.index(until)
+    store.sweep()
     started = time.time()
     result = Run(config, store, {})
     keys = result.keys
@@ -663,6 +675,8 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     if depth >= STAGES.index("observed"):
         _, keys["observed"] = _observed(store, config, files)
         note("observed spectra ready")
+        for warning in result.reports["warning"].dropna() if len(result.reports) else []:
+            note(warning)
     pair = {name: keys[name] for name in ("synthetic", "observed") if name in keys}
     if depth >= STAGES.index("gap"):
         _, keys["gap"] = _gap(
@@ -678,6 +692,10 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     if depth >= STAGES.index("search"):
         _search(result, quiet)
         note("grid search ready")
+        if len(result.architectures) < config.autoencoder.n_models:
+            note(
+                f"the search keeps {len(result.architectures)} of {config.autoencoder.n_models} autoencoders asked for"
+            )
     if depth >= STAGES.index("autoencoder"):
         _members(result, min(depth, STAGES.index("regression")) - STAGES.index("autoencoder"), quiet)
         note(f"{len(result.architectures)} autoencoders ready")

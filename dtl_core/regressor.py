@@ -47,7 +47,7 @@ class Regressor(nn.Module):
 
     Arguments
     ---------
-    latent : (n_train, n_units) training latents, for the standardisation
+    latent : (n, n_units) latents of all synthetic spectra, for the standardisation
     target : (E, n_train) training targets in physical units, likewise
     seeds : one integer a member
 

@@ -10,6 +10,7 @@ same key finds it again. Another setting, another input or a changed module give
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -46,14 +47,16 @@ def _module_hash(name):
     return _CODE[name]
 
 
+_LIBRARIES = ("astropy", "kdepy", "numba", "numpy", "pandas", "scipy", "torch", "umap-learn")
+
+
+@functools.cache
 def versions():
     """Versions of what the numbers depend on."""
-    import numpy
-    import scipy
-    import torch
+    from importlib.metadata import version
 
     python = ".".join(map(str, sys.version_info[:2]))
-    return {"python": python, "numpy": numpy.__version__, "scipy": scipy.__version__, "torch": torch.__version__}
+    return {"python": python} | {name: version(name) for name in _LIBRARIES}
 
 
 def _plain(value):
@@ -196,6 +199,12 @@ class Store:
         part = folder / f".{uuid.uuid4().hex}"
         part.write_text(json.dumps({"seconds": round(seconds, 3)}))
         os.replace(part, folder / f"{name}-{key}.json")
+
+    def sweep(self, older_than=86_400.0):
+        """Remove what runs killed more than ``older_than`` seconds ago left unfinished."""
+        for folder in (self.root / "unfinished").glob("*"):
+            if time.time() - folder.stat().st_mtime > older_than:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def seconds(self, name, key):
         """Wall time that computing a stage took, s; nan when unknown."""

@@ -30,6 +30,10 @@ def test_help_shows_examples(command):
         (["run", "--set", "survey.nois=0"], ["survey.nois", "unknown setting", "noise"]),
         (["run", "--set", "seed"], ["--set", "NAME=VALUE"]),
         (["run", "--set", "autoencoder.epochs=many"], ["autoencoder.epochs", "'many'", "int"]),
+        (["run", "--set", "seed=-1"], ["seed", "-1", "out of range"]),
+        (["run", "--set", "synthetic.teff_step=0"], ["synthetic.teff_step", "0.0"]),
+        (["run", "--set", "regression.epochs=0"], ["regression.epochs", "give 1 to"]),
+        (["run", "--set", "regression.filters=64"], ["regression.filters", "2 positive"]),
         (["run", "--until", "dinner"], ["until", "'dinner'", "catalogue"]),
         (["run", "--profile", "smoke", "--spectrum", "nowhere.ecsv"], ["nowhere.ecsv", "not found", "check the path"]),
         (["run", "--profile", "smoke", "--results", "/dev/null/x", "--quiet"], ["/dev/null/x", "DTL_RESULTS"]),
@@ -44,6 +48,14 @@ def test_bad_input_is_one_line_and_status_2(arguments, words):
     assert len(lines) == 1 and "Traceback" not in result.stderr
     for word in words:
         assert word in lines[0]
+
+
+def test_a_mistyped_data_folder_is_one_line():
+    result = dtl("run", "--profile", "smoke", env={"DTL_DATA": "/nowhere/data"})
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        "dtl: /nowhere/data: field 'DTL_DATA': is no folder; correct the path or unset the variable"
+    )
 
 
 def test_a_truncated_exposure_stops_the_run_in_one_line_and_leaves_nothing(tmp_path):

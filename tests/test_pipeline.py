@@ -50,12 +50,24 @@ def tiny(tmp_path_factory):
     return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
 
 
-def test_smoke_beats_predicting_the_mean(smoke):
-    # the factors are loose: smoke trains for seconds, on 1,200 spectra
+# rmse of the survey over the spread of its truth, at most: smoke trains for seconds, on 1,200 spectra. [M/H] is not
+# measured to better than its spread by so small a run; it must beat the mean of the training labels and follow truth.
+FACTORS = {"teff": 0.75, "logg": 1.0, "vsini": 0.75}
+
+
+@pytest.mark.parametrize("arm", pipeline.ARMS)
+def test_smoke_beats_predicting_the_mean(smoke, arm):
     f = smoke.figures
-    assert f["rmse_teff_direct"] < 0.75 * f["rmse_teff_mean"]
-    assert f["rmse_vsini_direct"] < 0.75 * f["rmse_vsini_mean"]
-    assert f["pearson_teff_transfer"] > 0.6
+    for p, factor in FACTORS.items():
+        assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
+        assert f[f"rmse_{p}_{arm}"] < factor * f[f"spread_{p}"]
+        assert f[f"rmse_{p}_{arm}"] < factor * f[f"rmse_{p}_mean"]
+    assert f[f"rmse_mh_{arm}"] < f["rmse_mh_mean"]
+    assert f[f"pearson_mh_{arm}"] > 0.5
+    assert f[f"pearson_teff_{arm}"] > 0.9
+
+
+def test_regressors_know_the_synthetic_spectra(smoke):
     # on synthetic test spectra, where there is no gap, every parameter is found; log g is little more than its relation
     part = smoke.arrays("regression", "estimates", 0)
     spread = part["test_truth"].std(1)
@@ -204,6 +216,27 @@ def test_without_real_stars_the_profile_is_kept(monkeypatch):
         pipeline.resolve(load_profile("smoke", {"survey.real_stars": "yes"}))
 
 
+def test_two_exposures_of_one_star_are_two_rows(tiny, tmp_path):
+    grid = window_grid(tiny.config.window)
+    for name in ("a", "b"):
+        star = Table({"wavelength": grid, "flux": np.interp(grid, tiny.wavelength, tiny.observed[3])})
+        star.meta["OBJECT"] = "S001"
+        star.write(tmp_path / f"{name}.ecsv")
+    change = TINY | {"survey.spectra": f"{tmp_path / 'a.ecsv'},{tmp_path / 'b.ecsv'}"}
+    run = pipeline.run("smoke", "observed", overrides=change, root=tiny.store.root, quiet=True)
+    assert run.stars[-2:] == ["S001 (a)", "S001 (b)"]
+    assert run.reports["warning"].str.contains("no resolving power given, taken as the run's 94600").all()
+
+
+def test_a_lower_resolving_power_than_that_of_the_real_stars_is_kept(monkeypatch):
+    monkeypatch.setattr(pipeline.observed, "hpf_files", lambda: [])
+    assert pipeline.resolve(load_profile("smoke"))[0].window.resolving_power == 94_600
+    monkeypatch.setattr(pipeline.observed, "hpf_files", lambda: ["one"])
+    assert pipeline.resolve(load_profile("smoke"))[0].window.resolving_power == 53_000
+    low = load_profile("smoke", {"window.resolving_power": 30_000})
+    assert pipeline.resolve(low)[0].window.resolving_power == 30_000
+
+
 def test_unknown_stage():
     with pytest.raises(ConfigError, match="unknown stage 'end'"):
         pipeline.run("smoke", "end")
@@ -213,7 +246,8 @@ def test_manifest_says_what_a_result_was_made_from(tiny):
     manifest = json.loads((tiny.store.path("autoencoder", tiny.keys["autoencoder"][0]) / "manifest.json").read_text())
     assert manifest["inputs"] == {"synthetic": tiny.keys["synthetic"]}
     assert manifest["settings"]["architecture"]["epochs"] == 2
-    assert set(manifest["versions"]) == {"python", "numpy", "scipy", "torch"}
+    assert {"python", "numpy", "torch", "kdepy", "umap-learn"} <= set(manifest["versions"])
+    assert manifest["settings"]["device"] == "cpu"
     assert set(manifest["files"]) == {"weights.safetensors", "history.safetensors"}
     record = figures.last_run("smoke", tiny.store.root)
     assert record["seconds"]["autoencoder"] > 0

@@ -96,7 +96,9 @@ def test_module_hash_is_that_of_the_source(tmp_path):
 def test_another_version_of_a_library_is_computed_anew(tmp_path, monkeypatch):
     compute = Compute()
     key = run(Store(tmp_path), compute)[1]
-    monkeypatch.setattr(torch, "__version__", "0.0")
+    known = module.versions()
+    assert known["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    monkeypatch.setattr(module, "versions", lambda: known | {"torch": "0.0"})
     assert run(Store(tmp_path), compute)[1] != key
 
 
@@ -223,3 +225,15 @@ def test_broken_arrays_are_one_line(tmp_path, kind):
         load_arrays(path)
     line = str(error.value)
     assert line.startswith(f"{path}: ") and "\n" not in line and "again" in line
+
+
+def test_what_a_killed_run_left_is_swept_after_a_day(tmp_path):
+    import os
+
+    store = Store(tmp_path)
+    for name, age in (("old", 90_000), ("new", 10)):
+        (tmp_path / "unfinished" / name).mkdir(parents=True)
+        then = os.stat(tmp_path).st_mtime - age
+        os.utime(tmp_path / "unfinished" / name, (then, then))
+    store.sweep()
+    assert [p.name for p in (tmp_path / "unfinished").iterdir()] == ["new"]
