@@ -220,11 +220,12 @@ def test_two_exposures_of_one_star_are_two_rows(tiny, tmp_path):
     grid = window_grid(tiny.config.window)
     for name in ("a", "b"):
         star = Table({"wavelength": grid, "flux": np.interp(grid, tiny.wavelength, tiny.observed[3])})
-        star.meta["OBJECT"] = "S001"
+        star.meta["OBJECT"] = tiny.stars[0]  # a name that the survey uses, too
         star.write(tmp_path / f"{name}.ecsv")
     change = TINY | {"survey.spectra": f"{tmp_path / 'a.ecsv'},{tmp_path / 'b.ecsv'}"}
     run = pipeline.run("smoke", "observed", overrides=change, root=tiny.store.root, quiet=True)
-    assert run.stars[-2:] == ["S001 (a)", "S001 (b)"]
+    assert run.stars[-2:] == [f"{tiny.stars[0]} (a)", f"{tiny.stars[0]} (b)"]
+    assert len(set(run.stars)) == len(run.stars)
     assert run.reports["warning"].str.contains("no resolving power given, taken as the run's 94600").all()
 
 
