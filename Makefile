@@ -37,4 +37,4 @@ env: .venv/.installed  ## the virtual environment alone
 	@touch $@
 
 clean:  ## remove what was built; the environment and the stored results stay
-	rm -rf _build build book/notebooks .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf _build build book/notebooks book/generated .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

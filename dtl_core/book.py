@@ -1,7 +1,7 @@
 """The book: notebooks executed by papermill, scalars glued from a run, pages built by jupyter-book, offline.
 
-    execute("demo")     notebooks/NN_*.ipynb -> book/notebooks/NN_*.ipynb, with outputs
-    build()             book/*.md and the executed notebooks -> _build/html
+execute("demo")     notebooks/NN_*.ipynb -> book/notebooks/NN_*.ipynb, with outputs
+build()             book/*.md and the executed notebooks -> _build/html
 """
 
 from __future__ import annotations
@@ -202,13 +202,14 @@ def build(root=None):
 
     Errors
     ------
-    DTLError : a notebook of the table of contents was not executed, jupyter-book warned, or a page loads something
-        from the network.
+    DTLError : a notebook of the table of contents was not executed, a page of it is missing, jupyter-book warned, or a
+        page loads something from the network.
     """
     root = find_root(root)
     for source in notebooks(root):
         if not (root / "book" / "notebooks" / source.name).is_file():
             raise DTLError("has not been executed", file=source, remedy="run dtl book, or make book")
+    _check_pages(root)
     if importlib.util.find_spec("jupyter_book") is None:
         raise ConfigError("jupyter-book is not installed", remedy="pip install -e '.[book]'")
     print("pages", " " * 33, end="", flush=True)
@@ -233,6 +234,23 @@ def build(root=None):
         raise DTLError(problem, file=page, remedy="keep the file in the book")
     print(f"{time.perf_counter() - start:7.1f} s  -> {(html / 'index.html').relative_to(root)}", flush=True)
     return html / "index.html"
+
+
+def _check_pages(root):
+    """Refuse a table of contents with a page that is not there, or pages that include one."""
+    toc = root / "_toc.yml"
+    names = re.findall(r"^[\s-]*(?:file|root):\s*(\S+)", toc.read_text(encoding="utf-8") if toc.is_file() else "", re.M)
+    pages = [root / "book" / (name if Path(name).suffix else f"{name}.md") for name in names]
+    pages = [page for page in pages if page.parent.name != "notebooks"]
+    for page in pages:
+        texts = page.read_text(encoding="utf-8") if page.is_file() else ""
+        wanted = [page, *(page.parent / name for name in re.findall(r"^```\{include\}\s+(\S+)", texts, re.M))]
+        for path in wanted:
+            if not path.is_file():
+                made = "generated" in path.parts
+                problem = "has not been written" if made else "is missing"
+                remedy = "run dtl book, or make book" if made else "restore it from git or mend _toc.yml"
+                raise DTLError(problem, file=path, remedy=remedy)
 
 
 def _first_warning(output):

@@ -1,8 +1,9 @@
 """Published tables of M dwarfs, and how well two catalogues agree.
 
-Tables are read at run time from ``published/`` in the folder named by ``DTL_DATA``; none is shipped. A *tidy* frame has
-one row a star: karmn, teff [K], logg [cgs], mh [dex], vsini [km/s], and errors: ``e_`` and ``E_`` (lower and upper) in
-catalogues of this method, one symmetric ``e_`` in the literature. Stars are matched by identifier, never by row order.
+Tables are read at run time from ``published/`` in the folder named by ``DTL_DATA`` or in the cache; none is shipped. A
+*tidy* frame has one row a star: karmn, teff [K], logg [cgs], mh [dex], vsini [km/s], and errors: ``e_`` and ``E_``
+(lower and upper) in catalogues of this method, one symmetric ``e_`` in the literature. Stars are matched by identifier,
+never by row order.
 """
 
 from __future__ import annotations
@@ -14,20 +15,44 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import config
+from . import registry
 from .config import PARAMETER_COLUMNS, PARAMETERS
 from .errors import ConfigError, DataError
 
-__all__ = ["CATALOGUE_COLUMNS", "SOURCES", "Source", "available", "compare", "comparison_table", "coverage",
-           "normalise_karmn", "read_literature", "read_published", "read_stars", "tidy"]
+__all__ = [
+    "CATALOGUE_COLUMNS",
+    "SOURCES",
+    "Source",
+    "available",
+    "compare",
+    "comparison_table",
+    "coverage",
+    "normalise_karmn",
+    "read_literature",
+    "read_published",
+    "read_stars",
+    "tidy",
+]
 
 _COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in PARAMETER_COLUMNS.items() for e in ("", "e_", "E_")}
 CATALOGUE_COLUMNS = ("karmn", "ra_gaiadr3", "dec_gaiadr3", *_COLUMNS.values())
 _ALIASES = {"J11110+304W": "J11110+304"}  # the brighter star of the pair, with and without its letter
 _PLAUSIBLE = {"teff": (1000, 10_000), "logg": (2, 7), "mh": (-4, 2), "vsini": (0, 300)}  # else: wrong unit or column
 _SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
-_STATISTICS = ("N", "mean_diff", "median_diff", "std_diff", "mad_sigma", "rmse", "pearson_r", "spearman", "ols_slope",
-               "ols_slope_err", "theil_sen_slope", "resid_slope")
+_STATISTICS = (
+    "N",
+    "mean_diff",
+    "median_diff",
+    "std_diff",
+    "mad_sigma",
+    "rmse",
+    "pearson_r",
+    "spearman",
+    "ols_slope",
+    "ols_slope_err",
+    "theil_sen_slope",
+    "resid_slope",
+)
 _STAR_FLAGS = ("ha_active", "subdwarf_like", "schw19_young_extra")
 _STAR_NUMBERS = ("ra", "dec", "plx", "pmra", "pmdec", "rv", "lbol", "bp_mag", "g_mag", "rp_mag", "j_mag")
 _FETCH = "fetch the file again from its public origin"
@@ -36,6 +61,7 @@ _FETCH = "fetch the file again from its public origin"
 @dataclass(frozen=True)
 class Source:
     """One set of literature values: a file of ``published/``, its bibcode and its column for each tidy column."""
+
     file: str
     bibcode: str
     columns: dict  # tidy name: name in the file
@@ -83,21 +109,18 @@ def normalise_karmn(identifier):
 
 
 def available():
-    """True where the folder named by ``DTL_DATA`` holds the published tables."""
-    root = config.data_mirror()
-    return root is not None and (root / "published" / "mas_buitrago_2024.csv").is_file()
+    """True where the published tables are in the folder named by ``DTL_DATA`` or in the cache."""
+    return all(registry.find(f"published/{name}") for name in ("mas_buitrago_2024.csv", "stars_286.csv"))
 
 
 def _read(name):
     """A CSV of ``published/`` as strings; every way in which a file can be cut short is an error."""
-    root = config.data_mirror()
-    if root is None:
-        raise DataError("is not set", field="DTL_DATA", remedy="name the folder that holds published/" + name)
-    path = root / "published" / name
+    path = registry.find("published/" + name)
+    if path is None:
+        remedy = "dtl data fetch published, or set DTL_DATA"
+        raise DataError("is neither in DTL_DATA nor in the cache", file="published/" + name, remedy=remedy)
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError("no such file", file=path, remedy="check DTL_DATA, or " + _FETCH) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=_FETCH) from None
     header, *rows = list(csv.reader(text.splitlines())) or [[]]
@@ -229,8 +252,9 @@ def _pairs(catalogue, literature, parameter, errors=()):
         raise ConfigError(f"unknown parameter {parameter!r}", field="parameter", remedy=remedy)
     _need(catalogue, "catalogue", ("karmn", parameter, *errors))
     _need(literature, "literature", ("karmn", parameter))
-    both = catalogue[["karmn", parameter, *errors]].merge(literature[["karmn", parameter]], on="karmn",
-                                                          suffixes=("", "_literature"), validate="one_to_one")
+    both = catalogue[["karmn", parameter, *errors]].merge(
+        literature[["karmn", parameter]], on="karmn", suffixes=("", "_literature"), validate="one_to_one"
+    )
     both = both.dropna(subset=[parameter, f"{parameter}_literature"])
     return [both[name].to_numpy(float) for name in (parameter, f"{parameter}_literature", *errors)]
 
@@ -256,14 +280,22 @@ def compare(catalogue, literature, parameter):
     x, y = _pairs(catalogue, literature, parameter)
     delta, out = y - x, dict.fromkeys(_STATISTICS, np.nan)
     if len(x) > 0:
-        out |= {"mean_diff": delta.mean(), "median_diff": np.median(delta), "rmse": np.sqrt(np.mean(delta**2)),
-                "mad_sigma": 1.4826 * np.median(np.abs(delta - np.median(delta)))}
+        out |= {
+            "mean_diff": delta.mean(),
+            "median_diff": np.median(delta),
+            "rmse": np.sqrt(np.mean(delta**2)),
+            "mad_sigma": 1.4826 * np.median(np.abs(delta - np.median(delta))),
+        }
     if len(x) > 1:
         out["std_diff"] = delta.std(ddof=1)
     if len(x) > 2 and np.ptp(x) > 0:
         line = stats.linregress(x, y)
-        out |= {"ols_slope": line.slope, "ols_slope_err": line.stderr, "resid_slope": line.slope - 1,
-                "theil_sen_slope": stats.theilslopes(y, x)[0]}
+        out |= {
+            "ols_slope": line.slope,
+            "ols_slope_err": line.stderr,
+            "resid_slope": line.slope - 1,
+            "theil_sen_slope": stats.theilslopes(y, x)[0],
+        }
         if np.ptp(y) > 0:
             out |= {"pearson_r": stats.pearsonr(x, y)[0], "spearman": stats.spearmanr(x, y)[0]}
     return {name: float(value) for name, value in out.items()} | {"N": len(x)}
@@ -282,8 +314,10 @@ def comparison_table(catalogue, sources=None):
         subsets = {"all": value.notna()}
         if at:
             subsets |= {f"{parameter}<{at:g}": value < at, f"{parameter}>={at:g}": value >= at}
-        found = [{"source": name, "parameter": parameter, "subset": subset}
-                 | compare(catalogue[mask], literature, parameter) for subset, mask in subsets.items()]
+        found = [
+            {"source": name, "parameter": parameter, "subset": subset} | compare(catalogue[mask], literature, parameter)
+            for subset, mask in subsets.items()
+        ]
         rows += found if found[0]["N"] else []
     return pd.DataFrame(rows, columns=["source", "parameter", "subset", *_STATISTICS])
 

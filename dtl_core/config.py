@@ -23,6 +23,7 @@ __all__ = [
     "PROFILES",
     "SURVEY_EFFECTS",
     "AutoencoderConfig",
+    "ChainConfig",
     "Config",
     "ContinuumConfig",
     "EstimateConfig",
@@ -78,6 +79,7 @@ class ContinuumConfig:
 class SyntheticConfig:
     """The label grid of the source domain (steps as in the paper) and how many spectra are drawn from it."""
 
+    library: str = "grid_a"  # embedded, or "phoenix": PHOENIX-ACES from `dtl data fetch phoenix`
     n_spectra: int = 22_933
     teff_min: float = 2600.0  # the embedded library is unreliable below
     teff_max: float = 4475.0
@@ -87,8 +89,21 @@ class SyntheticConfig:
     mh_max: float = 0.6
     mh_step: float = 0.1
     vsini: tuple[float, ...] = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30)
-    main_sequence_width: float = 0.15  # dex in log g on either side of the relation
+    main_sequence: str = "paper"  # the paper's combinations by rule, or "band": within a width of a relation
+    main_sequence_width: float = 0.15  # of the band: dex in log g on either side of the relation
+    interpolation: str = "linear"  # between the library's nodes: as in the paper, or "cubic": of ln(flux), smooth
     limb_darkening: float = 0.6
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """From a real spectrum to the network's input; see dtl_core.chain."""
+
+    resampling: str = "linear"  # as in the paper; "spline" or "flux" (conserving) follow coarse pixels better
+    tellurics: str = "keep"  # as in the paper, or "mask": pixels under telluric lines are bridged
+    cosmic_sigma: float = 8.0  # a narrow spike this many standard deviations high is a cosmic ray; 0 keeps all
+    velocity_limit: float = 250.0  # km/s, searched on either side
+    minimum_correlation: float = 0.3  # below, no velocity is believed
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,9 @@ class SurveyConfig:
     missing_lines: float = 1.0  # lines that the synthetic spectra have and the stars do not
     unknown_lines: float = 1.0  # lines that the stars have and the synthetic spectra do not
     real_stars: str = "auto"  # HPF stars of DTL_DATA: "auto" (when they are there), "yes" or "no"
-    spectra: tuple[str, ...] = ()  # files of the user's own stars
+    spectra: tuple[str, ...] = ()  # files or folders with spectra of the user's own stars
+    coadd: bool = False  # several spectra of one star and instrument become one
+    broken: str = "stop"  # at a spectrum that cannot be used, or "skip" it and say so
 
 
 @dataclass(frozen=True)
@@ -189,6 +206,7 @@ class Config:
     window: WindowConfig = field(default_factory=WindowConfig)
     continuum: ContinuumConfig = field(default_factory=ContinuumConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    chain: ChainConfig = field(default_factory=ChainConfig)
     survey: SurveyConfig = field(default_factory=SurveyConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -203,6 +221,9 @@ class Config:
 
 
 _FAST = {  # what the small profiles share: centred inputs and a learning rate for hundreds of steps, not thousands
+    "synthetic.main_sequence": "band",
+    "synthetic.interpolation": "cubic",
+    "chain.resampling": "spline",
     "autoencoder.centred": True,
     "autoencoder.learning_rate": 1e-3,
     "autoencoder.batch_size": 32,
@@ -337,6 +358,9 @@ _RANGES = {  # setting: (lowest, highest)
     "synthetic.mh_step": (0.01, 1.0),
     "synthetic.main_sequence_width": (0.01, 1.0),
     "synthetic.limb_darkening": (0.0, 1.0),
+    "chain.cosmic_sigma": (0.0, 1e3),
+    "chain.velocity_limit": (10.0, 250.0),
+    "chain.minimum_correlation": (0.0, 1.0),
     "seed": (0, 2**31),
     "workers": (0, 10**4),
     "survey.seed": (0, 2**31),
@@ -368,6 +392,12 @@ _RANGES = {  # setting: (lowest, highest)
 _CHOICES = {
     "autoencoder.contractive": ("paper", "exact"),
     "survey.real_stars": ("auto", "yes", "no"),
+    "survey.broken": ("stop", "skip"),
+    "synthetic.library": ("grid_a", "phoenix"),
+    "synthetic.main_sequence": ("paper", "band"),
+    "synthetic.interpolation": ("linear", "cubic"),
+    "chain.resampling": ("linear", "spline", "flux"),
+    "chain.tellurics": ("keep", "mask"),
     "estimate.bandwidth": ("ISJ", "silverman"),
     "device": ("auto", "cpu", "cuda"),
 }

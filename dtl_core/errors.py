@@ -24,6 +24,11 @@ class DTLError(Exception):
         super().__init__(" ".join(line.split()))
         self._arguments = problem, dict(file=file, field=field, remedy=remedy)
 
+    def at(self, file):
+        """The same error with the file that the caller knows."""
+        problem, kwargs = self._arguments
+        return _rebuild(type(self), problem, kwargs | {"file": file})
+
     def __reduce__(self):
         # keyword arguments survive the way back from a worker process
         problem, kwargs = self._arguments

@@ -7,7 +7,17 @@ import warnings
 import numpy as np
 from scipy.spatial.distance import cdist
 
-__all__ = ["nearest_distance", "umap_map"]
+__all__ = ["best_match", "nearest_distance", "umap_map"]
+
+
+def _nearest(observed, synthetic, chunk=64):
+    """Row of the nearest synthetic vector and the distance to it, for each observed one: (n_observed,) each."""
+    index, distance = np.zeros(len(observed), int), np.zeros(len(observed))
+    for start in range(0, len(observed), chunk):
+        rows = slice(start, start + chunk)
+        all_distances = cdist(observed[rows], synthetic)
+        index[rows], distance[rows] = all_distances.argmin(1), all_distances.min(1)
+    return index, distance
 
 
 def nearest_distance(observed, synthetic, chunk=64):
@@ -19,8 +29,24 @@ def nearest_distance(observed, synthetic, chunk=64):
 
     Source: paper, section 2 (2.72 on average in flux space) and section 3.2 (0.086 in latent space).
     """
-    blocks = (observed[start : start + chunk] for start in range(0, len(observed), chunk))
-    return np.concatenate([cdist(block, synthetic).min(1) for block in blocks])
+    return _nearest(observed, synthetic, chunk)[1]
+
+
+def best_match(observed, synthetic):
+    """The nearest synthetic spectrum of each observed one, and the residual that it leaves.
+
+    r_i = min_j (||x_i - s_j||^2 / D)^(1/2) with D pixels
+
+    Arguments
+    ---------
+    observed : (n_observed, n_pixels);  synthetic : (n_synthetic, n_pixels)
+
+    Returns
+    -------
+    index : (n_observed,) int, rows of ``synthetic``;  rms : (n_observed,) in the unit of flux
+    """
+    index, distance = _nearest(np.atleast_2d(observed), synthetic)
+    return index, distance / np.sqrt(np.shape(synthetic)[1])
 
 
 def umap_map(synthetic, observed, config, *, metric, seed=0):

@@ -24,6 +24,7 @@ __all__ = [
     "predictions",
     "reconstruction",
     "regression_curves",
+    "star_spectrum",
     "window",
 ]
 
@@ -229,4 +230,50 @@ def kiel(teff, logg, mh, vsini, relation=None):
     ax.invert_xaxis()
     ax.invert_yaxis()
     fig.colorbar(points, ax=ax, label=LABELS["mh"])
+    return fig
+
+
+def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
+    """A spectrum over a synthetic one in three stretches, lines named above, residuals beneath; legible on a phone.
+
+    Arguments
+    ---------
+    wavelength, model : (n_pixels,) vacuum A, continuum = 1
+    observed : (n_pixels,), or None for the synthetic spectrum alone
+    lines : pairs of wavelength [A] and name;  masked : pairs of first and last wavelength [A] of what was bridged
+    """
+    edges, alone = np.linspace(wavelength[0], wavelength[-1], 4), observed is None
+    residual = np.zeros(len(model)) if alone else observed - model
+    bottom = np.floor(10 * min(model.min(), 1.0 if alone else observed.min())) / 10
+    reach = max(0.05, np.ceil(20 * np.percentile(np.abs(residual), 99.5)) / 20)
+    fig = plt.figure(figsize=(5.2, 5.2 if alone else 7.8))
+    # no constrained layout: its last digits differ from one drawing to the next, and so would the file
+    low, gap, ratios = (0.09, 0.28, (1,)) if alone else (0.06, 0.17, (2.6, 1))
+    rows = fig.add_gridspec(3, 1, left=0.155, right=0.98, bottom=low, top=0.985, hspace=gap)
+    for k, row in enumerate(rows):
+        top, *under = row.subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.09).subplots(
+            sharex=True, squeeze=False
+        )[:, 0]
+        inside = (wavelength >= edges[k]) & (wavelength <= edges[k + 1])
+        if not alone:
+            top.plot(wavelength[inside], observed[inside], color="k", lw=0.8, label="observed")
+        name = "synthetic" if alone else "nearest synthetic"
+        top.plot(wavelength[inside], model[inside], color=RED, lw=1.0, alpha=0.9, label=name)
+        for line, species in lines:
+            if edges[k] <= line < edges[k + 1]:
+                colour = GREY if species == "FeH" else "k"
+                top.plot([line, line], [1.09, 1.16], color=colour, lw=0.7)
+                top.text(line, 1.18, species, ha="center", va="bottom", color=colour, fontsize=8)
+        top.set(ylabel="flux / continuum", ylim=(bottom, 1.3), xlim=edges[k : k + 2])
+        top.set_yticks(np.arange(np.ceil(4 * bottom) / 4, 1.01, 0.25))
+        for ax in under:
+            ax.plot(wavelength[inside], residual[inside], color=BLUE, lw=0.7)
+            ax.axhline(0, color=GREY, lw=0.6)
+            ax.set(ylabel="residual", ylim=(-reach, reach))
+        for ax in (top, *under):
+            ax.yaxis.set_label_coords(-0.13, 0.5)
+            for start, stop in masked:
+                ax.axvspan(start, stop, color=GREY, alpha=0.25, lw=0)
+    fig.axes[0].legend(loc="lower left", ncols=2, fontsize=8, frameon=False)
+    fig.axes[-1].set_xlabel(WAVELENGTH)
     return fig

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import sparse, special
+from scipy import fft, sparse, special
 from scipy.interpolate import CubicSpline, splev, splrep
 from scipy.ndimage import gaussian_filter1d
 
@@ -21,11 +21,14 @@ __all__ = [
     "broaden",
     "broadening_transfer",
     "check_spectrum",
+    "combine",
     "continuum",
+    "continuum_points",
     "cross_correlate",
     "doppler_shift",
     "log_grid",
     "normalise",
+    "resample",
     "resample_operator",
     "to_log_grid",
     "vacuum_to_air",
@@ -183,6 +186,79 @@ def resample_operator(source, target):
     return _lagrange_operator((source.tobytes(), target.tobytes()))
 
 
+def resample(wavelength, flux, grid, method="linear"):
+    """A spectrum's flux density on other wavelengths.
+
+    ``linear`` interpolates between pixels, as the paper does; ``spline`` is cubic; ``flux`` conserves the flux: the
+    spline passes through the flux summed up to each pixel's edge, and a new pixel gets what falls between its edges.
+    All hold the last value beyond the ends.
+
+    Arguments
+    ---------
+    wavelength : (n_pixels,) A, sorted;  flux : (n_pixels,)
+    grid : (m,) A, sorted
+    method : ``linear``, ``spline`` or ``flux``
+
+    Returns
+    -------
+    (m,) in the unit of flux. Oracle: specutils ``LinearInterpolatedResampler``, ``SplineInterpolatedResampler`` and,
+    where the grid is coarser than the spectrum, ``FluxConservingResampler``.
+    """
+    if method == "linear":
+        return np.interp(grid, wavelength, flux)
+    if method == "spline":
+        return CubicSpline(wavelength, flux)(np.clip(grid, wavelength[0], wavelength[-1]))
+    edges, new_edges = pixel_edges(wavelength), pixel_edges(grid)
+    total = np.concatenate([[0.0], np.cumsum(flux * np.diff(edges))])
+    inner = np.clip(new_edges, edges[0], edges[-1])
+    outer = (new_edges - inner) * np.where(new_edges < inner, flux[0], flux[-1])
+    return np.diff(CubicSpline(edges, total)(inner) + outer) / np.diff(new_edges)
+
+
+def pixel_edges(wavelength):
+    """Edges (n_pixels + 1,) halfway between pixel centres; the outer ones as far out as their neighbours are in."""
+    middle = (wavelength[1:] + wavelength[:-1]) / 2
+    return np.concatenate([[2 * wavelength[0] - middle[0]], middle, [2 * wavelength[-1] - middle[-1]]])
+
+
+def combine(grid, wavelengths, fluxes, uncertainties):
+    """Inverse-variance mean of stretches of one spectrum (orders, exposures) on one wavelength grid.
+
+    f = sum(f_i / s_i^2) / sum(1 / s_i^2),  s = sum(1 / s_i^2)^(-1/2)
+
+    Each stretch is interpolated linearly; a pixel of the grid takes part in it only where both neighbours are good.
+
+    Arguments
+    ---------
+    grid : (n,) A, sorted
+    wavelengths, fluxes, uncertainties : sequences of (n_i,) arrays, A and one flux unit; a pixel is bad where flux is
+        not finite or the uncertainty not a positive number
+
+    Returns
+    -------
+    flux, uncertainty : (n,), NaN where no stretch is good
+    n_used : (n,) int, stretches that took part
+    """
+    total, weight, n_used = np.zeros(len(grid)), np.zeros(len(grid)), np.zeros(len(grid), int)
+    for wavelength, flux, uncertainty in zip(wavelengths, fluxes, uncertainties, strict=True):
+        good = np.isfinite(flux) & np.isfinite(uncertainty) & (uncertainty > 0) & np.isfinite(wavelength)
+        right = np.clip(np.searchsorted(wavelength, grid), 1, len(wavelength) - 1)
+        left = right - 1
+        t = (grid - wavelength[left]) / (wavelength[right] - wavelength[left])
+        use = (t >= 0) & (t <= 1) & (good[left] | (t == 1)) & (good[right] | (t == 0))
+        t, left, right = t[use], left[use], right[use]
+
+        def between(values, t=t, left=left, right=right):
+            return np.where(t == 1, 0.0, (1 - t) * values[left]) + np.where(t == 0, 0.0, t * values[right])
+
+        w = 1 / between(np.asarray(uncertainty, float) ** 2)
+        total[use] += w * between(np.asarray(flux, float))
+        weight[use] += w
+        n_used[use] += 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return total / weight, np.where(weight > 0, weight**-0.5, np.nan), n_used
+
+
 def continuum(wavelength, flux, config):
     """Continuum of one or many spectra as the GISIC code defines it.
 
@@ -202,20 +278,26 @@ def continuum(wavelength, flux, config):
     """
     wavelength, flux = np.asarray(wavelength, float), np.asarray(flux, float)
     stack = np.atleast_2d(flux)
-    level = np.median(stack, axis=1, keepdims=True)
-    stack = stack / level  # the spline's smoothing condition counts in units of the flux
-    sigma = config.sigma * 0.01 / (wavelength[1] - wavelength[0])
-    smooth = gaussian_filter1d(stack, sigma, axis=1)
-    curvature = np.gradient(np.gradient(smooth, axis=1), axis=1)
     out = np.empty_like(stack)
-    for row in range(len(stack)):
-        x, y = _continuum_points(wavelength, stack[row], curvature[row], config)
-        out[row] = _spline(x, y, wavelength, config)
-    return (out * level).reshape(flux.shape)
+    for row, (x, y) in enumerate(continuum_points(wavelength, stack, config)):
+        level = np.median(stack[row])  # the spline's smoothing condition counts in units of the flux
+        out[row] = level * _spline(x, y / level, wavelength, config)
+    return out.reshape(flux.shape)
+
+
+def continuum_points(wavelength, flux, config):
+    """The points of each spectrum's :func:`continuum`, both ends among them.
+
+    Arguments: wavelength (n_pixels,) A; flux (n_spectra, n_pixels); ContinuumConfig.
+    Returns: list of n_spectra pairs of (n_points,) arrays, positions [A] and levels in the unit of flux.
+    """
+    sigma = config.sigma * 0.01 / (wavelength[1] - wavelength[0])
+    smooth = gaussian_filter1d(flux, sigma, axis=1)
+    curvature = np.gradient(np.gradient(smooth, axis=1), axis=1)
+    return [_continuum_points(wavelength, *row, config) for row in zip(flux, curvature, strict=True)]
 
 
 def _continuum_points(wavelength, flux, curvature, config):
-    """The points (n_points,) and levels (n_points,) through which the continuum passes."""
     crossing = np.flatnonzero(curvature[:-1] * curvature[1:] < 0) + 1
     centres = []
     for lo, hi in zip(crossing[:-1], crossing[1:], strict=True):
@@ -266,30 +348,45 @@ def normalise(wavelength, flux, config):
     return np.asarray(flux, float) / continuum(wavelength, flux, config)
 
 
-def cross_correlate(wavelength, flux, template_wavelength, template_flux, velocities):
-    """Correlation coefficient of a spectrum with shifted templates.
+def cross_correlate(flux, templates, n_lags):
+    """Correlation coefficients of spectra with templates at every shift, masked pixels left out, all by FFT.
+
+    C_k = cov(f_i, t_(i-k)) / sqrt(var(f_i) var(t_(i-k))) over the pixels i where both are known
 
     Arguments
     ---------
-    wavelength, flux : (n_pixels,) A, observed, normalised; masked pixels are NaN
-    template_wavelength : (m,) A at rest;  template_flux : (n_templates, m)
-    velocities : (n_velocities,) km/s
+    flux : (n_spectra, n_pixels) on a logarithmic grid, NaN where lost
+    templates : (n_templates, n_pixels) on the same grid, NaN where they end; all end at the same pixels
+    n_lags : int, shifts from -n_lags to n_lags pixels (positive: the spectrum is redshifted)
 
     Returns
     -------
-    (n_templates, n_velocities) coefficients between -1 and 1.
+    (n_spectra, n_templates, 2 n_lags + 1) coefficients between -1 and 1. Oracle: ``numpy.corrcoef`` at each shift.
     """
-    out = np.empty((len(template_flux), len(velocities)))
-    good = np.isfinite(flux)
-    for k, velocity in enumerate(velocities):
-        rest = doppler_shift(wavelength, -velocity)
-        use = good & (rest >= template_wavelength[0]) & (rest <= template_wavelength[-1])
-        observed = flux[use] - flux[use].mean()
-        for i, template in enumerate(template_flux):
-            model = np.interp(rest[use], template_wavelength, template)
-            model = model - model.mean()
-            out[i, k] = observed @ model / np.sqrt((observed @ observed) * (model @ model))
-    return out
+    n = fft.next_fast_len(flux.shape[-1] + n_lags + 1, real=True)
+
+    def moments(values):
+        known = np.isfinite(values)
+        level = np.nanmean(values, axis=-1, keepdims=True)  # small numbers lose no digits in the sums
+        values = np.where(known, values - level, 0.0)
+        return [fft.rfft(part, n) for part in (known.astype(float), values, values**2)]
+
+    def sums(a, b):
+        full = fft.irfft(a * np.conj(b), n)
+        return np.concatenate([full[..., n - n_lags :], full[..., : n_lags + 1]], axis=-1)
+
+    one, f, ff = (part[:, None] for part in moments(np.atleast_2d(flux)))
+    same, t, tt = moments(np.atleast_2d(templates))
+    same = same[:1]
+    count, sum_f, sum_ff = (
+        np.broadcast_to(sums(part, same), part.shape[:1] + (1, 2 * n_lags + 1)) for part in (one, f, ff)
+    )
+    sum_t, sum_tt, sum_ft = sums(one, t), sums(one, tt), sums(f, t)
+    count = np.maximum(count.round(), 1)
+    covariance = sum_ft - sum_f * sum_t / count
+    product = (sum_ff - sum_f**2 / count) * (sum_tt - sum_t**2 / count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((product > 1e-20) & (count > 10), covariance / np.sqrt(product), 0.0)
 
 
 def check_spectrum(wavelength, flux, *, file=None, start=None, stop=None):

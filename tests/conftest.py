@@ -1,8 +1,14 @@
 """What the tests share: one small run of the whole method for the session."""
 
-import pytest
+import os
+import tempfile
 
-from dtl_core import pipeline
+os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
+os.environ.pop("DTL_OFFLINE", None)
+
+import pytest  # noqa: E402
+
+from dtl_core import pipeline  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -152,6 +152,25 @@ def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
     ]
 
 
+def test_a_page_that_is_missing_is_named_before_anything_is_built(clone):
+    write_tiny_book(clone)
+    book.execute("smoke", root=clone)
+    pages = clone / "book"
+    (clone / "_toc.yml").write_text(
+        TOC + "  - file: generated/stars\n    sections:\n      - file: generated/stars/vb_10\n"
+    )
+    (pages / "intro.md").write_text(INTRO + "\n```{include} generated/part.md\n```\n")
+    for name in ("part", "stars", "stars/vb_10"):
+        with pytest.raises(DTLError, match=rf"generated/{name}.md: has not been written; run dtl book") as caught:
+            book.build(clone)
+        assert "\n" not in str(caught.value) and not (clone / "_build").exists()
+        (pages / "generated" / name).parent.mkdir(parents=True, exist_ok=True)
+        (pages / "generated" / f"{name}.md").write_text("# A page\n")
+    (pages / "references.md").unlink()
+    with pytest.raises(DTLError, match=r"references.md: is missing; restore it from git"):
+        book.build(clone)
+
+
 def write_tiny_book(clone):
     (clone / "_toc.yml").write_text(TOC)
     (clone / "book" / "intro.md").write_text(INTRO)

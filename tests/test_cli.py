@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from dtl_core import cli
+from dtl_core.errors import ConfigError
 
 
 def dtl(*arguments, env=None):
@@ -16,7 +18,10 @@ def dtl(*arguments, env=None):
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}))
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["figures"], ["book"]])
+DATA = [["data"], ["data", "list"], ["data", "fetch"], ["data", "verify"], ["data", "where"]]
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["figures"], ["book"], *DATA])
 def test_help_shows_examples(command):
     result = CliRunner().invoke(cli.main, [*command, "--help"])
     assert result.exit_code == 0
@@ -39,10 +44,18 @@ def test_help_shows_examples(command):
         (["run", "--profile", "smoke", "--results", "/dev/null/x", "--quiet"], ["/dev/null/x", "DTL_RESULTS"]),
         (["figures", "--results", "nowhere"], ["no finished run", "dtl run"]),
         (["book", "--only", "99_dinner", "--profile", "smoke"], ["99_dinner", "01_domain_gap"]),
+        (["data", "list", "--group", "dinner"], ["group", "'dinner'", "published"]),
+        (["data", "where", "pass18.csv"], ["'pass18.csv'", "did you mean published/pass18.csv"]),
+        (["data", "verify", "dinner"], ["'dinner'", "dtl data list"]),
+        (["data", "fetch", "hpf", "--offline"], ["observed/hpf/", "nor whole in the cache", "without --offline"]),
+        (["data", "fetch", "hpf", "--teff", "3000:3100"], ["--teff", "phoenix only", "dtl data fetch phoenix"]),
+        (["data", "fetch", "phoenix", "--teff", "3000"], ["--teff", "'3000'", "LOW:HIGH"]),
+        (["data", "fetch", "phoenix", "--teff", "3010:3020"], ["teff", "no node", "2300, 2400"]),
+        (["data", "fetch", "phoenix", "--quiet"], ["--yes", "1751 MB", "add --yes"]),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, words):
-    result = dtl(*arguments)
+def test_bad_input_is_one_line_and_status_2(arguments, words, tmp_path):
+    result = dtl(*arguments, env={"DTL_CACHE": str(tmp_path), "DTL_DATA": ""} if arguments[0] == "data" else None)
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and "Traceback" not in result.stderr
@@ -91,3 +104,91 @@ def test_run_prints_where_its_results_lie(smoke):
     assert result.returncode == 0
     assert str(smoke.store.path("catalogue", smoke.keys["catalogue"])) in result.stdout
     assert "catalogue ready" in result.stderr
+
+
+# ---------------------------------------------------------------- dtl data
+
+
+@pytest.fixture
+def two_files(tmp_path, monkeypatch):
+    """A registry of two files on the loopback address, an empty cache and no mirror."""
+    from test_download import Loopback
+    from test_registry import entries
+
+    monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DTL_DATA", raising=False)
+    server = Loopback()
+    entries(monkeypatch, server, ("published/a.csv", b"aaa"), ("published/b.csv", b"bbbb"))
+    yield server, tmp_path
+    server.stop()
+
+
+def data(*arguments, **options):
+    return CliRunner().invoke(cli.main, ["data", *arguments], **options)
+
+
+def test_data_is_listed_with_its_place_at_once(tmp_path):
+    started = time.monotonic()
+    result = dtl("data", "list", env={"DTL_CACHE": str(tmp_path), "DTL_DATA": ""})
+    assert time.monotonic() - started < 3.0  # about 0.3 s: neither numpy nor astroquery is imported
+    lines = result.stdout.splitlines()
+    assert len(lines) > 40 and lines[0].split()[:4] == ["-", "77.3", "kB", "published/mas_buitrago_2024.csv"]
+    assert lines[-1].startswith("embedded") and not list(tmp_path.iterdir())
+    rows = json.loads(dtl("data", "list", "--group", "hpf", "--json", env={"DTL_DATA": ""}).stdout)
+    assert {row["group"] for row in rows} == {"hpf"} and rows[0]["sha256"] and rows[0]["licence"] == "MIT"
+
+
+def test_data_goes_from_absent_to_fetched_to_verified(two_files):
+    server, folder = two_files
+    assert data("where", "published/a.csv").exit_code != 0
+    result = data("fetch")
+    paths = [str(folder / "cache" / "published" / name) for name in ("a.csv", "b.csv")]
+    assert result.exit_code == 0 and result.stdout.splitlines() == paths and result.stderr == ""
+    assert data("where", "published/a.csv").stdout.strip() == paths[0]
+    assert str(folder / "cache") in data("where").stdout and "mirror    -" in data("where").stdout
+    assert data("verify").stdout.split() == ["ok", "cache", "published/a.csv", "ok", "cache", "published/b.csv"]
+
+
+def test_wrong_data_exit_with_status_1_and_name_the_remedy(two_files):
+    server, folder = two_files
+    assert data("verify").exit_code == 0  # absent is not wrong
+    result = data("verify", "published/b.csv")
+    assert result.exit_code == 1 and result.stderr == "dtl: published/b.csv: absent; dtl data fetch published/b.csv\n"
+    data("fetch", "published/a.csv")
+    (folder / "cache" / "published" / "a.csv").write_bytes(b"xxx")
+    result = data("verify")
+    assert result.exit_code == 1 and "wrong hash   cache     published/a.csv" in result.stdout
+    assert result.stderr == "dtl: published/a.csv: wrong hash; dtl data fetch published/a.csv\n"
+
+
+def test_a_failed_fetch_is_one_line_and_status_2(two_files):
+    from test_download import status
+
+    server, _ = two_files
+    server.serve("/published/a.csv", b"aaa", status(404))
+    result = data("fetch", "--quiet")
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("dtl: 1 of 2 could not be fetched, the others are kept; first: http://127.0.0.1")
+    server.serve("/published/a.csv", b"aaa", *[status(500)] * 2)
+    result = data("fetch", "published/a.csv", "--tries", "1")
+    assert result.exit_code == 2 and "tries: 1, last: the server answers 500" in result.stderr
+
+
+def test_phoenix_is_fetched_by_its_range(monkeypatch, tmp_path):
+    from dtl_core import phoenix, registry
+
+    calls = []
+    monkeypatch.setenv("DTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(phoenix, "fetch_range", lambda **options: calls.append(options) or [tmp_path / "cut.fits"])
+    monkeypatch.setattr(registry, "fetch", lambda *arguments, **options: 1 / 0)
+    result = data("fetch", "phoenix", "--teff", "3000:3100", "--mh", "-0.5:0", "--keep-full", "--workers", "2")
+    assert result.exit_code == 0 and result.output == f"{tmp_path / 'cut.fits'}\n"
+    (call,) = calls
+    assert (call["teff"], call["mh"], call["keep_full"], call["workers"]) == ((3000, 3100), (-0.5, 0), True, 2)
+    assert "logg" not in call and call["confirm"](4e8)
+    with pytest.raises(ConfigError, match="1000 MB without a terminal"):
+        call["confirm"](1e9)
+    assert data("fetch", "phoenix", "--yes").exit_code == 0 and calls[-1]["confirm"](1e9)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr("click.confirm", lambda text, err: text == "Fetch them?" and err)
+    assert call["confirm"](1e9) is True

@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from dtl_core import book
+from dtl_core import book, pages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,8 +21,9 @@ def executed(smoke, tmp_path_factory):
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks"))
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))
     book.execute("smoke", root=root)
+    pages.write(smoke, root)
     return root
 
 
@@ -62,7 +63,7 @@ def test_book_builds_without_a_warning_and_without_the_network(executed):
     text = re.sub(r"<[^>]+>", " ", results)
     assert len(re.findall(r"\d", text)) > 100
     assert "glue" not in re.sub(r"<script.*?</script>", "", results, flags=re.S).split("<main")[-1].split("</main>")[0]
-    for page in ("intro", "method", "data", "provenance", "running", "references"):
+    for page in "intro method data provenance running references generated/registry generated/stars".split():
         assert (html / f"{page}.html").is_file()
     for source in (ROOT / "notebooks").glob("*.ipynb"):
         assert (html / "notebooks" / f"{source.stem}.html").is_file()

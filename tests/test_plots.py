@@ -154,3 +154,29 @@ def test_kiel():
     assert bar.get_ylabel() == plots.LABELS["mh"] and legend(ax) == ["[M/H] = 0"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == (plots.LABELS["teff"], plots.LABELS["logg"])
     assert drawn(plots.kiel(teff, logg, teff, teff / 1e3)).axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_star_spectrum(alone):
+    lines, masked = [(8802.0, "FeH"), (8809.2, "Mg I"), (8834.0, "Fe I")], [(8805.0, 8806.0), (8820.0, 8821.0)]
+    model, observed = FLUX[0], None if alone else FLUX[1]
+    figure = drawn(plots.star_spectrum(WAVE, model, observed, lines=lines, masked=masked))
+    assert len(figure.axes) == (3 if alone else 6)
+    top, under = (figure.axes, []) if alone else (figure.axes[::2], figure.axes[1::2])
+    names = ["synthetic"] if alone else ["observed", "nearest synthetic"]
+    assert legend(top[0]) == names and "vacuum wavelength" in figure.axes[-1].get_xlabel()
+    assert [[text.get_text() for text in ax.texts] for ax in top] == [["FeH", "Mg I"], [], ["Fe I"]]
+    assert [text.get_position()[0] for ax in top for text in ax.texts] == [line for line, _ in lines]
+    ends = np.linspace(8800, 8835, 4)
+    np.testing.assert_allclose([ax.get_xlim() for ax in top], np.transpose([ends[:-1], ends[1:]]))
+    drawn_model = {(x, y) for ax in top for x, y in ax.lines[len(names) - 1].get_xydata()}
+    assert drawn_model == set(zip(WAVE, model, strict=True))  # the whole window, in three parts
+    for ax in top:
+        low, high = ax.get_ylim()
+        assert low < model.min() and high > 1.18  # the names have room
+    for ax, low in zip(top, under, strict=False):
+        stretch = ax.lines[0].get_xdata()
+        inside = np.isin(WAVE, stretch)
+        np.testing.assert_allclose(low.lines[0].get_ydata(), (FLUX[1] - model)[inside])
+        assert low.get_ylabel() == "residual" and np.abs(low.lines[0].get_ydata()).max() <= low.get_ylim()[1]
+        assert len(low.patches) == len(masked)

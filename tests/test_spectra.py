@@ -247,18 +247,86 @@ def test_continuum_with_little_smoothing_follows_what_the_default_leaves():
 # ---------------------------------------------------------------- cross-correlation
 
 
-def test_cross_correlation_finds_a_known_shift_and_skips_lost_pixels():
-    template = np.stack([absorption(WAVE, 5), absorption(WAVE, 6)])
-    rest = np.linspace(8800, 8835, 2000)
-    flux = 40 * np.interp(rest, WAVE, template[1])
-    observed = spectra.doppler_shift(rest, 23.0)
-    flux[300:340] = np.nan
-    velocities = np.arange(-50, 50.1, 1.0)
-    values = spectra.cross_correlate(observed, flux, WAVE, template, velocities)
-    assert values.shape == (2, len(velocities)) and np.all(np.abs(values) <= 1 + 1e-12)
-    best = np.unravel_index(np.argmax(values), values.shape)
-    assert best[0] == 1 and velocities[best[1]] == 23.0
-    assert values[best] > 0.999 and values[0].max() < 0.6
+def test_cross_correlation_is_numpys_at_every_shift_and_skips_lost_pixels():
+    rng = np.random.default_rng(1)
+    templates = rng.normal(1, 0.1, (2, 300))
+    templates[:, :20] = templates[:, 270:] = np.nan
+    flux = np.stack([40 * np.roll(templates[1], 12), rng.normal(5, 1, 300)])
+    flux[0, 100:110] = np.nan
+    values = spectra.cross_correlate(flux, templates, 25)
+    assert values.shape == (2, 2, 51)
+    for row in range(2):
+        for k, template in enumerate(templates):
+            for lag in (-25, -3, 0, 12, 25):
+                shifted = np.full(300, np.nan)
+                shifted[max(lag, 0) : 300 + min(lag, 0)] = template[max(-lag, 0) : 300 + min(-lag, 0)]
+                both = np.isfinite(shifted) & np.isfinite(flux[row])
+                expected = np.corrcoef(shifted[both], flux[row][both])[0, 1]
+                assert values[row, k, 25 + lag] == pytest.approx(expected, abs=1e-10)
+    assert np.argmax(values[0, 1]) == 25 + 12 and values[0, 1, 37] == pytest.approx(1)
+
+
+# ---------------------------------------------------------------- combining and resampling
+
+
+def test_combining_weights_by_inverse_variance_and_skips_bad_pixels():
+    grid, wave = np.array([1.0, 1.5, 4.0, 4.5, 10.0, 11.0]), np.arange(1.0, 11.0)
+    flux, sigma = wave.copy(), np.ones(10)
+    flux[3] = np.nan  # at 4: the first stretch lacks 4 and 4.5
+    f, s, n = spectra.combine(grid, [wave, wave + 0.5], [flux, wave + 0.5], [sigma, 2 * sigma])
+    np.testing.assert_array_equal(n, [1, 2, 1, 1, 2, 0])
+    np.testing.assert_allclose(f[:5], grid[:5])
+    np.testing.assert_allclose(s[:5], [1, np.sqrt(1 / (1 + 1 / 4)), 2, 2, np.sqrt(1 / (1 + 1 / 4))])
+    assert np.isnan(f[5]) and np.isnan(s[5])
+
+
+def test_combining_many_noisy_spectra_gains_the_root_of_their_number():
+    rng = np.random.default_rng(0)
+    truth, sigma = absorption(WAVE, 3), rng.uniform(0.01, 0.1, (16, len(WAVE)))
+    noisy = truth + sigma * rng.standard_normal(sigma.shape)
+    f, s, n = spectra.combine(WAVE, [WAVE] * 16, noisy, sigma)
+    np.testing.assert_allclose(s, (sigma**-2).sum(0) ** -0.5)
+    assert np.all(n == 16) and np.std((f - truth) / s) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["linear", "spline", "flux"])
+def test_resampling_agrees_with_specutils(method):
+    from specutils import Spectrum, manipulation
+
+    wave = np.arange(8800.0, 8835.0, 0.02)
+    flux = absorption(wave, 7, width=0.15)
+    grid = np.arange(8801.0, 8834.0, 0.11 if method == "flux" else 0.013)
+    kinds = {
+        "linear": manipulation.LinearInterpolatedResampler,
+        "spline": manipulation.SplineInterpolatedResampler,
+        "flux": manipulation.FluxConservingResampler,
+    }
+    theirs = kinds[method]()(Spectrum(spectral_axis=wave * u.AA, flux=flux * u.Jy), grid * u.AA).flux.value
+    ours = spectra.resample(wave, flux, grid, method)
+    # they split the flux of a pixel evenly over its width, we along a smooth curve
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-3 if method == "flux" else 1e-10)
+
+
+@PROPERTY
+@given(st.integers(0, 10**6), st.floats(0.005, 0.4), st.floats(0, 1))
+def test_flux_is_conserved(seed, step, offset):
+    wave = np.arange(8800.0, 8835.0, 0.05)
+    flux = absorption(wave, seed)
+    grid = np.arange(8795.0 + offset * step, 8840.0, step)
+    ours = spectra.resample(wave, flux, grid, "flux")
+    edges, new = spectra.pixel_edges(wave), spectra.pixel_edges(grid)
+    outside = flux[0] * (edges[0] - new[0]) + flux[-1] * (new[-1] - edges[-1])
+    assert ours @ np.diff(new) == pytest.approx(flux @ np.diff(edges) + outside, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["spline", "flux"])
+def test_resampling_there_and_back_changes_little(method):
+    wave = np.arange(8800.0, 8835.0, 0.05)
+    flux = absorption(wave, 7, width=0.15)
+    grid = np.arange(8800.0, 8835.0, 0.012)
+    back = spectra.resample(grid, spectra.resample(wave, flux, grid, method), wave, method)
+    np.testing.assert_allclose(back[10:-10], flux[10:-10], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(spectra.resample(wave, flux, wave, method)[2:-2], flux[2:-2], rtol=0, atol=1e-9)
 
 
 # ---------------------------------------------------------------- refusals

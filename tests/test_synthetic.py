@@ -1,14 +1,17 @@
 """The synthetic domain: embedded library, interpolation, label grid, and a loop of PyAstronomy calls as oracle."""
 
 import dataclasses
+import functools
 from importlib import resources
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PyAstronomy import pyasl
 
 from dtl_core import spectra, synthetic
-from dtl_core.config import SyntheticConfig, WindowConfig, load_profile
+from dtl_core.config import ContinuumConfig, SyntheticConfig, WindowConfig, data_mirror, load_profile
 from dtl_core.errors import DataError
 
 EMBEDDED = resources.files("dtl_core") / "data" / "lte"
@@ -105,20 +108,94 @@ def test_missing_library_is_refused(tmp_path):
 # ---------------------------------------------------------------- interpolation
 
 
-def test_expand_gives_the_nodes_back(grid):
+@pytest.mark.parametrize("method", ["cubic", "linear"])
+def test_expand_gives_the_nodes_back(grid, method):
     rows = np.r_[0, 5, 100, 277, 551]
-    np.testing.assert_allclose(synthetic.expand(grid, grid.label[rows]), grid.flux[rows], rtol=1e-11)
+    np.testing.assert_allclose(synthetic.expand(grid, grid.label[rows], method), grid.flux[rows], rtol=1e-11)
 
 
-@pytest.mark.parametrize(("axis", "degree"), [("teff", 3), ("logg", 2), ("mh", 3)])
-def test_interpolation_weights_sum_to_one_and_are_exact_for_polynomials(grid, axis, degree):
-    nodes = getattr(grid, axis)
+# nodes, degree of the polynomials that are reproduced: a spline from four nodes on, all nodes' polynomial below
+AXES = {
+    "teff": ([*range(2300, 4501, 100)], 3),
+    "logg": ([4.5, 5.0, 5.5], 2),
+    "mh": ([-1, -0.75, -0.5, -0.25, 0, 0.2, 0.4, 0.6], 3),
+    "five": ([4.0, 4.5, 5.0, 5.5, 6.0], 3),
+    "four": ([-1, -0.5, 0, 0.5], 3),
+    "two": ([4.5, 5.0], 1),
+    "one": ([5.0], 0),
+}
+
+
+@pytest.mark.parametrize(("nodes", "degree"), AXES.values(), ids=AXES.keys())
+@pytest.mark.parametrize("method", ["cubic", "linear"])
+def test_interpolation_weights_sum_to_one_and_are_exact_for_polynomials(nodes, degree, method):
+    nodes = np.array(nodes, float)
     values = np.linspace(nodes[0], nodes[-1], 37)
-    weights = synthetic._weights(nodes, values, degree)
+    weights = synthetic._weights(nodes, values, method)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-12)
-    unit = lambda x: (x - nodes[0]) / np.ptp(nodes)  # noqa: E731
-    polynomial = np.polynomial.Polynomial([0.3, -1.0, 2.0, 0.7][: degree + 1])
+    unit = lambda x: (x - nodes[0]) / max(np.ptp(nodes), 1)  # noqa: E731
+    reproduced = degree if method == "cubic" else min(degree, 1)
+    polynomial = np.polynomial.Polynomial([0.3, -1.0, 2.0, 0.7][: reproduced + 1])
     np.testing.assert_allclose(weights @ polynomial(unit(nodes)), polynomial(unit(values)), rtol=0, atol=1e-10)
+    if method == "linear":
+        assert np.all(weights >= 0) and np.count_nonzero(weights, axis=1).max() <= 2
+
+
+def library_of(flux, teff=(2600, 2700, 2800, 3000), logg=(4.0, 4.5, 5.0, 5.5, 6.0), mh=(-1, -0.5, 0, 0.5)):
+    """A library on other axes than the embedded one, its flux (n_nodes, n_pixels) a function of the labels."""
+    axes = [np.array(axis, float) for axis in (teff, logg, mh)]
+    label = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    norm = flux(label)
+    wavelength = np.linspace(8800, 8801, norm.shape[1])
+    return synthetic.Library(wavelength, norm, np.ones_like(norm), *axes, label, np.empty(0, "U4"), {})
+
+
+def scaled(label):
+    return (np.asarray(label) - [2600, 4.0, -1.0]) / [400, 2.0, 1.5]
+
+
+inside = st.tuples(st.floats(2600, 3000), st.floats(4, 6), st.floats(-1, 0.5))
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4), st.lists(inside, min_size=1, max_size=5))
+def test_linear_is_exact_for_a_flux_linear_in_the_labels(slope, labels):
+    flux = lambda label: 0.1 + scaled(label) @ np.outer(slope[:3], [1.0, 0.5]) + slope[3]  # noqa: E731
+    found = synthetic.expand(library_of(flux), labels, "linear")
+    np.testing.assert_allclose(found, flux(labels), rtol=1e-12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=9, max_size=9), st.lists(inside, min_size=1, max_size=5))
+def test_cubic_is_exact_where_the_logarithm_is_a_cubic_in_each_label(slope, labels):
+    def flux(label):
+        x = scaled(label)
+        terms = np.concatenate([x, x**2, x**3], axis=1)
+        return np.exp(terms @ np.outer(slope, [1.0, -0.5]) + x.prod(axis=1, keepdims=True))
+
+    np.testing.assert_allclose(synthetic.expand(library_of(flux), labels), flux(labels), rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["cubic", "linear"])
+def test_expand_works_with_one_node_along_an_axis(method):
+    flux = lambda label: np.exp(scaled(label)[:, :1] * [[0.5, -0.2]])  # noqa: E731
+    library = library_of(flux, logg=[5.0], mh=[0.0])
+    labels = [(2600, 5, 0), (2700, 5, 0), (2950, 5, 0)]
+    found = synthetic.expand(library, labels, method)
+    np.testing.assert_allclose(found, flux(labels), rtol=1e-12 if method == "cubic" else 0.01)
+    with pytest.raises(DataError, match="'logg'.*narrow the labels"):
+        synthetic.expand(library, [(2600, 5.1, 0)], method)
+
+
+@pytest.mark.parametrize(("method", "order"), [("linear", 2), ("cubic", 4)])
+def test_interpolation_gets_better_with_the_order_of_the_method_when_nodes_are_closer(method, order):
+    flux = lambda label: np.exp(np.sin(label[:, :1] / 150) * [[0.3, 0.1]])  # noqa: E731
+    error = []
+    for step in (100, 50, 25):
+        library = library_of(flux, teff=np.arange(2600, 3801, step), logg=[5.0], mh=[0.0])
+        labels = np.array([(teff, 5, 0) for teff in np.arange(3000 + step / 2, 3400, step)])
+        error.append(np.abs(synthetic.expand(library, labels, method) - flux(labels)).max())
+    assert np.all(np.diff(np.log2(error)) < 0.8 * -order)
 
 
 def test_expand_is_linear_in_the_logarithm_of_the_flux(grid):
@@ -158,18 +235,196 @@ def test_expand_does_not_mind_the_order_of_labels(grid):
 @pytest.mark.parametrize(
     ("label", "field"), [((2200, 5.0, 0), "teff"), ((3500, 4.4, 0), "logg"), ((3500, 5.0, 0.7), "mh")]
 )
-def test_expand_refuses_labels_outside_the_grid(grid, label, field):
+@pytest.mark.parametrize("method", ["cubic", "linear"])
+def test_expand_refuses_labels_outside_the_grid(grid, label, field, method):
     with pytest.raises(DataError) as error:
-        synthetic.expand(grid, [(3500, 5.0, 0.0), label])
+        synthetic.expand(grid, [(3500, 5.0, 0.0), label], method)
     assert f"field {field!r}" in str(error.value) and "narrow the labels" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+# ---------------------------------------------------------------- error of the interpolation
+
+network = functools.partial(dict, window=WindowConfig(), continuum=ContinuumConfig())
+
+
+@pytest.fixture(scope="module")
+def part(grid):
+    """Every node of log g, every second of [M/H] and of Teff from 2700 K on."""
+    own = np.isin(grid.label[:, 0], np.arange(2700, 4301, 200)) & np.isin(grid.label[:, 2], (-1, -0.5, 0, 0.4))
+    return dataclasses.replace(
+        grid,
+        **{key: getattr(grid, key)[own] for key in ("norm", "continuum", "label")},
+        teff=np.arange(2700.0, 4301, 200),
+        mh=np.array([-1, -0.5, 0, 0.4]),
+    )
+
+
+@pytest.fixture(scope="module")
+def error(part):
+    return synthetic.interpolation_error(part, **network())
+
+
+def test_interpolation_error_is_a_table_of_regions_axes_and_methods(error):
+    assert list(error) == ["method", "axis", "teff", "n", "rms", "max", "rms_scaled", "max_scaled"]
+    assert not error.duplicated(["method", "axis", "teff"]).any() and len(error) == 2 * 3 * 4
+    counts = error[error.method == "linear"].groupby("axis").n.sum()
+    assert counts.to_dict() == {"teff": 7 * 3 * 4, "logg": 9 * 4, "mh": 9 * 3 * 2}
+    own = error[(error.axis == "teff") & (error.method == "cubic")].set_index("teff").n
+    assert own.to_dict() == {"< 3000": 12, "3000-3500": 24, "3500-4000": 36, ">= 4000": 12}
+    assert np.all(error["max"] > error.rms) and np.all(error.rms > 0)
+
+
+def test_interpolation_error_scales_by_the_order_of_the_method(error):
+    power = (error.rms / error.rms_scaled).groupby([error.method, error.axis]).agg(["min", "max"])
+    expected = {("linear", axis): 4 for axis in ("teff", "logg", "mh")}
+    expected |= {("cubic", "teff"): 16, ("cubic", "mh"): 8, ("cubic", "logg"): 4}  # three and two nodes are left
+    for key, value in expected.items():
+        np.testing.assert_allclose(power.loc[key], value, rtol=1e-12)
+
+
+def test_interpolation_error_is_that_of_expand_without_the_node(part, error):
+    node = 4  # 3500 K
+    shape = len(part.teff), len(part.logg) * len(part.mh)
+    drop = lambda a: np.delete(a.reshape(*shape, -1), node, axis=0).reshape(-1, a.shape[-1])  # noqa: E731
+    without = dataclasses.replace(
+        part, teff=np.delete(part.teff, node), **{k: drop(getattr(part, k)) for k in ("norm", "continuum", "label")}
+    )
+    rows = np.flatnonzero(part.label[:, 0] == 3500)
+    for method in ("linear", "cubic"):
+        guess = synthetic.expand(without, part.label[rows], method)
+        see = functools.partial(synthetic.network_spectra, part.wavelength, vsini=np.full(len(rows), 2.0), **network())
+        largest = np.abs(see(guess) - see(part.flux[rows])).max()
+        found = error[(error.axis == "teff") & (error.teff == "3500-4000") & (error.method == method)]
+        assert largest <= found["max"].item() * (1 + 1e-9)
+        assert largest > 0.2 * found["max"].item()
+
+
+def test_cubic_is_better_than_linear_where_nodes_are_left(error):
+    wide = error.pivot(index=["axis", "teff"], columns="method", values="rms")
+    assert np.all(wide.loc["teff", "cubic"].iloc[1:] < wide.loc["teff", "linear"].iloc[1:])
+    # of three nodes two are left along log g: straight lines in flux and in its logarithm are equally good
+    assert np.all(np.abs(wide.loc["logg", "cubic"] / wide.loc["logg", "linear"] - 1) < 0.2)
+
+
+def test_axes_of_one_or_two_nodes_have_no_row(part):
+    own = (part.label[:, 1] == 5.0) & (part.label[:, 2] != -1)
+    flat = dataclasses.replace(
+        part,
+        **{key: getattr(part, key)[own] for key in ("norm", "continuum", "label")},
+        logg=np.array([5.0]),
+        mh=part.mh[1:],
+    )
+    assert set(synthetic.interpolation_error(flat, "linear", **network()).axis) == {"teff", "mh"}
+
+
+def test_unknown_method_is_refused(part):
+    for call in (
+        lambda: synthetic.expand(part, [(3500, 5, 0)], "spline"),
+        lambda: synthetic.interpolation_error(part, "spline", **network()),
+    ):
+        with pytest.raises(DataError, match="'interpolation': unknown method 'spline'; choose linear or cubic"):
+            call()
+
+
+GOLDEN_RMS = {  # linear: left out along Teff, log g, [M/H]; cubic: the same
+    "< 3000": (27.1, 95.0, 34.3, 17.7, 96.2, 13.9),
+    "3000-3500": (20.3, 72.2, 17.4, 4.0, 77.1, 7.3),
+    "3500-4000": (9.1, 31.8, 13.3, 2.8, 33.3, 5.0),
+    ">= 4000": (7.9, 31.2, 9.6, 3.0, 30.9, 5.5),
+}
+GOLDEN_DIFFERENCE = (31.7, 24.1, 10.4, 9.2)
+
+
+@pytest.mark.slow
+def test_interpolation_error_of_the_embedded_grid(grid):
+    # in 1e-4 of the continuum at twice the spacing; 3 % allow for other versions of scipy and of the continuum's fit
+    found = synthetic.interpolation_error(grid, **network())
+    wide = found.pivot(index="teff", columns=["method", "axis"], values="rms") * 1e4
+    for region, values in GOLDEN_RMS.items():
+        own = [wide.loc[region, (m, a)] for m in ("linear", "cubic") for a in ("teff", "logg", "mh")]
+        np.testing.assert_allclose(own, values, rtol=0.03, err_msg=region)
+    difference = synthetic.interpolation_difference(grid, **network())
+    assert difference.n.tolist() == [98, 70, 70, 70]
+    np.testing.assert_allclose(difference.rms * 1e4, GOLDEN_DIFFERENCE, rtol=0.03)
+    # two ways to the error of linear interpolation at the centre of a cell agree: the sum over the axes of the scaled
+    # error of nodes left out, which is largest when the three have one sign, and the difference from cubic
+    scaled_sum = found[found.method == "linear"].groupby("teff").rms_scaled.sum() * 1e4
+    ratio = np.array(GOLDEN_DIFFERENCE) / scaled_sum.loc[difference.teff].to_numpy()
+    assert np.all((ratio > 0.6) & (ratio < 1.0))
+
+
+def test_linear_minus_cubic_at_the_centres_of_the_cells(part):
+    found = synthetic.interpolation_difference(part, **network()).set_index("teff")
+    assert found.n.sum() == 8 * 2 * 3 and list(found.index) == ["< 3000", "3000-3500", "3500-4000", ">= 4000"]
+    assert np.all(found["max"] > found.rms) and found.rms.iloc[0] > 2 * found.rms.iloc[-1] > 0
 
 
 # ---------------------------------------------------------------- labels
 
 
-def test_label_grid_has_main_sequence_combinations_on_the_papers_steps():
-    config = SyntheticConfig()
+def paper_grid():
+    """The full grid that the paper cut, (n, 3)."""
+    axes = np.arange(2300, 4501, 25), np.arange(42, 56) / 10, np.arange(-10, 9) / 10
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def test_rule_keeps_1808_combinations_of_the_papers_grid():
+    grid = paper_grid()
+    kept = grid[synthetic.is_main_sequence(*grid.T)]
+    assert len(kept) == synthetic.CUT_AGREEMENT["rule"] == 1808
+    nodes, count = np.unique(kept[:, 1], return_counts=True)
+    assert dict(zip(nodes, count, strict=True)) == {4.7: 283, 4.8: 406, 4.9: 426, 5.0: 383, 5.1: 225, 5.2: 79, 5.3: 6}
+    assert (kept[:, 0].min(), kept[:, 0].max()) == (2325, 4475) and (kept[:, 2].min(), kept[:, 2].max()) == (-1, 0.6)
+    for shift in (1e-9, -1e-9):  # no node lies on an edge, where rounding would decide
+        moved = synthetic.is_main_sequence(grid[:, 0] + shift, grid[:, 1] + shift, grid[:, 2] - shift)
+        np.testing.assert_array_equal(grid[moved], kept)
+
+
+@pytest.mark.data
+def test_rule_agrees_with_the_papers_combinations():
+    if data_mirror() is None:
+        pytest.skip("DTL_DATA does not name the folder of public data")
+    nodes = lambda labels: {tuple(row) for row in np.rint(labels[:, :3] * [1, 10, 10]).astype(int)}  # noqa: E731
+    paper, grid = nodes(np.load(data_mirror() / "phoenix_labels.npy")), paper_grid()
+    ours = nodes(grid[synthetic.is_main_sequence(*grid.T)])
+    found = (len(paper), len(ours), len(paper & ours), len(ours - paper), len(paper - ours))
+    assert found == tuple(synthetic.CUT_AGREEMENT.values()) == (1767, 1808, 1717, 91, 50)
+
+
+def test_rule_is_a_band_that_widens_towards_cool_stars():
+    logg = np.arange(4.66, 5.5, 0.001)
+
+    def band(teff, mh):
+        kept = logg[synthetic.is_main_sequence(teff, logg, mh)]
+        assert len(kept) and np.ptp(kept) < 0.001 * len(kept)  # without a hole
+        return kept.min(), kept.max()
+
+    widths = [np.ptp(band(teff, -0.2)) for teff in (2800, 3200, 3600, 3800)]
+    assert np.all(np.diff(widths) < 0) and widths[-1] > 0.03
+    assert band(3000, 0)[1] > band(3500, 0)[1] > band(4000, 0)[1]  # the oldest are smaller when cooler,
+    assert band(3500, -0.5)[1] > band(3500, 0)[1] > band(3500, 0.5)[1]  # and when poorer in metals
+    assert not synthetic.is_main_sequence(2400, logg, -0.5).any()  # 0.1 solar masses are hotter than that
+    relation = synthetic.main_sequence_logg(3200, 0)
+    assert band(3200, 0)[0] < relation < band(3200, 0)[1] + 0.05
+
+
+def test_papers_label_grid_follows_the_rule_at_any_steps():
+    labels = synthetic.label_grid(SyntheticConfig())
+    assert len(labels) == len(np.unique(labels, axis=0)) == 1597  # the paper has 1555 from 2600 K on
+    assert synthetic.is_main_sequence(*labels.T).all() and labels[:, 0].min() == 2600
+    library = synthetic.load_library("grid_a")
+    for column, axis in enumerate((library.teff, library.logg, library.mh)):
+        assert labels[:, column].min() >= axis[0] and labels[:, column].max() <= axis[-1]
+    np.testing.assert_array_equal(labels, labels[np.lexsort(labels.T[::-1])])
+    own = lambda **steps: {tuple(row) for row in synthetic.label_grid(SyntheticConfig(**steps))}  # noqa: E731
+    assert own(teff_step=100, mh_step=0.2) < own() < own(logg_step=0.05)
+    # twice as fine in log g: twice as many, but for the edges at 4.65
+    assert 1.8 < len(own(logg_step=0.05)) / len(own()) < 2.05
+
+
+def test_band_has_main_sequence_combinations_on_the_papers_steps():
+    config = SyntheticConfig(main_sequence="band")
     labels = synthetic.label_grid(config)
     assert len(np.unique(labels, axis=0)) == len(labels)
     distance = labels[:, 1] - synthetic.main_sequence_logg(labels[:, 0], labels[:, 2])
@@ -189,7 +444,9 @@ def test_label_grid_follows_its_settings():
     few = synthetic.label_grid(SyntheticConfig(teff_min=3000, teff_max=3200, teff_step=100, mh_min=-0.2, mh_max=0.2))
     assert set(few[:, 0]) == {3000, 3100, 3200} and set(few[:, 2].round(3)) == {-0.2, -0.1, 0, 0.1, 0.2}
     with pytest.raises(DataError, match="main_sequence_width.*widen it"):
-        synthetic.label_grid(SyntheticConfig(main_sequence_width=-1.0))
+        synthetic.label_grid(SyntheticConfig(main_sequence="band", main_sequence_width=-1.0))
+    with pytest.raises(DataError, match="'synthetic.main_sequence': no combination is left; widen the ranges"):
+        synthetic.label_grid(SyntheticConfig(teff_min=4490, teff_max=4500, teff_step=1))
 
 
 def test_main_sequence_relation_fits_the_surveys_labels():

@@ -1,0 +1,400 @@
+"""What a file holds, before anyone asks what it means: FITS extensions, columns of numbers, keywords.
+
+Nothing here trusts a file. Sizes are checked before anything is allocated, a FITS header against the length of its
+file; whatever the parsers below raise becomes one :class:`~dtl_core.errors.DataError`.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import gzip
+import io
+import itertools
+import math
+import re
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError, DTLError
+
+__all__ = [
+    "Columns",
+    "Hdu",
+    "as_file",
+    "clean",
+    "content",
+    "fits_columns",
+    "fits_hdus",
+    "is_fits",
+    "metadata",
+    "number",
+    "one_line_errors",
+    "text_columns",
+]
+
+MAX_FILE = 128 * 2**20  # bytes, compressed or not: spectra take a few MB
+MAX_TEXT = 16 * 2**20  # bytes of a text file
+MAX_HEADER = 2**20  # bytes of the headers of a FITS file together
+MAX_YAML = 100 * 2**10  # bytes of the header of an ECSV file: its parser is slow
+MAX_VALUES = 8 * 2**20  # numbers in one array
+MAX_HDUS, MAX_COLUMNS, MAX_VECTORS = 200, 500, 10_000
+BLOCK = 2880
+AGAIN = "download the file again"
+
+
+def clean(text, limit=80):
+    """Text from a file as one printable line of at most ``limit`` characters."""
+    line = " ".join(str(text)[: 4 * limit].split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:limit]
+
+
+def _why(error):
+    return clean(f"{type(error).__name__}: {error}").rstrip(": ")
+
+
+def one_line_errors(reader):
+    """Wrap ``reader(path, ...)`` so that only a :class:`DataError` comes out, whatever is wrong with the file."""
+
+    @functools.wraps(reader)
+    def wrapped(path, *args, **kwargs):
+        try:
+            with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+                return reader(Path(path), *args, **kwargs)
+        except DTLError:
+            raise
+        except Exception as error:  # parsers raise many kinds, MemoryError and RecursionError among them
+            why = clean(f"{type(error).__name__}: {error}").rstrip(": ")
+            raise DataError(
+                f"cannot be read ({why})", file=path, remedy="check the file or download it again"
+            ) from None
+
+    return wrapped
+
+
+def content(path):
+    """The bytes of a file, uncompressed if gzip wrote it; DataError if missing, empty or too long."""
+    path = Path(path)
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "not found"
+        raise DataError(problem, file=path, remedy="check the path")
+    if path.stat().st_size > MAX_FILE:
+        raise DataError(f"is longer than {MAX_FILE >> 20} MB", file=path, remedy="cut one spectrum out of it")
+    data = path.read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_FILE + 1)
+        except (OSError, EOFError) as error:
+            raise DataError(f"is not a whole gzip file ({clean(error)})", file=path, remedy=AGAIN) from None
+        if len(data) > MAX_FILE:
+            raise DataError(f"unpacks to more than {MAX_FILE >> 20} MB", file=path, remedy="cut one spectrum out of it")
+    if not data:
+        raise DataError("is empty", file=path, remedy=AGAIN)
+    return data
+
+
+def is_fits(data):
+    """Whether these bytes begin as a FITS file does."""
+    return data.startswith(b"SIMPLE  =")
+
+
+# ---------------------------------------------------------------- FITS
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One extension of a FITS file.
+
+    name : in upper case;  header : as astropy has it;  meta : its keywords, see :func:`metadata`
+    shape : slowest axis first, () without data;  raw : header and data, which begin at ``start``
+    """
+
+    name: str
+    header: object
+    meta: dict
+    shape: tuple[int, ...]
+    raw: bytes
+    start: int
+    file: Path
+
+    @property
+    def kind(self):
+        """Its kind as FITS names it: IMAGE, BINTABLE, TABLE."""
+        return str(self.meta.get("XTENSION", "IMAGE")).strip()
+
+    def image(self):
+        """The array as floats, scaled by BSCALE and BZERO; NaN where an integer image is BLANK."""
+        if math.prod(self.shape) > MAX_VALUES or not self.shape:
+            raise DataError(f"has shape {self.shape}", file=self.file, field=self.name, remedy="give one spectrum")
+        bits, blank = self.meta["BITPIX"], self.meta.get("BLANK")
+        kind = "u1" if bits == 8 else f">{'i' if bits > 0 else 'f'}{abs(bits) // 8}"
+        stored = np.frombuffer(self.raw, kind, math.prod(self.shape), self.start).reshape(self.shape)
+        scale, zero = (number(self.meta, key, default=d, path=self.file) for key, d in (("BSCALE", 1), ("BZERO", 0)))
+        values = stored.astype(float) * scale + zero
+        if bits > 0 and isinstance(blank, int):
+            values[stored == blank] = np.nan
+        return values
+
+
+def _end_of_header(data, start):
+    """Where the header that begins at ``start`` ends, or None."""
+    for block in range(start, min(len(data) - BLOCK + 1, start + MAX_HEADER), BLOCK):
+        if any(data.startswith(b"END" + 77 * b" ", block + 80 * card) for card in range(36)):
+            return block + BLOCK
+    return None
+
+
+def fits_hdus(data, path):
+    """The extensions of a FITS file, each checked against the file's length before anything of its size is made.
+
+    Errors
+    ------
+    DataError : cut short, or a header that says what cannot be.
+    """
+    from astropy.io import fits
+
+    hdus, position = [], 0
+    while position < len(data) and (not hdus or data.startswith(b"XTENSION", position)):
+        where = f"HDU {len(hdus)}"
+        end = _end_of_header(data, position)
+        if len(hdus) == MAX_HDUS or sum(hdu.start for hdu in hdus) > MAX_HEADER:
+            raise DataError("has too many extensions or keywords", file=path, remedy="cut one spectrum out of it")
+        if end is None:
+            raise DataError("is cut short: its header has no end", file=path, field=where, remedy=AGAIN)
+        header = fits.Header.fromstring(data[position:end])
+        meta = metadata(header)
+        name = clean(meta.get("EXTNAME", "")).strip().upper()
+        axes = meta.get("NAXIS")
+        keys = [f"NAXIS{k + 1}" for k in range(axes)] if isinstance(axes, int) and 0 <= axes < 10 else ["NAXIS"]
+        sizes = [meta.get(key) for key in keys if key != "NAXIS"]
+        extra, groups = meta.get("PCOUNT", 0), meta.get("GCOUNT", 1)
+        counts, cards = [*sizes, extra], collections.Counter(list(header))
+        # of a card that comes twice astropy may read either
+        twice = any(cards[key] > 1 for key in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys))
+        if twice or keys == ["NAXIS"] or groups != 1 or any(not isinstance(n, int) or n < 0 for n in counts):
+            raise DataError("says no possible size", file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
+        if meta.get("BITPIX") not in (8, 16, 32, 64, -32, -64):
+            raise DataError("is no number of bits", file=path, field=f"{where} BITPIX", remedy=AGAIN)
+        size = abs(meta["BITPIX"]) // 8 * (extra + math.prod(sizes)) if sizes else 0
+        if end + size > len(data):
+            problem = f"is cut short: {end + size - len(data)} bytes are missing"
+            raise DataError(problem, file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
+        shape = tuple(reversed(sizes))
+        hdus.append(Hdu(name, header, meta, shape, memoryview(data)[position : end + size], end - position, path))
+        position = end + -(-size // BLOCK) * BLOCK
+    return hdus
+
+
+def as_file(hdus):
+    """The bytes of a FITS file of these extensions alone."""
+    return b"".join(bytes(hdu.raw) + bytes(-len(hdu.raw) % BLOCK) for hdu in hdus)
+
+
+def metadata(header):
+    """Keywords of a FITS header as a dict, comments and history as one text each; damaged cards are left out."""
+    from astropy.io.fits.card import Undefined
+
+    found = {}
+    for card in header.cards:
+        try:
+            key, value = card.keyword, card.value
+        except Exception:  # astropy raises VerifyError and more
+            continue
+        if key in ("COMMENT", "HISTORY"):
+            found[key] = f"{found.get(key, '')}{value}\n"
+        elif not isinstance(value, Undefined):
+            found.setdefault(key, value)
+    return found
+
+
+# ---------------------------------------------------------------- columns
+
+
+@dataclass
+class Columns:
+    """A table, of whatever file.
+
+    names; arrays, units and about (UCD, description, comment) by name; meta, keywords in upper case; texts, remarks.
+    """
+
+    names: list[str]
+    arrays: dict | object
+    units: dict = field(default_factory=dict)
+    about: dict = field(default_factory=dict)
+    meta: dict = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def column(self, name, path):
+        """A column as (n,) floats; empty cells are NaN."""
+        try:
+            values = np.asarray(self.arrays[name])
+            if len(values) == 1 and isinstance(values[0], np.ndarray):  # one row may hold a whole vector
+                values = values[0]
+            return np.array(values, float)
+        except (TypeError, ValueError):
+            raise DataError("is not a column of numbers", file=path, field=name, remedy="check the columns") from None
+
+    def flags(self, name, path):
+        """A column of yes or no as booleans, from booleans, numbers or the words true and false."""
+        values = np.asarray(self.arrays[name])
+        if values.dtype.kind not in "OUST":
+            return np.nan_to_num(self.column(name, path)).astype(bool)
+        words = np.char.lower(np.where(pd.isna(values), "false", values).astype(str))
+        for word in np.unique(words):
+            if word not in ("true", "false", "1", "0", "t", "f"):
+                problem = f"{clean(word, 20)!r} is neither true nor false"
+                raise DataError(problem, file=path, field=name, remedy="write True or False")
+        return np.isin(words, ("true", "1", "t"))
+
+
+def fits_columns(hdu, primary=None):
+    """:class:`Columns` of a table extension; rows that hold whole vectors are left as they are."""
+    from astropy.io import fits
+
+    rows, width = hdu.shape if len(hdu.shape) == 2 else (0, 0)
+    fields = number(hdu.meta, "TFIELDS", default=0.0, path=hdu.file)
+    if not 0 < rows <= MAX_VALUES or not 0 < fields <= MAX_COLUMNS:
+        raise DataError(
+            f"has {rows} rows and {fields:g} columns", file=hdu.file, field=hdu.name, remedy="give one spectrum"
+        )
+    try:
+        kind = fits.BinTableHDU if hdu.kind == "BINTABLE" else fits.TableHDU
+        table = kind.fromstring(as_file([hdu]))
+        names = [str(name) for name in table.columns.names]
+        units = {column.name: column.unit for column in table.columns if column.unit}
+        if kind is fits.BinTableHDU and table.columns.dtype.itemsize != width:
+            raise ValueError(f"they do not fit rows of {width} bytes")
+        if rows > MAX_VECTORS and any(column.format.lstrip("0123456789")[:1] in "PQ" for column in table.columns):
+            raise ValueError(f"{rows} rows of vectors")
+        arrays = table.data
+    except Exception as error:
+        problem = f"its columns are damaged ({_why(error)})"
+        raise DataError(problem, file=hdu.file, field=hdu.name, remedy=AGAIN) from None
+    about = {}
+    for k, name in enumerate(names, 1):
+        words = [hdu.meta.get(f"TUCD{k}", ""), hdu.meta.get(f"TCOMM{k}", "")]
+        about[name] = " ".join(map(str, [*words, hdu.header.comments[f"TTYPE{k}"] if f"TTYPE{k}" in hdu.meta else ""]))
+    metas = [hdu.meta] if primary is None else [primary, hdu.meta]
+    texts = [meta[key] for meta in metas for key in ("COMMENT", "HISTORY") if key in meta]
+    return Columns(names, arrays, units, about, {k: v for meta in metas for k, v in meta.items()}, texts)
+
+
+def _number_like(word):
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _ecsv_header(lines, path):
+    """Names, units, descriptions, keywords and delimiter of an ECSV file, from its comment lines."""
+    from astropy.table.meta import get_header_from_yaml
+
+    text = "\n".join(lines)
+    depth = max(itertools.accumulate((c in "[{") - (c in "]}") for c in text[:MAX_YAML]), default=0)
+    if len(text) > MAX_YAML or depth > 20 or re.search(r"(^|[\s\[{,:-])[&*]\w", text):
+        raise DataError(
+            "its ECSV header is too long, too deep or has aliases", file=path, remedy="write it again without meta data"
+        )
+    try:
+        header = get_header_from_yaml(lines)
+        columns = header["datatype"]
+        names = [str(column["name"]) for column in columns]
+        units = {str(c["name"]): str(c["unit"]) for c in columns if c.get("unit")}
+        about = {str(c["name"]): str(c["description"]) for c in columns if c.get("description")}
+        meta = header.get("meta")
+        meta = dict(meta) if hasattr(meta, "keys") else {k: v for d in meta or () for k, v in dict(d).items()}
+        return names, units, about, meta, header.get("delimiter", " ")
+    except Exception as error:  # of the YAML parser, or because an entry is not what ECSV says
+        problem = f"its ECSV header is damaged ({_why(error)})"
+        raise DataError(problem, file=path, remedy="write the file again") from None
+
+
+def text_columns(data, path):
+    """:class:`Columns` of a text file: ECSV, CSV, or columns parted by blanks, with or without a line of names.
+
+    Comment lines begin with #; ``# star: GJ 699`` is a keyword. Without names the columns are taken as wavelength,
+    flux, uncertainty.
+    """
+    if len(data) > MAX_TEXT:
+        raise DataError(f"is longer than {MAX_TEXT >> 20} MB of text", file=path, remedy="cut one spectrum out of it")
+    if b"\0" in data:
+        raise DataError("is neither FITS nor text", file=path, remedy="give FITS, ECSV or CSV")
+    text = re.sub(r"\r\n?", "\n", data.decode("utf-8-sig", errors="replace"))
+    comments, body, skip = [], [], 0
+    for line in text[: 2 * MAX_YAML].split("\n"):
+        if line.startswith("#"):
+            comments.append(line.removeprefix("#").removeprefix(" "))
+        elif line.strip():
+            body.append(line)
+            break
+        skip += len(line) + 1
+    if not body:
+        raise DataError("has no rows", file=path, remedy="give columns wavelength and flux")
+    units, about, meta, named = {}, {}, {}, True
+    if comments and comments[0].startswith("%ECSV"):
+        names, units, about, meta, delimiter = _ecsv_header(comments[1:], path)
+    else:
+        keywords = [line for line in comments if re.match(r"[\w ]{1,40}[:=]", line)]
+        meta = dict(re.split(r"\s*[:=]\s*", line, maxsplit=1) for line in keywords)
+        delimiter = next((mark for mark in ",;\t" if mark in body[0]), " ")
+        names = _cells(body[0], delimiter)
+        if _number_like(names[0]):
+            named, width = False, len(names)
+            last = _cells(comments[-1], delimiter if delimiter in comments[-1] else " ") if comments else []
+            usual = ["wavelength", "flux", "uncertainty"] + [f"column {k}" for k in range(4, width + 1)]
+            names = last if len(last) == width else usual[:width]
+    if len(names) > MAX_COLUMNS or delimiter not in (" ", ",", ";", "\t"):
+        raise DataError(f"has {len(names)} columns", file=path, remedy="give one spectrum in columns")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text[skip + (len(body[0]) + 1 if named else 0) :]),
+            sep=r"\s+" if delimiter == " " else delimiter,
+            comment="#",
+            header=None,
+            names=range(len(names)),
+            index_col=False,
+            skipinitialspace=True,
+            low_memory=False,
+        )
+    except pd.errors.ParserError as error:
+        problem = f"its rows are not alike ({clean(error).rpartition('C error: ')[2]})".replace("line", "row")
+        raise DataError(problem, file=path, remedy="give every row the same cells") from None
+    arrays = {name: frame[k].to_numpy() for k, name in reversed([*enumerate(names)])}
+    return Columns(names, arrays, units, about, {str(k).upper(): v for k, v in meta.items()}, comments)
+
+
+def _cells(line, delimiter):
+    return [cell.strip().strip("\"'") for cell in (line.split() if delimiter == " " else line.split(delimiter))]
+
+
+# ---------------------------------------------------------------- keywords
+
+
+def number(meta, *keys, low=-math.inf, high=math.inf, default=math.nan, path=None, unit=""):
+    """The first of these keywords that is there, as a float between ``low`` and ``high``; else ``default``.
+
+    Errors
+    ------
+    DataError : it is there but no number, or out of its range.
+    """
+    for key in keys:
+        value = meta.get(key)
+        if value is None or str(value).strip() == "":
+            continue
+        try:
+            result = float(value) if not isinstance(value, bool) else math.nan
+        except (TypeError, ValueError):
+            result = math.nan
+        if not low <= result <= high:
+            what = f"between {low:g} and {high:g}" if math.isfinite(low) else "a number"
+            raise DataError(
+                f"{clean(value, 30)!r} is not {what}", file=path, field=key, remedy=f"give it {unit}".strip()
+            )
+        return result
+    return default

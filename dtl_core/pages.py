@@ -1,0 +1,208 @@
+"""Pages of the book that are made from code and from a run: origins of the data, real stars, interpolation errors.
+
+    write(run)      book/generated/*.md and *.svg, which ``book.build`` then finds
+
+The same run gives the same bytes, and nothing on the pages depends on where a file lies on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+
+import pandas as pd
+
+from . import registry, synthetic
+from .book import find_root
+from .errors import DTLError
+from .markdown import NBSP, cite, code, escape, number, table
+from .stages import library_hash
+from .star_pages import SLOW, star_files
+
+__all__ = ["cut_page", "interpolation_errors", "interpolation_page", "registry_page", "write"]
+
+TITLES = {
+    "published": "Published tables",
+    "hpf": "Real spectra (HPF)",
+    "linelists": "Line lists",
+    "labels": "Labels of the paper's training set",
+    "phoenix": "PHOENIX-ACES library",
+    "vizier": "Catalogues at CDS",
+    "gaia": "Gaia",
+    "embedded": "Embedded in the package",
+}
+METHODS = ("linear", "cubic")
+AXES = {"teff": "Teff", "logg": "log g", "mh": "\\[M/H\\]"}
+
+
+# ---------------------------------------------------------------- origins of the data
+
+
+def _size(n):
+    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{max(n / 1e3, 0.1):.1f} kB" if n else ""
+
+
+def _origin(resource):
+    if resource.catalogue:
+        return f"From [{escape(resource.catalogue)}](<{resource.url}/viz-bin/VizieR?-source={resource.catalogue}>)"
+    if not resource.url:
+        return "In the package" if resource.kind == "embedded" else "No single origin"
+    host, *path = resource.url.removeprefix("https://").split("/")
+    place = "/".join(path[:2]) if host == "raw.githubusercontent.com" else host
+    return f"From [{escape(place)}](<{resource.url}>)"
+
+
+_REGISTRY_TEXT = """# Where the data come from
+
+Every set of data that the project uses: what it is, its size and licence, how to cite it, where it comes from, and what
+was compared with the origin. The page is made from the package's registry.
+
+```bash
+dtl data fetch                # all fixed files
+dtl data fetch hpf vizier     # groups, or single names
+dtl data verify               # compare all that is there with its SHA-256
+```
+
+A file is looked for in the folder that `DTL_DATA` names, then in the cache (`DTL_CACHE`, or the user's cache folder).
+Only `dtl data fetch` asks the network, and not with `--offline`. A file whose SHA-256 differs from the registry's is
+refused; the tables show its first twelve digits.
+"""
+
+
+def registry_page():
+    """The page on all resources of :mod:`dtl_core.registry`: a table for each group."""
+    text = _REGISTRY_TEXT
+    groups = dict.fromkeys(r.group for r in registry.resources())
+    for group in groups:
+        found = registry.resources(group)
+        notes = list(dict.fromkeys(r.checked for r in found))
+        rows = [
+            [
+                "<br>".join(filter(None, [code(r.name), _size(r.size), r.sha256 and f"`{r.sha256[:12]}`"])),
+                f"{escape(r.what)}.<br>Licence: {escape(r.licence)}.<br>"
+                + (f"Cite {cite(r.cite)}.<br>" if r.cite else "")
+                + f"{_origin(r)}; checked: ({notes.index(r.checked) + 1}).",
+            ]
+            for r in found
+        ]
+        text += f"\n## {TITLES.get(group, escape(group))}\n\nGroup {code(group)}.\n\n"
+        text += table(["name, size, SHA-256", "what, licence, citation, origin, what was checked"], rows)
+        text += "\nChecked:\n\n" + "".join(f"{k}. {escape(note)}\n" for k, note in enumerate(notes, 1))
+    return text
+
+
+# ---------------------------------------------------------------- interpolation
+
+
+def interpolation_errors(run):
+    """Interpolation errors of the library in a run's window, kept in the run's store.
+
+    Returns
+    -------
+    DataFrame of :func:`dtl_core.synthetic.interpolation_error` for both methods, and that of
+    :func:`dtl_core.synthetic.interpolation_difference`.
+    """
+    names = ("error", "difference")
+    settings = {"window": run.config.window, "continuum": run.config.continuum, "vsini": SLOW}
+
+    def compute(folder):
+        library = synthetic.load_library("grid_a")
+        tables = (
+            synthetic.interpolation_error(library, METHODS, **settings),
+            synthetic.interpolation_difference(library, **settings),
+        )
+        for name, frame in zip(names, tables, strict=True):
+            frame.to_csv(folder / f"{name}.csv", index=False)
+
+    inputs = {"grid_a": library_hash("grid_a")}
+    folder, _ = run.store.stage("interpolation", settings, inputs, ("spectra", "synthetic"), compute)
+    return tuple(pd.read_csv(folder / f"{name}.csv") for name in names)
+
+
+def interpolation_page(run):
+    """The part of the data page on interpolation: a table of its error for each region of Teff."""
+    error, difference = interpolation_errors(run)
+    by = error.set_index(["axis", "teff", "method"])
+    rows = []
+    for axis, region in dict.fromkeys(zip(error["axis"], error["teff"], strict=True)):
+        found = [by.loc[(axis, region, method)] for method in METHODS]
+        shown = [f"{100 * row[name]:#.2g}" for row in found for name in ("rms", "rms_scaled", "max")]
+        region = escape(region.replace(">=", "≥").replace("-", "\N{EN DASH}"))
+        region = region.replace(" ", NBSP).replace("\N{EN DASH}", "\N{EN DASH}\N{WORD JOINER}")
+        rows.append([AXES.get(axis, escape(axis)), region, *shown])
+    columns = [f"{method}: {name}" for method in METHODS for name in ("double", "own", "largest")]
+    sizes = ", ".join(f"{100 * rms:.2f}" for rms in difference["rms"])
+    power = number(run.config.window.resolving_power, ",.0f").replace(",", NBSP)
+    return (
+        "(interpolation)=\n### Interpolation between the nodes\n\n"
+        "Between its nodes the library is interpolated: `linear` in flux, as in the paper, or `cubic` in the logarithm "
+        f"of the flux (`synthetic.interpolation`; this run: {code(run.config.synthetic.interpolation)}). For "
+        "{numref}`tab-interpolation` each node is left out and predicted from the others, along one axis at a time, "
+        f"and compared as the networks see it, at R = {power} and v sin i = {SLOW:g} km/s. Its neighbours are then "
+        "two steps apart; the estimate at the grid's own spacing is a quarter of that error for `linear`, a sixteenth "
+        "for `cubic`. In log g only two nodes remain: there `cubic` is a straight line too, its estimate is a quarter, "
+        "and an upper limit. At the centres of the cells, where it errs most, `linear` differs from `cubic` by "
+        f"{sizes} % rms, from the coolest region to the hottest.\n\n"
+        "```{table} Interpolation error, in per cent of the continuum: rms measured at double spacing, rms estimated "
+        "at the grid's own, and the largest error at double spacing.\n:name: tab-interpolation\n\n"
+        + table(["left out in", "Teff \\[K\\]", *columns], rows)
+        + "```\n"
+    )
+
+
+def cut_page():
+    """The part of the method page that says how well the rule for the main-sequence cut agrees with the paper's."""
+    n = synthetic.CUT_AGREEMENT
+    return (
+        f"On the paper's grid of labels the rule keeps {n['rule']} combinations, the paper {n['paper']}. "
+        f"{n['both']} are the same ({n['both'] / n['paper']:.1%} of the paper's), {n['only_rule']} are in the "
+        f"rule's set only, {n['only_paper']} in the paper's only. Nearly all of these lie one step from the other "
+        "set; agreement is weakest where Teff is highest and combinations are few.\n"
+    )
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def write(run, root=None):
+    """Write all generated pages of the book, each whole or not at all.
+
+    Arguments
+    ---------
+    run : a finished Run
+    root : path, optional, the clone's top folder
+
+    Returns
+    -------
+    list of Path.
+
+    Errors
+    ------
+    DTLError : a page cannot be written.
+    """
+    folder = find_root(root) / "book" / "generated"
+    print(f"{'data and stars':<42}", end="", flush=True)
+    start = time.perf_counter()
+    files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
+    files |= {"main_sequence.md": cut_page()} | star_files(run)
+    written = [_replace(folder / name, content) for name, content in files.items()]
+    print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+    return written
+
+
+def _replace(path, content):
+    data = content if isinstance(content, bytes) else content.encode()
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror or error})"
+        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path
