@@ -309,15 +309,14 @@ def stars_page(stars, run):
         )
         published = [measured(value, error) for value, error, *_ in VELOCITIES.get(name, [])[:1]]
         if name not in known:
-            rows.append([link, *[""] * 4, *(published or [""]), *[""] * 3])
+            rows.append([link, *[""] * 3, *(published or [""]), *[""] * 3])
             continue
         report, rms = known[name].report, list(known[name].residuals.values())
-        power = number(known[name].spectrum.resolving_power if known[name].spectrum else None, ",.0f")
-        values = [escape(report["instrument"]), power.replace(",", NBSP), number(report["snr"], ".0f")]
+        values = [escape(report["instrument"]), number(report["snr"], ".0f")]
         values += [measured(report["radial_velocity"], report["e_velocity"]), *(published or [""])]
         values += [percent(report["masked_fraction"]), percent(rms[0]) if len(rms) > 1 else "", percent(rms[-1])]
         rows.append([link, *values])
-    header = ["star", "instrument", "R", "S/N", "velocity", "published", "masked", "rms before", "rms after"]
+    header = ["star", "instrument", "S/N", "velocity", "published", "masked", "rms before", "after"]
     used = [k for k in range(len(header)) if any(row[k] for row in rows)]
     text += table([header[k] for k in used], [[row[k] for k in used] for row in rows])
     sources = [f"{escape(name)}: {'; '.join(_literature(name))}" for name in PUBLISHED_STARS if name in VELOCITIES]
