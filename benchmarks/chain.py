@@ -14,7 +14,6 @@ import warnings
 import astropy.units as u
 import numpy as np
 from astropy.modeling.polynomial import Chebyshev1D
-from dtl_core.readers import Spectrum
 from PyAstronomy import pyasl
 from scipy.signal import medfilt
 from specutils import Spectrum as SpecutilsSpectrum
@@ -23,6 +22,7 @@ from specutils.manipulation import LinearInterpolatedResampler
 
 from dtl_core import chain, spectra, synthetic, velocity
 from dtl_core.config import load_profile
+from dtl_core.readers import Spectrum
 
 POWER = 80_000.0  # of the simulated spectrograph; the run's is 53,000
 
