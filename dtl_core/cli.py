@@ -224,7 +224,7 @@ def data():
 
 
 @data.command("list")
-@click.option("--group", help="published, hpf, linelists, labels, phoenix, vizier, gaia or embedded.")
+@click.option("--group", help="published, hpf, linelists, labels, phoenix, isochrones, vizier, gaia or embedded.")
 @click.option("--json", "as_json", is_flag=True, help="All fields of every entry, as JSON.")
 def data_list(group, as_json):
     """List all data: where each lies (mirror, cache, embedded or -), size, name, what it is.

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.collections import PathCollection
 from matplotlib.ticker import NullLocator, ScalarFormatter
-from scipy.stats import gaussian_kde
+from scipy.stats import gaussian_kde, norm
 
 from .catalogues import compare, coverage
+from .comparison import difference_table
 from .config import PARAMETERS
 from .errors import DataError
 from .kinematics import POPULATIONS, luminosity_excess, metallicity_by_population
 
-__all__ = ["hr_diagram", "metallicity_ridges", "one_to_one", "recovered", "toomre"]
+__all__ = [
+    "agreement_map",
+    "difference_histograms",
+    "hr_diagram",
+    "metallicity_ridges",
+    "one_to_one",
+    "recovered",
+    "toomre",
+]
 
 BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
 _AXES = {  # symbol, unit, decimals of the numbers written into panels, least half-width of the residual axis
@@ -39,6 +49,8 @@ def _label(parameter, whose):
 
 
 def _close(figure):
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")  # once is enough: every drawing would place all panels anew, at most of the cost
     plt.close(figure)  # or an inline backend shows it a second time
     return figure
 
@@ -77,7 +89,7 @@ def _range(parameter, *values):
 
 def _pair(axes_pair, parameter, x, y, limits, x_error=None, y_error=None, hollow=None, style=(BLUE, "o", None)):
     """One set of points above and its residuals y - x below; hollow triangles where y is an upper limit."""
-    bars = dict(fmt="none", ecolor=GREY, elinewidth=0.5, alpha=0.3, zorder=1)
+    bars = dict(fmt="none", ecolor=GREY, elinewidth=0.5, alpha=0.5, zorder=1)
     hollow = np.zeros(len(x), bool) if hollow is None else np.asarray(hollow, bool)
     (upper, lower), (colour, marker, label), size = axes_pair, style, 12 if len(x) > 50 else 22
     residuals = y - x
@@ -99,8 +111,20 @@ def _pair(axes_pair, parameter, x, y, limits, x_error=None, y_error=None, hollow
 
 
 def _finish_residuals(lower, parameter, residuals, mean):
-    """Zero and mean lines; the axis spans the largest of all ``residuals``, so that panels can be compared."""
-    half = 1.1 * np.max(np.abs(residuals[np.isfinite(residuals)]), initial=_AXES[parameter][3])
+    """Zero and mean lines; the axis spans all ``residuals``, so that panels can be compared.
+
+    Where the largest is more than twice the 99.5 per cent quantile, the axis ends at 1.3 of that, and what lies beyond
+    is a triangle at its edge.
+    """
+    size = np.abs(residuals[np.isfinite(residuals)])
+    most, nearly = np.max(size, initial=_AXES[parameter][3]), np.quantile(size, 0.995) if len(size) else 0.0
+    half = 1.1 * most if most <= 2 * nearly or nearly == 0 else max(1.3 * nearly, _AXES[parameter][3])
+    for points in list(lower.collections):
+        x, y = np.ma.filled(points.get_offsets(), np.nan).T if len(points.get_offsets()) else ([], [])
+        for beyond, marker in ((np.greater(y, half), "^"), (np.less(y, -half), "v")):
+            if isinstance(points, PathCollection) and beyond.any():
+                edge = np.full(beyond.sum(), 0.93 if marker == "^" else -0.93) * half
+                lower.plot(x[beyond], edge, marker, ms=5, color="black", zorder=5)
     lower.set_ylim(-half, half)
     lower.axhline(0, color="black", lw=0.8, ls="--", zorder=4)
     lower.axhline(mean, color=VERMILLION, lw=1.2, zorder=4)
@@ -169,14 +193,115 @@ def one_to_one(catalogue, literature, parameter, *, columns=3, reference="litera
             upper.set_title(name)
             _write(upper, [f"$N$ = {found['N']}", rf"$\overline{{\Delta}}$ = {_number(found['mean_diff'], parameter)}",
                            f"rmse = {_number(found['rmse'], parameter, '')}", f"$r$ = {found['pearson_r']:.2f}"], x, y)
-            lower.set_xlabel(_label(parameter, "this work"))
-        for i, (upper, lower) in enumerate(pairs):
+        for i, (upper, lower) in enumerate(pairs):  # all panels have the same axes: numbers stand at the edge only
             if i % columns == 0:
                 upper.set_ylabel(_label(parameter, reference))
                 lower.set_ylabel(rf"$\Delta$ [{_AXES[parameter][1]}]")
+            else:
+                upper.tick_params(labelleft=False), lower.tick_params(labelleft=False)
+            if i >= len(shown) - columns:
+                lower.set_xlabel(_label(parameter, "this work"))
+            else:
+                lower.tick_params(labelbottom=False)
             if i >= len(shown):
                 upper.set_axis_off(), lower.set_axis_off()
         figure.align_ylabels()
+    return _close(figure)
+
+
+def difference_histograms(catalogue, literature, parameter, *, columns=3, bins=25):
+    """Histograms of the differences literature - this work, one panel a source, on one horizontal axis.
+
+    Arguments
+    ---------
+    catalogue, literature, parameter : as for :func:`one_to_one`
+        Upper limits take no part.
+    columns : int
+        Panels in a row.
+    bins : int
+        Of the common range, which holds 98 % of all differences; those beyond are counted in the outermost bins.
+
+    Returns
+    -------
+    matplotlib.figure.Figure; in each panel the mean (vermillion) and median (dotted) difference and, as a black curve,
+    how the differences would spread about their mean if the quoted errors of both sides were all there is.
+
+    Errors
+    ------
+    DataError : no source has the parameter. ConfigError : unknown parameter.
+    """
+    table = difference_table(catalogue, literature, parameter)
+    shown = [name for name in literature if (table["source"] == name).any()]
+    if not shown:
+        raise DataError("no star in common", field=parameter, remedy="give sources that have this parameter")
+    every = table["difference"].to_numpy(float)
+    half = max(np.quantile(np.abs(every), 0.98), _AXES[parameter][3])
+    edges = np.linspace(-half, half, bins + 1)
+    fine = np.linspace(-half, half, 400)
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    with plt.rc_context(_RC):
+        figure, grid = plt.subplots(rows, columns, figsize=(2.75 * max(columns, 2), 2.1 * rows), sharex=True,
+                                    squeeze=False, layout="constrained")
+        for axes, name in zip(grid.flat, shown, strict=False):
+            mine = table[table["source"] == name]
+            delta, sigma = mine["difference"].to_numpy(float), mine["sigma"].to_numpy(float)
+            axes.hist(np.clip(delta, -half, half), edges, color=BLUE, alpha=0.6, zorder=2)
+            if (sigma > 0).all():
+                bells = norm.pdf(fine[:, None], delta.mean(), sigma)  # (400, n_stars)
+                axes.plot(fine, bells.sum(axis=1) * (edges[1] - edges[0]), color="black", lw=1.0, zorder=3)
+            axes.axvline(delta.mean(), color=VERMILLION, lw=1.2, zorder=4)
+            axes.axvline(np.median(delta), color="black", lw=1.2, ls=":", zorder=4)
+            axes.set_title(name)
+            axes.set_ylim(0, 1.75 * axes.get_ylim()[1])
+            axes.text(0.03, 0.96, f"$N$ = {len(delta)}\nmean {_number(delta.mean(), parameter)}\n"
+                      f"median {_number(np.median(delta), parameter)}", transform=axes.transAxes, va="top", fontsize=8,
+                      zorder=5, bbox=dict(facecolor="white", alpha=0.75, edgecolor="none", pad=1.5))
+        for i, axes in enumerate(grid.flat):
+            if i % columns == 0:
+                axes.set_ylabel("stars")
+            if i >= len(shown) - columns:  # the last panel of its column
+                axes.set_xlabel(rf"$\Delta$ {_label(parameter, '')}")
+                axes.tick_params(labelbottom=True)
+            if i >= len(shown):
+                axes.set_axis_off()
+    return _close(figure)
+
+
+def agreement_map(agreement, parameter=None):
+    """Who agrees with whom: Spearman's r of every two catalogues as a colour, and above the diagonal as a number.
+
+    Arguments
+    ---------
+    agreement : dtl_core.comparison.Agreement
+    parameter : str, optional
+        Named at the colour bar.
+
+    Returns
+    -------
+    matplotlib.figure.Figure; below the diagonal the number of common stars, on it the stars of the catalogue. White:
+    too few stars in common.
+    """
+    spearman, number = agreement.spearman.to_numpy(float), agreement.number.to_numpy(int)
+    names, n = list(agreement.spearman.index), len(agreement.spearman)
+    off = spearman[~np.eye(n, dtype=bool)]
+    low = np.floor(10 * np.nanmin(off[np.isfinite(off)], initial=0.9)) / 10
+    with plt.rc_context(_RC | {"xtick.direction": "out", "ytick.direction": "out", "xtick.top": False,
+                               "ytick.right": False}):
+        size = 2.6 + 0.42 * max(n, 4)
+        figure, axes = plt.subplots(figsize=(size + 0.6, size - 0.4), layout="constrained")
+        image = axes.imshow(np.where(np.eye(n, dtype=bool), np.nan, spearman), cmap="cividis", vmin=low, vmax=1)
+        for row, column in np.ndindex(n, n):
+            r = spearman[row, column]
+            text = f"{r:.2f}".replace("-", "\N{MINUS SIGN}") if row < column else f"{number[row, column]}"
+            light = row != column and np.isfinite(r) and r < 0.5 * (low + 1)
+            axes.text(column, row, "" if row < column and np.isnan(r) else text, ha="center", va="center", fontsize=8,
+                      color="white" if light else "black", fontweight="bold" if row == column else "normal")
+        axes.set_xticks(range(n), names, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(n), names)
+        axes.tick_params(length=0)
+        what = f", {_AXES[parameter][0]}" if parameter else ""
+        figure.colorbar(image, ax=axes, shrink=0.7, label=f"Spearman's $r${what}")
     return _close(figure)
 
 

@@ -6,6 +6,7 @@ Populations: thick disc TD, transition TD-D, thin disc D, young disc YD.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 
 import astropy.units as u
@@ -20,6 +21,9 @@ __all__ = [
     "COMPONENTS",
     "POPULATIONS",
     "SOLAR_MOTION",
+    "activity_fractions",
+    "associations",
+    "confusion",
     "draw_velocities",
     "luminosity_excess",
     "main_sequence_luminosity",
@@ -27,6 +31,7 @@ __all__ = [
     "population",
     "population_probabilities",
     "space_velocities",
+    "space_velocities_with_errors",
 ]
 
 POPULATIONS = ("YD", "D", "TD-D", "TD")
@@ -103,6 +108,34 @@ def space_velocities(ra, dec, parallax, pm_ra_cosdec, pm_dec, rv, *, errors=None
     return velocities, np.sqrt(variance)
 
 
+def space_velocities_with_errors(stars):
+    """U, V, W and their 1-sigma errors for a table of stars, see :func:`space_velocities`.
+
+    Arguments
+    ---------
+    stars : pandas.DataFrame
+        karmn; ra, dec [deg]; plx, e_plx [mas]; pmra, e_pmra, pmdec, e_pmdec [mas/yr]; rv, e_rv [km/s].
+
+    Returns
+    -------
+    pandas.DataFrame : karmn, U, V, W, e_U, e_V, e_W [km/s], heliocentric; NaN where an input is: velocities need all
+        six values, errors the four errors besides.
+
+    Errors
+    ------
+    DataError : a missing column, or as for :func:`space_velocities`.
+    """
+    names = {"parallax": "plx", "pm_ra_cosdec": "pmra", "pm_dec": "pmdec", "rv": "rv"}
+    for column in ("karmn", "ra", "dec", *names.values(), *(f"e_{name}" for name in names.values())):
+        if column not in stars:
+            raise DataError("no such column", file="stars", field=column, remedy="give values and errors")
+    errors = {name: stars[f"e_{column}"].to_numpy(float) for name, column in names.items()}
+    values = (stars[column].to_numpy(float) for column in ("ra", "dec", *names.values()))
+    velocity, error = space_velocities(*values, errors=errors)
+    columns = dict(zip(("U", "V", "W", "e_U", "e_V", "e_W"), (*velocity, *error), strict=True))
+    return pd.DataFrame({"karmn": stars["karmn"].to_numpy()} | columns)
+
+
 def _log_densities(U, V, W, fractions, lsr, solar_motion):
     u_lsr, v_lsr, w_lsr = (np.asarray(v, float) + (0 if lsr else sun)
                            for v, sun in zip((U, V, W), solar_motion, strict=True))
@@ -165,6 +198,118 @@ def population(U, V, W, *, limits=(0.1, 10.0), **kwargs):
     thin = np.where(np.all(inside, axis=0), "YD", "D")
     labels = np.where(ratio > limits[1], "TD", np.where(ratio < limits[0], thin, "TD-D"))
     return np.where(np.isnan(ratio), "", labels)
+
+
+def confusion(labels, reference, order=POPULATIONS):
+    """How many stars carry each pair of labels.
+
+    Arguments
+    ---------
+    labels, reference : (n_stars,) of str; a star with an empty label is left out
+    order : labels that come first, in this order; others follow as they sort, and those without stars are left out
+
+    Returns
+    -------
+    pandas.DataFrame : counts, a row for each of ``labels``, a column for each of ``reference``
+    """
+    pairs = pd.DataFrame({"here": np.asarray(labels, str), "reference": np.asarray(reference, str)})
+    pairs = pairs[(pairs != "").all(axis=1)]
+    table = pd.crosstab(pairs["here"], pairs["reference"])
+    rows, columns = ([n for n in order if n in axis] + sorted(set(axis) - set(order)) for axis in table.axes)
+    return table.reindex(index=rows, columns=columns)
+
+
+def activity_fractions(active, values, edges, names=None):
+    r"""The fraction of active stars in bins of another quantity, with Wilson's interval at 68.3 %.
+
+    .. math:: p_\pm = \frac{k + z^2/2}{N + z^2} \pm \frac{z}{N + z^2}\sqrt{\frac{k (N - k)}{N} + \frac{z^2}{4}},
+              \quad z = 1
+
+    Arguments
+    ---------
+    active : (n_stars,) of bool
+    values : (n_stars,), e.g. the spectral subtype; NaN are left out
+    edges : (n_bins + 1,), ascending; a bin holds low <= value < high
+    names : (n_bins,) of str, optional
+
+    Returns
+    -------
+    pandas.DataFrame : bin, low, high, N, active (counts), fraction, lower, upper (ends of the interval); NaN in the
+        last three where a bin has no stars
+
+    Source: Wilson (1927, J. Am. Stat. Assoc. 22, 209).
+    """
+    active, values, edges = np.asarray(active, bool), np.asarray(values, float), np.asarray(edges, float)
+    if np.any(np.diff(edges) <= 0) or len(edges) < 2 or (names is not None and len(names) != len(edges) - 1):
+        raise ConfigError("are not ascending, or not one more than the names", field="edges", remedy="correct them")
+    rows = []
+    for i, (low, high) in enumerate(itertools.pairwise(edges)):
+        inside = (values >= low) & (values < high)
+        total, k = int(inside.sum()), int((inside & active).sum())
+        row = {"bin": names[i] if names else f"{low:g}-{high:g}", "low": low, "high": high, "N": total, "active": k}
+        middle, half = (k + 0.5) / (total + 1), np.sqrt(k * (total - k) / max(total, 1) + 0.25) / (total + 1)
+        found = (k / max(total, 1), max(middle - half, 0.0), min(middle + half, 1.0)) if total else (np.nan,) * 3
+        rows.append(row | dict(zip(("fraction", "lower", "upper"), found, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _run_banyan(stars, banyan):
+    """BANYAN Sigma for all stars, one call for those with the same observables."""
+    given = dict(ra="ra", dec="dec", pmra="pmra", pmdec="pmdec", epmra="e_pmra", epmdec="e_pmdec")
+    more = {"use_plx": dict(plx="plx", eplx="e_plx"), "use_rv": dict(rv="rv", erv="e_rv")}
+    known = pd.DataFrame({use: stars[list(names.values())].notna().all(axis=1) for use, names in more.items()})
+    out = pd.DataFrame({"association": "", "probability": np.nan}, index=stars.index)
+    for flags, group in stars.groupby([known["use_plx"], known["use_rv"]]):
+        used = [use for use, flag in zip(more, flags, strict=True) if flag]
+        names = given | {key: column for use in used for key, column in more[use].items()}
+        inputs = {key: group[column].to_numpy(float) for key, column in names.items()}
+        found = banyan.membership_probability(**inputs, **dict.fromkeys(used, True))
+        out.loc[group.index, "association"] = found[("Global", "BEST_YA")].to_numpy()
+        out.loc[group.index, "probability"] = found[("Global", "YA_PROB")].to_numpy(float)
+    return out
+
+
+def associations(stars, *, threshold=0.8, compute=None):
+    """Which stars belong to young associations: by BANYAN Sigma, and those that Schw19 call young besides.
+
+    Arguments
+    ---------
+    stars : pandas.DataFrame
+        karmn, banyan_best_ya, banyan_best_ya_prob, ymg_ix and schw19_young_extra (bool), see
+        :func:`dtl_core.catalogues.read_stars`; to compute, also its astrometry with errors.
+    threshold : float
+        Least probability of a member.
+    compute : bool, optional
+        Whether to run the package ``banyan_sigma``; by default if it can be imported.
+
+    Returns
+    -------
+    members : pandas.DataFrame with karmn, association, probability, ymg_ix (groups in the literature) and schw19, the
+        least probable last
+    source : str, which of the two: ``BANYAN Sigma, run here`` or ``published memberships``
+
+    Errors
+    ------
+    ConfigError : ``compute`` without the package. DataError : a missing column.
+
+    Source: Gagne et al. (2018, ApJ 856, 23); Schweitzer et al. (2019).
+    """
+    for column in ("karmn", "banyan_best_ya", "banyan_best_ya_prob", "ymg_ix", "schw19_young_extra"):
+        if column not in stars:
+            raise DataError("no such column", file="stars", field=column, remedy="take catalogues.read_stars()")
+    found = stars[["banyan_best_ya", "banyan_best_ya_prob"]].set_axis(["association", "probability"], axis=1)
+    source = "published memberships"
+    if compute or (compute is None and importlib.util.find_spec("banyan_sigma")):
+        try:
+            banyan = importlib.import_module("banyan_sigma")
+        except ImportError:
+            raise ConfigError("is not installed", field="banyan_sigma", remedy="pip install it, or compute=False") \
+                from None
+        found, source = _run_banyan(stars, banyan), "BANYAN Sigma, run here"
+    table = pd.DataFrame({"karmn": stars["karmn"]} | {name: found[name] for name in found} | {
+        "ymg_ix": stars["ymg_ix"], "schw19": stars["schw19_young_extra"].astype(bool)})
+    table = table[(table["probability"] > threshold) | table["schw19"]]
+    return table.sort_values("probability", ascending=False, ignore_index=True), source
 
 
 def draw_velocities(n_stars, seed=0, fractions=None):

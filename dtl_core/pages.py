@@ -17,6 +17,7 @@ import pandas as pd
 from . import registry, synthetic
 from .book import find_root
 from .errors import DTLError
+from .fidelity import fidelity_page
 from .markdown import NBSP, cite, code, escape, number, table
 from .stages import library_hash
 from .star_pages import SLOW, star_files
@@ -29,6 +30,7 @@ TITLES = {
     "linelists": "Line lists",
     "labels": "Labels of the paper's training set",
     "phoenix": "PHOENIX-ACES library",
+    "isochrones": "Isochrones",
     "vizier": "Catalogues at CDS",
     "gaia": "Gaia",
     "embedded": "Embedded in the package",
@@ -186,7 +188,7 @@ def write(run, root=None):
     print(f"{'data and stars':<42}", end="", flush=True)
     start = time.perf_counter()
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
-    files |= {"main_sequence.md": cut_page()} | star_files(run)
+    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)} | star_files(run)
     written = [_replace(folder / name, content) for name, content in files.items()]
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written

@@ -29,9 +29,10 @@ from .store import file_hash
 
 __all__ = ["Check", "Resource", "cache_root", "fetch", "find", "find_all", "get", "resources", "verify"]
 
-GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "vizier", "gaia", "embedded")
+GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded")
 _NEEDS = {  # kind: fields that it must have besides those without default
     "file": ("url", "sha256", "size"),
+    "open": ("url",),  # a file without a published hash
     "vizier": ("url", "catalogue"),
     "gaia": ("url",),
     "phoenix": ("url",),
@@ -327,6 +328,13 @@ def _fetch_file(resource, downloader):
     downloader.fetch(files, resource.name, limit=resource.size)
 
 
+def _fetch_open(resource, downloader):
+    path = cache_root() / resource.name
+    path.unlink(missing_ok=True)
+    downloader.fetch(keeper(cache_root(), {resource.name: resource.url}), resource.name)
+    record([path], resource.url)
+
+
 def _fetch_derived(resource, downloader):
     raise DataError(f"{resource.name} has no public file", remedy="set DTL_DATA to a folder that holds it")
 
@@ -349,6 +357,7 @@ def _fetch_table(resource, downloader):
 
 _FETCH = {
     "file": _fetch_file,
+    "open": _fetch_open,
     "derived": _fetch_derived,
     "embedded": _fetch_derived,
     "phoenix": _fetch_phoenix,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import Table
+from astropy.table import QTable, Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -331,6 +331,163 @@ def test_coverage_grows_with_the_bars(factor, seed):
     assert catalogues.coverage(wider, truth, "teff")["inside"] >= catalogues.coverage(ours, truth, "teff")["inside"]
 
 
+# --- from CDS, units, provenance ---
+
+CDS = {"pass18.csv": "J_A+A_615_A6", "pass19.csv": "J_A+A_627_A161", "schw19.csv": "J_A+A_625_A68",
+       "mar21.csv": "J_A+A_656_A162", "dl.csv": "J_A+A_642_A22", "mann15.csv": "J_ApJ_804_64",
+       "mas_buitrago_2024.csv": "J_A+A_687_A205"}
+MANGLED = str.maketrans("[]/", "___")
+
+
+def votable_name(name):
+    """As VizieR writes it: ``[Fe/H]`` becomes ``__Fe_H_``, ``e_[Fe/H]`` becomes ``e__Fe_H_``."""
+    return ("_" if name[0] == "[" else "") + name.translate(MANGLED)
+
+
+def move_to_cds(folder, file, monkeypatch, mangled=True, name="tablea1", drop=()):
+    """Take a CSV away and put the same table into the cache as ``archives.fetch_vizier`` leaves it."""
+    cache = folder.parent / "cache"
+    monkeypatch.setenv("DTL_CACHE", str(cache))
+    raw = pd.read_csv(folder / file)
+    (folder / file).unlink()
+    catalogue = CDS[file].replace("_", "/")
+    table = Table(meta={"catalogue": catalogue, "table": f"{catalogue}/{name}", "fetched": "2026-01-02T03:04:05Z"})
+    table["recno"] = np.arange(1, len(raw) + 1, dtype="int32")
+    for column in raw.columns.drop(list(drop)):
+        values = raw[column]
+        if values.dtype == float and file != "mas_buitrago_2024.csv":
+            whole = (values.dropna() % 1 == 0).all() and values.notna().any()
+            dtype = "int32" if whole else "float32" if abs(values).max() < 100 else "float64"
+            values = np.ma.array(values.fillna(0), mask=values.isna(), dtype=dtype)
+        table[votable_name(column) if mangled else column] = np.ma.array(values) if raw[column].isna().any() else values
+    target = cache / "vizier" / CDS[file]
+    target.mkdir(parents=True, exist_ok=True)
+    table.write(target / f"{name}.ecsv", format="ascii.ecsv")
+    Table({"FileName": ["a.fits"], "Karmn": ["J00051+457"]}).write(target / "list.ecsv", format="ascii.ecsv")
+    return target
+
+
+SOURCES_AT_CDS = ["Pass18", "Pass19 VIS", "Pass19 NIR", "Pass19 VIS+NIR", "Schw19", "Schw19 spectroscopic", "Mar21",
+                  "Mar21 run 2", "Mar21 uncorrected", "Rein18"]
+
+
+@pytest.mark.parametrize(("name", "mangled"), [*((name, True) for name in SOURCES_AT_CDS), ("Mar21", False)])
+def test_a_table_from_cds_gives_the_same_frame(mirror, monkeypatch, name, mangled):
+    before = catalogues.read_literature(name)
+    file = catalogues.SOURCES[name].file
+    move_to_cds(mirror, file, monkeypatch, mangled)
+    after = catalogues.read_literature(name)
+    pd.testing.assert_frame_equal(after, before, rtol=1e-6)  # the layout has 32 bits, our sums have more digits
+    origin = after.attrs["provenance"]
+    assert catalogues.provenance(name) == origin
+    assert origin["origin"] == "CDS" and origin["file"] == f"vizier/{CDS[file]}/tablea1.ecsv"
+    assert origin["table"].endswith("/tablea1") and origin["fetched"] == "2026-01-02T03:04:05Z"
+    assert origin["bibcode"] == catalogues.SOURCES[name].bibcode and origin["as_registered"] is None
+
+
+def test_the_catalogue_itself_may_come_from_cds(mirror, monkeypatch):
+    before = catalogues.read_published()
+    move_to_cds(mirror, "mas_buitrago_2024.csv", monkeypatch, drop=["ra_gaiadr3", "dec_gaiadr3"])
+    path = next((mirror.parent / "cache").rglob("tablea1.ecsv"))
+    path.write_text(path.read_text().replace("karmn", "Karmn"))
+    after = catalogues.read_published()
+    assert after.ra.isna().all()
+    pd.testing.assert_frame_equal(after.drop(columns=["ra", "dec"]), before.drop(columns=["ra", "dec"]))
+
+
+def test_what_cannot_be_mapped_for_certain_is_refused(mirror, monkeypatch):
+    for file, name, drop in (("dl.csv", "Pass20", ["TEFF_MODE"]), ("mann15.csv", "Mann15", ["Karmn"])):
+        move_to_cds(mirror, file, monkeypatch, drop=drop)
+        with pytest.raises(DataError, match=f"no table has Karmn and .*; dtl data fetch published/{file}") as one:
+            catalogues.read_literature(name)
+        assert "\n" not in str(one.value) and str(one.value).startswith(f"vizier/{CDS[file]}: ")
+    folder = move_to_cds(mirror, "pass18.csv", monkeypatch)
+    (folder / "tablea2.ecsv").write_text((folder / "tablea1.ecsv").read_text())
+    with pytest.raises(DataError, match="tablea1.ecsv and tablea2.ecsv both have Karmn"):
+        catalogues.read_literature("Pass18")
+    (folder / "tablea2.ecsv").write_text("# %ECSV 1.0\n# ---\n# datatype: [[[")
+    with pytest.raises(DataError, match="tablea2.ecsv: cannot be read .*; dtl data fetch vizier/J_A"):
+        catalogues.read_literature("Pass18")
+
+
+def test_two_columns_that_could_be_meant_are_refused():
+    assert catalogues._cds_columns(["Karmn", "__Fe_H_", "e__Fe_H_"], ["[Fe/H]", "e_[Fe/H]"]) == {
+        "[Fe/H]": "__Fe_H_", "e_[Fe/H]": "e__Fe_H_"}
+    assert catalogues._cds_columns(["__Fe_H_", "_Fe_H_"], ["[Fe/H]"]) is None
+    assert catalogues._cds_columns(["e_Teff"], ["E_Teff"]) is None  # lower and upper error
+    assert catalogues._cds_columns(["__Fe_H_1", "__Fe_H_2"], ["[Fe/H]1"]) == {"[Fe/H]1": "__Fe_H_1"}
+
+
+def test_the_file_at_hand_goes_before_cds(mirror, monkeypatch):
+    text = (mirror / "pass18.csv").read_text()
+    move_to_cds(mirror, "pass18.csv", monkeypatch)
+    (mirror / "pass18.csv").write_text(text)
+    assert catalogues.provenance("Pass18")["origin"] == "mirror"
+
+
+def test_provenance_says_where_values_come_from(mirror):
+    found = catalogues.provenance("Mar21")
+    assert found["catalogue"] == "J/A+A/656/A162" and found["bibcode"] == "2021A&A...656A.162M"
+    assert found["file"] == "published/mar21.csv" and found["origin"] == "mirror" and len(found["sha256"]) == 64
+    assert found["as_registered"] is False and found["columns"]["mh"] == "Corr1"
+    assert catalogues.provenance()["bibcode"] == "2024A&A...687A.205M"
+    assert "not of CDS" in catalogues.provenance("Pass20")["note"]
+    assert catalogues.read_literature("Mar21").attrs["provenance"] == found
+    with pytest.raises(ConfigError, match="unknown source 'Mar20'"):
+        catalogues.provenance("Mar20")
+
+
+def test_tables_have_units(mirror, tmp_path):
+    table = catalogues.as_qtable(catalogues.read_published())
+    assert table["teff"].unit == table["E_teff"].unit == "K" and table["ra"].unit == "deg"
+    assert str(table["logg"].unit) == "dex(cm / s2)" and table["e_logg"].unit == table["mh"].unit == "dex"
+    assert table["vsini"].unit == "km / s" and list(table["karmn"]) == STARS
+    assert table["logg"][0].physical.to_value("m / s2") == pytest.approx(10**3.1)
+    assert table.meta["provenance"]["bibcode"] == "2024A&A...687A.205M"
+    table.write(tmp_path / "table.ecsv")
+    back = QTable.read(tmp_path / "table.ecsv")
+    assert back["logg"].unit == table["logg"].unit and back.meta["provenance"]["catalogue"] == "J/A+A/687/A205"
+    literature = catalogues.as_qtable(catalogues.read_literature("Pass18"))
+    assert np.isnan(literature["vsini"]).all() and literature["vsini_limit"].dtype == bool
+    stars = catalogues.as_qtable(catalogues.read_stars())
+    assert stars["plx"].unit == "mas" and stars["lbol"].unit == "Lsun" and "provenance" not in stars.meta
+
+
+# --- who is where ---
+
+
+def test_the_report_says_who_is_missing_where(mirror):
+    path = mirror / "pass18.csv"
+    frame = pd.read_csv(path)
+    frame.loc[1, "[Fe/H]"] = np.nan
+    frame.loc[5, "Karmn"] = "J22565+165N "
+    frame.drop(index=0).to_csv(path, index=False)
+    report = catalogues.match_report(sources=["Pass18", "Mar21", "FGK+M"]).set_index("karmn")
+    assert report.Pass18.tolist() == ["missing", "no value: mh", *["present"] * 3, "missing"]
+    assert (report.Mar21 == "present").all()  # backwards, one star under another name
+    assert (report["FGK+M"] == "present").sum() == 2
+    summary = catalogues.match_summary(sources=["Pass18", "FGK+M"]).set_index(["source", "parameter"])
+    assert summary.loc[("Pass18", "mh"), ["N", "no_value", "missing"]].tolist() == [3, 1, 2]
+    assert summary.loc[("Pass18", "mh"), "why"] == (
+        "2 not in the table: J00051+457, J22565+165; of J22565+165 the table lists J22565+165N; "
+        "1 in the table without a value: J00067-075")
+    assert summary.loc[("any source", "mh"), ["N", "missing"]].tolist() == [5, 1]
+    assert summary.loc[("any source", "teff"), "why"] == "2 in no source: J00051+457, J22565+165"
+
+
+def test_the_report_does_not_look_at_row_order(mirror):
+    ours = catalogues.read_published()
+    sources = {name: catalogues.read_literature(name) for name in ("Pass18", "Mar21", "Interferometric")}
+    shuffled = {name: frame.sample(frac=1, random_state=1) for name, frame in sources.items()}
+    pd.testing.assert_frame_equal(catalogues.match_report(ours, sources), catalogues.match_report(ours, shuffled))
+    pd.testing.assert_frame_equal(catalogues.match_summary(ours, sources), catalogues.match_summary(ours, shuffled))
+    turned = catalogues.match_report(ours.iloc[::-1], sources)
+    assert turned.karmn.tolist() == STARS[::-1] and turned.iloc[-1].Pass18 == "present"
+    twice = {"a": pd.concat([ours, ours.assign(karmn=ours.karmn + " ")])}
+    with pytest.raises(DataError, match="star J00051[+]457 is there twice"):
+        catalogues.match_report(ours, twice)
+
+
 # --- the published numbers ---
 
 REFERENCE_NAMES = {"Pass20 (DL)": "Pass20", "Bello23 (DTL)": "Bello23", "Mar21 (fixed logg run 2)": "Mar21 run 2",
@@ -370,3 +527,70 @@ def test_published_tables_hold_what_the_paper_says():
     assert set(stars.karmn[stars.subdwarf_like]) == {"J12248-182", "J16254+543", "J19070+208", "J19072+208"}
     assert stars.ha_active.sum() == 56
     assert catalogues.read_literature("Rein18").vsini_limit.mean() > 0.7
+
+
+@needs_tables
+def test_the_summary_counts_as_the_reference_does():
+    reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
+    reference = reference[reference.subset == "all"]
+    names = reference.source.replace(REFERENCE_NAMES), reference.parameter.replace({"Teff": "teff", "[M/H]": "mh"})
+    expected = dict(zip(zip(*names, strict=True), reference.N, strict=True))
+    summary = catalogues.match_summary().set_index(["source", "parameter"])
+    assert (summary[["N", "no_value", "missing"]].sum(axis=1) == 286).all()
+    assert (summary.loc["any source", "N"] == 286).all() and len(summary.loc["any source"]) == 4
+    assert summary.drop("any source", level="source").N.to_dict() == expected
+    why = summary.why.xs("teff", level="parameter")
+    assert why["Pass18"] == "56 not in the table; of J20556-140S the table lists J20556-140N"
+    assert why["Bello23"] == "3 not in the table: J17364+683, J18427+596N, J18427+596S"
+    assert why["Pass19 VIS"].startswith("4 not in the table: J04153-076, J17364+683, J18427+596N, J18427+596S; 7 in")
+
+
+@needs_tables
+def test_real_tables_in_the_layout_of_cds_give_the_same_frames(tmp_path, monkeypatch):
+    folder = tmp_path / "published"
+    folder.mkdir()
+    real = config.data_mirror() / "published"
+    for file in ("pass18.csv", "pass19.csv", "schw19.csv", "mar21.csv"):
+        (folder / file).write_bytes((real / file).read_bytes())
+    before = {name: catalogues.read_literature(name) for name in SOURCES_AT_CDS}
+    monkeypatch.setenv("DTL_DATA", str(tmp_path))
+    for file in ("pass18.csv", "pass19.csv", "schw19.csv", "mar21.csv"):
+        move_to_cds(folder, file, monkeypatch)
+    for name, frame in before.items():
+        after = catalogues.read_literature(name)
+        pd.testing.assert_frame_equal(after, frame, check_exact=True)
+        assert after.attrs["provenance"]["origin"] == "CDS"
+
+
+@needs_tables
+def test_stars_lie_where_they_are_matched_but_for_four_positions():
+    found = catalogues.check_positions()
+    assert found.source.value_counts().to_dict() == {"Mar21": 286, "Schw19": 278, "Gaidos14": 266, "Mann15": 97,
+                                                     "GM14": 92}
+    wrong = found[found.mismatch].set_index(["source", "karmn"])
+    assert wrong["where"].to_dict() == {  # three positions of Mar21 contradict the very identifier beside them
+        ("Mar21", "J05033-173"): "source", ("Mar21", "J07386-212"): "source", ("Mar21", "J17355+616"): "source",
+        ("Schw19", "J07319+362N"): "neither"}  # the other component's, 38 arcsec away
+    good = found[~found.mismatch]
+    assert good.separation.max() < 4 and good.separation.median() < 0.05 and good.unmoved.max() > 160
+    with pytest.raises(DataError, match="the table has no positions; check another source"):
+        catalogues.read_positions("Pass18")
+    for karmn, other in (("J05033-173", "Schw19"), ("J07386-212", "Schw19"), ("J17355+616", "Schw19")):
+        teff = [catalogues.read_literature(name).set_index("karmn").teff[karmn] for name in ("Mar21", other)]
+        assert abs(teff[0] - teff[1]) < 70  # the values are the right star's: the identifier holds, the position not
+
+
+@needs_tables
+def test_stars_have_their_names():
+    names = catalogues.star_names().set_index("karmn")
+    assert len(names) == 286 and (names.gaia_dr3 != "").sum() == 285 and names.gaia_dr3["J18198-019"] == ""
+    assert names.gaia_dr3[names.gaia_dr3 != ""].is_unique and (names.gj != "").sum() == 245
+    assert names.loc["J17578+046"].tolist() == ["4472832130942575872", "GJ 699", names.name["J17578+046"],
+                                                "Barnard's star", "Gl 699", "Gl 699"]
+    assert names.loc["J07319+362N", ["gj", "name", "simbad_schw19"]].tolist() == ["GJ 277 B", "BL Lyn", ""]
+    assert (names.simbad_gm14 != "").sum() == 92 and (names.name_schw19 != "").sum() == 278
+
+
+@needs_tables
+def test_files_at_hand_are_those_of_the_registry():
+    assert all(catalogues.provenance(name)["as_registered"] for name in ("published", *catalogues.SOURCES))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from dtl_core import comparison_plots, kinematics
+from dtl_core import comparison, comparison_plots, kinematics
 from dtl_core.config import PARAMETERS
 from dtl_core.errors import ConfigError, DataError
 
@@ -95,6 +95,64 @@ def test_empty_places_of_the_grid_are_blank(catalogue, literature):
     three = {name: literature["Shifted"] for name in "abc"}
     figure = comparison_plots.one_to_one(catalogue, three, "mh", columns=2)
     assert [axes.axison for axes in figure.axes] == [True] * 6 + [False] * 2
+
+
+def test_thirteen_sources_have_a_panel_each(catalogue, literature):
+    figure = comparison_plots.one_to_one(catalogue, {f"L{i}": literature["Shifted"] for i in range(13)}, "teff")
+    assert [axes.get_title() for axes in figure.axes[::2]] == [f"L{i}" for i in range(13)] + ["", ""]
+    width, height = figure.get_size_inches()
+    assert width < 8.5  # a page's: text of 8 points stays legible
+    boxes = [axes.get_position() for axes in figure.axes[:26]]
+    assert min(box.width * width for box in boxes) > 1.5 and min(box.height * height for box in boxes) > 0.4
+
+
+def test_one_stray_star_does_not_flatten_the_residuals(catalogue, literature):
+    rng = np.random.default_rng(8)
+    many = pd.concat([catalogue] * 5).assign(karmn=[f"S{i}" for i in range(400)])
+    theirs = many.assign(teff=many.teff + rng.normal(0, 50, 400))
+    theirs.loc[theirs.karmn == "S7", "teff"] += 2000
+    lower = comparison_plots.one_to_one(many, {"L": theirs}, "teff").axes[1]
+    stray = [line for line in lower.lines if line.get_marker() == "^"]
+    assert lower.get_ylim()[1] < 400 and len(stray) == 1
+    assert stray[0].get_xdata()[0] == pytest.approx(many.teff.iloc[7]) and stray[0].get_ydata()[0] < lower.get_ylim()[1]
+
+
+def test_histograms_count_every_star_on_one_axis(catalogue, literature):
+    figure = comparison_plots.difference_histograms(catalogue, literature, "teff")
+    one, two = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["Shifted", "Some"]
+    assert sum(bar.get_height() for bar in one.patches) == 80 and sum(bar.get_height() for bar in two.patches) == 10
+    assert one.get_xlim() == two.get_xlim() and "mean \N{MINUS SIGN}100 K" in texts(one)
+    mean = [line for line in one.lines if line.get_color() == comparison_plots.VERMILLION]
+    assert mean[0].get_xdata()[0] == pytest.approx(-100)
+    curve = next(line for line in one.lines if len(line.get_xdata()) > 100)
+    x, y = curve.get_data()
+    width = one.patches[0].get_width()
+    sigma = np.hypot(45, 50)  # 30 and 60 K of the catalogue on the average, 50 K of the source
+    assert y.max() == pytest.approx(80 * width / (sigma * np.sqrt(2 * np.pi)), rel=1e-3)
+    assert x[y.argmax()] == pytest.approx(-100, abs=5)
+    with pytest.raises(DataError, match="no star in common"):
+        comparison_plots.difference_histograms(catalogue, {"Some": literature["Some"]}, "logg")
+
+
+def test_histograms_leave_out_upper_limits(catalogue, literature):
+    axes, = comparison_plots.difference_histograms(catalogue, {"Shifted": literature["Shifted"]}, "vsini").axes
+    limits = literature["Shifted"].vsini_limit.sum()
+    assert f"$N$ = {80 - limits}" in texts(axes) and sum(bar.get_height() for bar in axes.patches) == 80 - limits > 0
+
+
+def test_agreement_map_shows_r_above_and_numbers_below(catalogue, literature):
+    frames = {"ours": catalogue, "Shifted": literature["Shifted"], "few": catalogue.iloc[:5]}
+    found = comparison.agreement_matrix(frames, "teff")
+    figure = comparison_plots.agreement_map(found, "teff")
+    axes, bar = figure.axes
+    names = [t.get_text() for t in axes.get_xticklabels()]
+    assert names == [t.get_text() for t in axes.get_yticklabels()] == list(found.spearman.index) and names[-1] == "few"
+    shown = {tuple(map(int, t.get_position()))[::-1]: t.get_text() for t in axes.texts}
+    assert shown[0, 1] == "1.00" and shown[1, 0] == "80" and shown[2, 2] == "5"
+    assert shown[0, 2] == "" and shown[2, 0] == "5"  # too few for an r, and how few
+    assert "T_{\\rm eff}" in bar.get_ylabel()
+    comparison_plots.agreement_map(comparison.agreement_matrix({"few": catalogue.iloc[:5]}, "teff")).canvas.draw()
 
 
 def test_recovered_compares_with_the_truth(catalogue):

@@ -487,6 +487,9 @@ def test_the_bar_shows_rate_and_time_left_on_a_terminal_only(capsys, monkeypatch
 # ---------------------------------------------------------------- processes
 
 SCRIPT = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 import sys
 from dtl_core.download import Downloader
 from dtl_core.registry import keeper

@@ -1,11 +1,14 @@
 """Space velocities, populations and their metallicities, against independent formulae and the published sample."""
 
 import itertools
+import sys
+import types
 
 import astropy.units as u
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.stats import binom_conf_interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -101,6 +104,34 @@ def test_bad_astrometry_is_refused(place, value, message):
 def test_errors_of_other_quantities_are_refused():
     with pytest.raises(ConfigError, match="'distance': has no error here"):
         kinematics.space_velocities(*BARNARD, errors={"distance": 1.0})
+
+
+def table_of(*rows):
+    """Stars as rows of ra, dec, plx, pmra, pmdec, rv and the errors of the last four."""
+    columns = ["ra", "dec", "plx", "pmra", "pmdec", "rv", "e_plx", "e_pmra", "e_pmdec", "e_rv"]
+    return pd.DataFrame(rows, columns=columns).assign(karmn=[f"S{i}" for i in range(len(rows))])
+
+
+def test_errors_are_the_spread_of_drawn_observations():
+    sample = table_of((*BARNARD, 8.0, 40.0, 60.0, 0.9), (120.0, -35.0, 40.0, 300.0, -800.0, 25.0, 0.6, 5.0, 9.0, 0.4),
+                      (10.0, 60.0, 90.0, -20.0, 5.0, -50.0, 0.5, 4.0, 4.0, 2.0))
+    found = kinematics.space_velocities_with_errors(sample)
+    rng, n = np.random.default_rng(5), 40_000
+    for star, row in zip(sample.itertuples(), found.itertuples(), strict=True):
+        drawn = [rng.normal(getattr(star, c), getattr(star, f"e_{c}"), n) for c in ("plx", "pmra", "pmdec", "rv")]
+        velocity = kinematics.space_velocities(np.full(n, star.ra), np.full(n, star.dec), *drawn)
+        np.testing.assert_allclose([row.e_U, row.e_V, row.e_W], velocity.std(axis=1), rtol=0.03)
+        np.testing.assert_allclose([row.U, row.V, row.W], velocity.mean(axis=1), atol=0.2)
+
+
+def test_a_star_without_an_error_has_a_velocity_but_no_error():
+    whole = (*BARNARD, 0.03, 0.03, 0.04, 0.1)
+    sample = table_of(whole, (*whole[:9], np.nan), (*whole[:2], np.nan, *whole[3:]))
+    found = kinematics.space_velocities_with_errors(sample)
+    assert found.karmn.tolist() == ["S0", "S1", "S2"]
+    assert found.U.notna().tolist() == [True, True, False] and found.e_U.notna().tolist() == [True, False, False]
+    with pytest.raises(DataError, match="'e_rv': no such column"):
+        kinematics.space_velocities_with_errors(table_of(whole).drop(columns="e_rv"))
 
 
 velocities = st.tuples(*[st.floats(-400, 400)] * 3)
@@ -210,6 +241,83 @@ def test_excess_is_measured_from_the_sequence_of_the_reference():
         kinematics.luminosity_excess(teff, luminosity, np.arange(60) < 4)
 
 
+def test_confusion_counts_pairs_in_the_given_order():
+    table = kinematics.confusion(["TD", "D", "D", "", "D", "YD"], ["TD", "TD", "D", "D", "", "H"])
+    assert table.index.tolist() == ["YD", "D", "TD"] and table.columns.tolist() == ["D", "TD", "H"]
+    assert table.to_numpy().tolist() == [[0, 0, 1], [1, 1, 0], [0, 1, 0]]
+    assert kinematics.confusion([""], ["D"]).empty
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from(["YD", "D", "TD-D", "TD", ""])] * 2), min_size=1))
+def test_confusion_transposes_with_its_arguments(pairs):
+    one, two = zip(*pairs, strict=True)
+    table = kinematics.confusion(one, two)
+    pd.testing.assert_frame_equal(table, kinematics.confusion(two, one).T, check_names=False)
+    assert table.to_numpy().sum() == sum(bool(a and b) for a, b in pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_intervals_of_fractions_are_wilson_s(counts):
+    k, n = counts
+    row = kinematics.activity_fractions(np.arange(n) < k, np.zeros(n), [0, 1]).iloc[0]
+    expected = binom_conf_interval(k, n, confidence_level=stats.norm.cdf(1) - stats.norm.cdf(-1), interval="wilson")
+    np.testing.assert_allclose([row.lower, row.upper], np.clip(expected, 0, 1), atol=1e-9)
+    assert row.fraction == k / n and row.lower <= row.fraction + 1e-12 and row.fraction <= row.upper + 1e-12
+
+
+def test_bins_of_fractions_hold_their_lower_edge():
+    table = kinematics.activity_fractions([1, 0, 1, 1, 0], [0.0, 1.0, 1.5, np.nan, 3.0], [0, 1, 2, 3], ["a", "b", "c"])
+    assert table.bin.tolist() == ["a", "b", "c"]
+    assert table.N.tolist() == [1, 2, 0] and table.active.tolist() == [1, 1, 0]
+    assert np.isnan(table.fraction[2]) and np.isnan(table.lower[2])
+    for edges, names in (([1, 0], None), ([0], None), ([0, 1], ["a", "b"])):
+        with pytest.raises(ConfigError, match="'edges'"):
+            kinematics.activity_fractions([True], [0.5], edges, names)
+
+
+def members(**change):
+    given_stars = table_of(*[(*BARNARD, 0.03, 0.03, 0.04, 0.1)] * 4)
+    return given_stars.assign(**{"banyan_best_ya": ["BPMG", "ARG", "UMA", "HYA"],
+                                 "banyan_best_ya_prob": [0.99, 0.81, 0.4, 0.8], "ymg_ix": "",
+                                 "schw19_young_extra": [False, False, True, False]} | change)
+
+
+def test_members_are_the_probable_ones_and_those_of_schw19():
+    table, source = kinematics.associations(members(), compute=False)
+    assert table.karmn.tolist() == ["S0", "S1", "S2"] and source == "published memberships"
+    assert table.schw19.tolist() == [False, False, True]
+    assert kinematics.associations(members(), compute=False, threshold=0.95)[0].karmn.tolist() == ["S0", "S2"]
+    with pytest.raises(DataError, match="'ymg_ix'"):
+        kinematics.associations(members().drop(columns="ymg_ix"))
+
+
+def test_banyan_sigma_runs_where_it_is_installed(monkeypatch):
+    calls = []
+
+    def membership_probability(**inputs):
+        calls.append(inputs)
+        known = np.full(len(inputs["ra"]), 0.9 if inputs.get("use_rv") else 0.1)
+        return pd.DataFrame({("Global", "BEST_YA"): "TWA", ("Global", "YA_PROB"): known})
+
+    fake = types.ModuleType("banyan_sigma")
+    fake.membership_probability = membership_probability
+    fake.__spec__ = types.SimpleNamespace(name="banyan_sigma")
+    monkeypatch.setitem(sys.modules, "banyan_sigma", fake)
+    table, source = kinematics.associations(members(e_rv=[0.1, np.nan, 0.1, 0.1]))
+    assert source == "BANYAN Sigma, run here" and set(table.association) == {"TWA"}
+    assert table.karmn.tolist() == ["S0", "S2", "S3"]  # not S1, whose velocity has no error
+    assert len(calls) == 2 and sorted(len(c["ra"]) for c in calls) == [1, 3]
+    assert all("use_plx" in c and ("rv" in c) == ("use_rv" in c) for c in calls)
+
+
+def test_banyan_sigma_is_named_where_it_is_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "banyan_sigma", None)
+    with pytest.raises(ConfigError, match="'banyan_sigma': is not installed"):
+        kinematics.associations(members(), compute=True)
+
+
 # --- the published sample ---
 
 @needs_tables
@@ -265,3 +373,44 @@ def test_how_good_the_main_sequence_luminosity_is():
     assert len(sample) == 280
     assert offset.mean() == pytest.approx(0.02, abs=0.005) and offset.std() == pytest.approx(0.08, abs=0.005)
     assert (sample.mass / sample.radius).mean() == pytest.approx(0.98, abs=0.005)
+
+
+@needs_tables
+def test_velocities_with_errors_of_the_sample():
+    sample = catalogues.read_stars()
+    found = kinematics.space_velocities_with_errors(sample)
+    np.testing.assert_allclose(found[["U", "V", "W"]], sample[["U", "V", "W"]], rtol=0, atol=1e-9)
+    errors = found[["e_U", "e_V", "e_W"]]
+    assert errors.notna().all(axis=1).sum() == 283  # two more have no error of the radial velocity
+    np.testing.assert_allclose(errors.median(), [0.090, 0.095, 0.100], atol=0.001)
+    total = np.sqrt((errors**2).sum(axis=1, skipna=False)).dropna()
+    assert (total >= sample.loc[total.index, "e_rv"]).all()  # the velocity's error is all in there
+
+
+@needs_tables
+def test_confusion_with_the_labels_of_marfil():
+    sample = catalogues.read_stars()
+    table = kinematics.confusion(kinematics.population(sample.U, sample.V, sample.W), sample["pop"])
+    assert table.index.tolist() == table.columns.tolist() == ["YD", "D", "TD-D", "TD"]
+    assert table.to_numpy().tolist() == [[79, 21, 0, 0], [6, 131, 0, 0], [0, 14, 13, 12], [0, 0, 0, 9]]
+    assert sample["pop"].value_counts().to_dict() == {"D": 167, "YD": 85, "TD": 21, "TD-D": 13}
+
+
+@needs_tables
+def test_activity_rises_with_spectral_type_and_rotation():
+    sample = catalogues.read_stars().merge(catalogues.read_published()[["karmn", "vsini"]], on="karmn")
+    types = kinematics.activity_fractions(sample.ha_active, sample.spt_num - 70, range(7))
+    assert types.N.tolist() == [28, 43, 47, 84, 69, 14]  # and one K7
+    assert types.active.tolist() == [1, 4, 7, 12, 26, 6] and types.active.sum() == sample.ha_active.sum()
+    speeds = kinematics.activity_fractions(sample.ha_active, sample.vsini, [0, 3, 4, 6, 10, 100])
+    assert speeds.N.tolist() == [209, 33, 16, 8, 20] and speeds.active.tolist() == [5, 8, 15, 8, 20]
+    assert speeds.lower.iloc[-1] > 0.9 and speeds.upper.iloc[0] < 0.05
+
+
+@needs_tables
+def test_young_stars_of_the_sample():
+    table, _ = kinematics.associations(catalogues.read_stars(), compute=False)
+    probable = table[table.probability > 0.8]
+    assert len(probable) == 9 and (table.probability > 0.95).sum() == 7
+    assert probable.association.value_counts().to_dict() == {"ABDMG": 3, "BPMG": 3, "ARG": 3}
+    assert set(table.karmn[table.schw19]) == {"J09133+688", "J12156+526", "J15218+209", "J18174+483"}

@@ -1,5 +1,6 @@
 """The registry's entries, the order of mirror, cache and network, hashes, and tables through astroquery."""
 
+import dataclasses
 import io
 import json
 import re
@@ -406,6 +407,18 @@ def test_gaia_that_fails_leaves_nothing(server, cache, mirror, answers, words):
 def test_gaia_needs_the_list_of_stars(server):
     with pytest.raises(DataError, match=r"needs published/stars_286.csv; set DTL_DATA, or give gaia_table your"):
         registry.fetch(["gaia"])
+
+
+def test_a_file_without_a_published_hash_gets_one_when_it_arrives(server, monkeypatch, cache):
+    name, body = "isochrones/BHAC15_iso.2mass", b"! t (Gyr) = 0.1000\n" * 50
+    entry = dataclasses.replace(registry.get(name), url=server.serve("/iso", body))
+    monkeypatch.setattr(registry, "load", lambda: {name: entry})
+    (path,) = registry.fetch([name], quiet=True, downloader=quick())
+    assert path.read_bytes() == body and [row.status for row in registry.verify([name])] == ["ok"]
+    path.write_bytes(body[:-1])
+    assert registry.verify([name])[0].status.startswith("wrong")
+    registry.fetch([name], quiet=True, downloader=quick())
+    assert path.read_bytes() == body and registry.find_all("isochrones/BHAC15_iso*") == [path]
 
 
 def test_the_wavelength_file_of_phoenix_is_fetched_by_its_name(server, cache):
