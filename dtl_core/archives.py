@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from .errors import DataError
 from .registry import cache_root, find, get, record
+from .store import whole
 
 __all__ = ["fetch_gaia", "fetch_vizier", "gaia_table"]
 
@@ -151,7 +152,6 @@ def fetch_gaia(resource, downloader):
         ids = [row["gaia_dr3_id"] for row in csv.DictReader(file) if row["gaia_dr3_id"]]
     table, path = gaia_table(ids, downloader), cache_root() / resource.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}")
-    table.write(part, format="ascii.ecsv")
-    os.replace(part, path)
+    with whole(path) as part:
+        table.write(part, format="ascii.ecsv")
     record([path], _server(resource))

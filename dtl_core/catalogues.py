@@ -26,8 +26,10 @@ from .store import file_hash
 __all__ = [
     "CATALOGUE_COLUMNS",
     "SOURCES",
+    "SPLITS",
     "Source",
     "as_qtable",
+    "at_hand",
     "available",
     "check_positions",
     "compare",
@@ -48,7 +50,7 @@ __all__ = [
 _COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in PARAMETER_COLUMNS.items() for e in ("", "e_", "E_")}
 CATALOGUE_COLUMNS = ("karmn", "ra_gaiadr3", "dec_gaiadr3", *_COLUMNS.values())
 _PLAUSIBLE = {"teff": (1000, 10_000), "logg": (2, 7), "mh": (-4, 2), "vsini": (0, 300)}  # else: wrong unit or column
-_SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
+SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
 _STATISTICS = (
     "N",
     "mean_diff",
@@ -146,9 +148,17 @@ SOURCES = {
 }
 
 
-def available():
-    """True where the published tables are in the folder named by ``DTL_DATA`` or in the cache."""
-    return all(registry.find(f"published/{name}") for name in ("mas_buitrago_2024.csv", "stars_286.csv"))
+def available(*, stars=False):
+    """True where the published catalogue is in the folder named by ``DTL_DATA`` or in the cache, as file or from CDS.
+
+    With ``stars`` the table of :func:`read_stars` must be there too; it has no public file, so only ``DTL_DATA`` can.
+    """
+    return at_hand("mas_buitrago_2024.csv") and (not stars or at_hand("stars_286.csv"))
+
+
+def at_hand(name):
+    """True where a table of ``published/`` lies in mirror or cache, or its catalogue from CDS does."""
+    return bool(registry.find(f"published/{name}") or (name in _CDS and registry.find(_cds_folder(name))))
 
 
 def _read(name, columns=()):
@@ -474,7 +484,7 @@ def comparison_table(catalogue, sources=None):
     frames = _frames(sources)
     rows = []
     for (name, literature), parameter in ((item, p) for item in frames.items() for p in PARAMETERS):
-        value, at = catalogue[parameter], _SPLITS.get(parameter)
+        value, at = catalogue[parameter], SPLITS.get(parameter)
         subsets = {"all": value.notna()}
         if at:
             subsets |= {f"{parameter}<{at:g}": value < at, f"{parameter}>={at:g}": value >= at}

@@ -17,6 +17,7 @@ from scipy.ndimage import median_filter
 from . import spectra, synthetic
 from .errors import DataError, DTLError
 from .readers import Spectrum
+from .store import whole
 from .velocity import measure_velocity, templates
 
 __all__ = [
@@ -77,6 +78,12 @@ def _name(spectrum):
 def _add(a, b):
     """Sum of two velocities, km/s, as relativity has it: 0.01 km/s for Barnard's star."""
     return float((a + b) / (1 + a * b / spectra.C_KMS**2))
+
+
+def _reach(config):
+    """The range, A, that the window, its margin and any velocity within the limit can need."""
+    window, stretch = config.window, 1 + 1.02 * config.chain.velocity_limit / spectra.C_KMS
+    return (window.start - window.margin) / stretch, (window.stop + window.margin) * stretch
 
 
 # ---------------------------------------------------------------- single steps
@@ -309,9 +316,7 @@ def prepare(spectrum, config):
     """
     window, settings = config.window, config.chain
     exposures = [spectrum] if isinstance(spectrum, Spectrum) else list(spectrum)
-    reach = 1 + 1.02 * settings.velocity_limit / spectra.C_KMS
-    low, high = (window.start - window.margin) / reach, (window.stop + window.margin) * reach
-    exposures = [cut(one, low, high) for one in exposures]
+    exposures = [cut(one, *_reach(config)) for one in exposures]
     if len(exposures) == 1:
         spectrum, n_cosmic = exposures[0], 0
     else:
@@ -387,6 +392,7 @@ def steps(spectrum, config):
     bridged), ``rest frame``, ``chain`` (the result of :func:`prepare`).
     """
     flux, report = prepare(spectrum, config)
+    spectrum = cut(spectrum, *_reach(config))
     grid, wave = spectra.window_grid(config.window, margin=False), spectrum.wavelength
     mask = spectrum.mask | ~np.isfinite(spectrum.flux)
     bridged = bridge(wave, spectrum.flux / blaze_level(wave, spectrum.flux, mask), mask)
@@ -405,7 +411,8 @@ def _warnings(spectrum, found, masked, config):
         yield f"{masked:.0%} of the window is masked and bridged"
     if found.correlation < 0.6:
         yield f"weak correlation with every template ({found.correlation:.2f}): is it an M dwarf?"
-    expected = spectrum.rv - (spectrum.berv if spectrum.frame == "observatory" else 0.0)
+    seen = {"observatory": spectrum.rv - spectrum.berv, "barycentric": spectrum.rv}
+    expected = seen.get(spectrum.frame, np.nan)
     if np.isfinite(expected) and abs(found.value - expected) > 30 and abs(found.value - expected - AIR_SHIFT) < 10:
         yield f"shift of {found.value:.0f} km/s where {expected:.0f} is expected: are these air wavelengths?"
     elif not np.isfinite(expected) and abs(found.value - AIR_SHIFT) < 10 and any("medium" in n for n in spectrum.notes):
@@ -471,10 +478,6 @@ def save(path, flux, reports, failures, config):
     ------
     DataError : the file cannot be written.
     """
-    import os
-    import uuid
-    from pathlib import Path
-
     from astropy.io import fits
     from astropy.table import Table
 
@@ -486,14 +489,10 @@ def save(path, flux, reports, failures, config):
     tables = {"STARS": stars, "WAVELENGTH": wavelength, "REFUSED": refused}
     hdus = [fits.PrimaryHDU()] + [fits.table_to_hdu(table, name=name) for name, table in tables.items()]
     hdus[0].header["R"] = (config.window.resolving_power, "resolving power of all spectra")
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        fits.HDUList(hdus).writeto(part)
-        os.replace(part, path)
+        with whole(path) as part:
+            fits.HDUList(hdus).writeto(part)
     except OSError as error:
         raise DataError(
             f"cannot be written ({error.strerror or error})", file=path, remedy="choose another folder"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -327,7 +327,7 @@ def data_verify(names):
         click.echo(f"{row.status:12s} {row.where:9s} {row.name}")
         if row.status.startswith("wrong") or (names and row.status == "absent"):
             bad = True
-            remedy = f"replace {row.path}" if row.where == "mirror" else f"dtl data fetch {row.name}"
+            remedy = f"replace {row.path}" if row.where == "mirror" else registry.remedy(row.name)
             click.echo(f"dtl: {row.name}: {row.status}; {remedy}", err=True)
     sys.exit(1 if bad else 0)
 
@@ -351,7 +351,7 @@ def data_where(name):
     registry.get(name)
     path = registry.find(name)
     if path is None:
-        raise DataError(f"{name} is neither in DTL_DATA nor in the cache", remedy=f"dtl data fetch {name}")
+        raise DataError(f"{name} is neither in DTL_DATA nor in the cache", remedy=registry.remedy(name))
     click.echo(path)
 
 

@@ -120,7 +120,7 @@ class SurveyConfig:
     line_strength: float = 1.0  # errors of the line list, the same for every star
     missing_lines: float = 1.0  # lines that the synthetic spectra have and the stars do not
     unknown_lines: float = 1.0  # lines that the stars have and the synthetic spectra do not
-    real_stars: str = "auto"  # HPF stars of DTL_DATA: "auto" (when they are there), "yes" or "no"
+    real_stars: str = "auto"  # HPF stars of mirror or cache: "auto" (when they are there), "yes" or "no"
     spectra: tuple[str, ...] = ()  # files or folders with spectra of the user's own stars
     coadd: bool = False  # several spectra of one star and instrument become one
     broken: str = "stop"  # at a spectrum that cannot be used, or "skip" it and say so

@@ -92,7 +92,10 @@ class Downloader:
                 _sweep(path.parent)
                 return Path(keeper.fetch(name, downloader=partial(self._complete, name, part, limit)))
         except ValueError as error:  # pooch's word for a wrong hash; it has removed the file
-            expected, got = re.findall(r"\b[0-9a-f]{64}\b", str(error))
+            hashes = re.findall(r"\b[0-9a-f]{64}\b", str(error))
+            if len(hashes) != 2:
+                raise
+            expected, got = hashes
             raise DataError(
                 f"{name} has SHA-256 {got[:12]}..., not {expected[:12]}...; nothing was kept",
                 file=url,
@@ -133,7 +136,7 @@ class Downloader:
 
     def _stream(self, part, tag, limit, name, url, checked):
         have = part.seek(0, os.SEEK_END)
-        version = tag.read_text() if tag.exists() else ""
+        version = tag.read_text("latin-1") if tag.exists() else ""
         headers = {}
         if have and (version or checked):  # a part of unknown version is completed only if a hash will tell
             headers = {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
@@ -150,7 +153,8 @@ class Downloader:
             if reply.status_code == 200:
                 part.truncate(have := 0)
                 etag, date = reply.headers.get("ETag", ""), reply.headers.get("Last-Modified", "")
-                tag.write_text(etag if etag.startswith('"') else date)  # not a weak one: it does not tell bytes apart
+                # not a weak one: it does not tell bytes apart
+                tag.write_text(etag if etag.startswith('"') else date, "latin-1")
                 total = None if "Content-Encoding" in reply.headers else reply.headers.get("Content-Length")
             total = int(total) if total and total.isdigit() else None
             self._save(reply, part, have, total, limit, name, url)

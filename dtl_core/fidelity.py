@@ -174,16 +174,6 @@ def _edge(parameter, edge, published, unit, step):
     )  # fmt: skip
 
 
-def _split(source, parameter):
-    """Where a comparison is split, from the name of its subset."""
-
-    def recompute(public):
-        subsets = public.comparison(source).loc[parameter].index
-        return next(float(subset.partition("<")[2]) for subset in subsets if "<" in subset)
-
-    return recompute
-
-
 def _smallest_step(column):
     return lambda public: np.diff(np.unique(public.labels[:, column].round(6))).min()
 
@@ -231,7 +221,7 @@ def _n_kind(population):
 
 
 def _probable(limit):
-    return lambda public: int((public.stars["banyan_ya_prob"] > limit).sum())
+    return lambda public: int((public.stars["banyan_best_ya_prob"] > limit).sum())
 
 
 # ---------------------------------------------------------------- the statements
@@ -366,7 +356,7 @@ STATEMENTS = (
     _statistic("Interferometric", "teff", "N", 14, 1),
     _statistic("Interferometric", "teff", "mean_diff", -119, 1),
     Statement("split_teff", "literature", "Teff above which estimates tilt to hotter values", 3750, "K",
-              recompute=_split("Mar21", "teff"), status=CONFIGURED, where="abstract"),
+              recompute=lambda _: catalogues.SPLITS["teff"], status=CONFIGURED, where="abstract"),
     _statistic("Mar21", "logg", "mean_diff", 0.12, 0.01),
     _statistic("Mar21", "logg", "pearson_r", 0.39, 0.01),
     _statistic("Pass19 VIS", "logg", "mean_diff", 0.00, 0.01),
@@ -393,7 +383,7 @@ STATEMENTS = (
     _statistic("FGK+M", "mh", "N", 6, 1),
     _statistic("FGK+M", "mh", "mean_diff", -0.13, 0.01),
     Statement("split_vsini", "literature", "v sin i at which comparisons are split", 12, "km/s",
-              recompute=_split("Pass20", "vsini"), status=CONFIGURED),
+              recompute=lambda _: catalogues.SPLITS["vsini"], status=CONFIGURED),
     _statistic("Pass20", "vsini", "mean_diff", 1.6, 0.1),
     _statistic("Pass20", "vsini", "pearson_r", 0.99, 0.01),
     _statistic("Pass20", "vsini", "mean_diff", 1.83, 0.01, subset="vsini<12"),
@@ -425,13 +415,8 @@ STATEMENTS = (
               0.0001, recompute=lambda public: public.populations[1].loc[("D", "TD"), "p"]),
     Statement("young_80", "astrophysics", "stars in a young association, probability above 80 %", 9,
               recompute=_probable(0.80)),
-    Statement(
-        "young_95", "astrophysics", "stars in a young association, probability above 95 %", 7,
-        recompute=_probable(0.95),
-        reason="The probabilities in the table of stars were computed anew from its astrometry and velocities. The "
-        "lowest of them above the limit is",
-        aside=lambda public: public.stars["banyan_ya_prob"][public.stars["banyan_ya_prob"] > 0.95].min(),
-    ),
+    Statement("young_95", "astrophysics", "stars in a young association, probability above 95 %", 7,
+              recompute=_probable(0.95)),
     Statement("young_more", "astrophysics", "further young stars by Schw19", 4, status=UNTESTED, reason=_FLAG),
     Statement("subdwarfs", "astrophysics", "stars like subdwarfs", 4, status=UNTESTED, reason=_FLAG),
 )  # fmt: skip

@@ -95,7 +95,7 @@ def real_star_table(run):
     digits = dict(zip(PARAMETER_COLUMNS.values(), (0, 2, 2, 1), strict=True))
     if not len(run.reports):
         return pd.DataFrame(
-            [{"star": "none", "source": "no real spectrum took part in this run (see DTL_DATA on the data page)"}]
+            [{"star": "none", "source": "no real spectrum took part in this run (`dtl data fetch hpf` brings three)"}]
         )
     rows = []
     for k, star in enumerate(run.reports["star"], len(run.truth)):

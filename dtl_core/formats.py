@@ -68,9 +68,8 @@ def one_line_errors(reader):
         except DTLError:
             raise
         except Exception as error:  # parsers raise many kinds, MemoryError and RecursionError among them
-            why = clean(f"{type(error).__name__}: {error}").rstrip(": ")
             raise DataError(
-                f"cannot be read ({why})", file=path, remedy="check the file or download it again"
+                f"cannot be read ({_why(error)})", file=path, remedy="check the file or download it again"
             ) from None
 
     return wrapped

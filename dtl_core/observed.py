@@ -165,16 +165,17 @@ def effect_sizes(config, n_stars=40):
 
     plain, truth = survey()
     changes = {name: survey(**{name: getattr(config.survey, name)})[0] - plain for name in SURVEY_EFFECTS}
-    library, grid = synthetic.load_library("grid_a"), spectra.window_grid(config.window)
+    library = synthetic.load_library("grid_a")
     raw = synthetic.expand(library, truth[["teff", "logg", "mh"]].to_numpy())
-    model = synthetic.model_spectra(
+    model = synthetic.network_spectra(
         library.wavelength,
         raw,
         truth["vsini"].to_numpy(),
         config.window,
+        config.continuum,
         limb_darkening=config.synthetic.limb_darkening,
     )
-    changes["codes"] = plain - _cut(spectra.normalise(grid, model, config.continuum), config.window)
+    changes["codes"] = plain - model
     return {name: float(np.sqrt(np.mean(change**2))) for name, change in changes.items()}
 
 

@@ -1,4 +1,4 @@
-"""Pages of the book that are made from code and from a run: origins of the data, real stars, interpolation errors.
+"""Pages of the book that are made from code and from a run: origins of the data, real stars, fidelity, fragments.
 
     write(run)      book/generated/*.md and *.svg, which ``book.build`` then finds
 
@@ -7,10 +7,7 @@ The same run gives the same bytes, and nothing on the pages depends on where a f
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-import uuid
 
 import pandas as pd
 
@@ -21,6 +18,7 @@ from .fidelity import fidelity_page
 from .markdown import NBSP, cite, code, escape, number, table
 from .stages import library_hash
 from .star_pages import SLOW, star_files
+from .store import whole
 
 __all__ = ["cut_page", "interpolation_errors", "interpolation_page", "registry_page", "write"]
 
@@ -68,8 +66,8 @@ dtl data verify               # compare all that is there with its SHA-256
 ```
 
 A file is looked for in the folder that `DTL_DATA` names, then in the cache (`DTL_CACHE`, or the user's cache folder).
-Only `dtl data fetch` asks the network, and not with `--offline`. A file whose SHA-256 differs from the registry's is
-refused; the tables show its first twelve digits.
+Only `dtl data fetch` asks the network, and not with `--offline`. A download whose SHA-256 differs from the
+registry's is refused, and `dtl data verify` finds what was damaged since; the tables show its first twelve digits.
 """
 
 
@@ -195,16 +193,11 @@ def write(run, root=None):
 
 
 def _replace(path, content):
-    data = content if isinstance(content, bytes) else content.encode()
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
+        with whole(path) as part:
+            part.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
         raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path

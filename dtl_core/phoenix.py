@@ -1,6 +1,6 @@
 """PHOENIX-ACES spectra (Husser et al. 2013, A&A 553, A6): reading, fetching a label range, and a library of the cuts.
 
-    fetch_range(teff=(2800, 4000))      about 6 MB a spectrum on the way, 100 kB of each kept
+    fetch_range(teff=(2800, 4000))      about 6 MB a spectrum on the way, 70 kB of each kept
     library = load_phoenix()            goes through ``synthetic.expand`` like the embedded one
 
 The library's files lie below ``https://phoenix.astro.physik.uni-goettingen.de/data/v2.0/HiResFITS/``; older links read
@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import uuid
 import warnings
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from . import registry
 from .errors import DataError
+from .store import whole
 
 __all__ = ["WAVE_FILE", "fetch_range", "file_name", "label_range", "load_phoenix", "read_phoenix"]
 
@@ -267,12 +267,8 @@ def _write_cut(target, wavelength, flux, labels, window, source_hash, url):
     primary.header["BUNIT"] = "erg/s/cm^2/cm"
     primary.header["SRCHASH"] = source_hash  # SHA-256
     primary.header["SRCURL"] = url
-    part = target.with_name(f".{uuid.uuid4().hex}")
-    try:
+    with whole(target) as part:
         fits.HDUList([primary, fits.ImageHDU(wavelength[inside], name="WAVELENGTH")]).writeto(part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- the library

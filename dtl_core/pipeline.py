@@ -28,7 +28,7 @@ from . import readers, registry, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
 from .stages import ARMS
-from .store import NotStored, Store, load_arrays
+from .store import NotStored, Store, load_arrays, whole
 
 __all__ = ["ARMS", "STAGES", "Run", "resolve", "run"]
 
@@ -396,8 +396,9 @@ def _search(result, quiet):
     table = pd.DataFrame(grid, columns=["width", "l1", "learning_rate"])
     scores = [result.arrays("candidate", "scores", k)["mse"] for k in range(len(grid))]
     table["mse"], table["mse_spread"] = [s.mean() for s in scores], [s.std() for s in scores]
-    result.architectures = stages.select_architectures(table, config).reset_index(drop=True)
-    table["kept"] = table.index.isin(stages.select_architectures(table, config).index)
+    kept = stages.select_architectures(table, config)
+    result.architectures = kept.reset_index(drop=True)
+    table["kept"] = table.index.isin(kept.index)
     result.search = table
 
 
@@ -436,6 +437,5 @@ def _record(result, seconds):
         "figures": figures,
     }
     for name in (result.config.profile, "last"):
-        part = folder / f".{name}.{os.getpid()}"
-        part.write_text(json.dumps(manifest, indent=1) + "\n")
-        os.replace(part, folder / f"{name}.json")
+        with whole(folder / f"{name}.json") as part:
+            part.write_text(json.dumps(manifest, indent=1) + "\n")

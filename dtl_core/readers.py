@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -30,7 +29,8 @@ from .instruments import (
     read_serval,
 )
 from .spectrum import Spectrum, finish, medium
-from .tables import facts, find_columns, read_image, read_table, to_vacuum
+from .store import file_hash
+from .tables import WAVELENGTH_AXES, facts, find_columns, read_image, read_table, to_vacuum
 
 __all__ = [
     "Spectrum",
@@ -161,7 +161,7 @@ def sniff(path):
     if images and ("CRVAL1" in primary | images[0].meta):
         line = len(images[0].shape) == 1 or images[0].shape[0] == 1 or len(images[0].shape) == 3
         axis = str((primary | images[0].meta).get("CTYPE1", "")).upper()
-        if line and (not axis or axis.startswith(("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM"))):
+        if line and (not axis or axis.startswith(WAVELENGTH_AXES)):
             return "image"
     return "specutils"
 
@@ -231,7 +231,7 @@ def _attempt(file, options):
     """The spectrum of a file, or the error, and the hash of its content."""
     try:
         spectrum = read(file, **options)
-        return spectrum, hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        return spectrum, file_hash(file)
     except ConfigError:
         raise
     except DTLError as error:

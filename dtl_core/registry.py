@@ -5,7 +5,8 @@
     verify()                            hashes of all that is there
 
 The entries stand in ``registry.toml``. The cache is ``DTL_CACHE``, or the user's cache folder. What has no fixed hash
-(VizieR, Gaia, PHOENIX) gets one in the cache's ``manifest.json`` when it arrives, so that later damage shows.
+(VizieR, Gaia, PHOENIX, isochrones) gets one in the cache's ``manifest.json`` when it arrives, so that later damage
+shows.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import os
 import re
 import time
 import tomllib
-import uuid
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from .config import data_mirror
 from .errors import DataError
-from .store import file_hash
+from .store import file_hash, whole
 
 __all__ = ["Check", "Resource", "cache_root", "fetch", "find", "find_all", "get", "resources", "verify"]
 
@@ -193,9 +193,8 @@ def record(paths, url):
     folder = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # other processes note theirs
-        part = root / f".{uuid.uuid4().hex}"
-        part.write_text(json.dumps(_manifest() | new, indent=1, sort_keys=True) + "\n")
-        os.replace(part, root / "manifest.json")
+        with whole(root / "manifest.json") as part:
+            part.write_text(json.dumps(_manifest() | new, indent=1, sort_keys=True) + "\n")
     finally:
         os.close(folder)
 
@@ -287,6 +286,14 @@ def fetch(names=None, *, offline=False, quiet=False, workers=4, downloader=None)
     return [find(r.name) for r in chosen]
 
 
+def remedy(name):
+    """What brings a set of data here."""
+    known = load().get(name)
+    if known and known.kind == "derived":
+        return "set DTL_DATA to a folder that holds it"
+    return "dtl data fetch " + ("phoenix --teff 2300:4500" if known and known.kind == "phoenix" else name)
+
+
 def in_place(name):
     """Whether a file lies in the mirror, or in the cache with no sign of damage."""
     rows = check(name)
@@ -336,7 +343,7 @@ def _fetch_open(resource, downloader):
 
 
 def _fetch_derived(resource, downloader):
-    raise DataError(f"{resource.name} has no public file", remedy="set DTL_DATA to a folder that holds it")
+    raise DataError(f"{resource.name} has no public file", remedy=remedy(resource.name))
 
 
 def _fetch_phoenix(resource, downloader):
@@ -359,7 +366,6 @@ _FETCH = {
     "file": _fetch_file,
     "open": _fetch_open,
     "derived": _fetch_derived,
-    "embedded": _fetch_derived,
     "phoenix": _fetch_phoenix,
     "vizier": _fetch_table,
     "gaia": _fetch_table,

@@ -15,7 +15,6 @@ from .formats import clean
 
 __all__ = ["Spectrum", "finish", "medium", "to_angstrom"]
 
-FRAMES = ("observatory", "barycentric", "rest")
 RANGE = (8760.0, 8880.0)  # vacuum A, kept of long spectra
 LONG = 8192  # pixels: from here on a spectrum is cut to RANGE
 # What must be covered: the window with its margin at rest; else what a star at both -250 and +250 km/s needs of it.

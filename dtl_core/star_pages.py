@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -113,7 +114,9 @@ def real_stars(run):
 
     if not len(run.reports):
         return []
-    files = {path.name: path for path in resolve(run.config)[1]}
+    paths = resolve(run.config)[1]
+    twice = Counter(path.name for path in paths)  # a name that two files have tells nothing
+    files = {path.name: path for path in paths if twice[path.name] == 1}
     reports = run.reports.to_dict("records")
     observed = run.observed[len(run.truth) :]
     found = []

@@ -9,6 +9,7 @@ same key finds it again. Another setting, another input or a changed module give
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from .errors import StoreError
 
-__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays"]
+__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays", "whole"]
 
 
 def default_root():
@@ -37,6 +38,19 @@ def file_hash(path):
     """SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def whole(path):
+    """A hidden path beside ``path`` to write to, which becomes ``path`` in the end, or is gone if writing fails."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 # Taken on import, with the code that runs: a source edited meanwhile must not lend its hash to the old code's results.
@@ -196,9 +210,8 @@ class Store:
         # beside the results, not inside: two runs give the same bytes
         folder = self.root / "timings"
         folder.mkdir(exist_ok=True)
-        part = folder / f".{uuid.uuid4().hex}"
-        part.write_text(json.dumps({"seconds": round(seconds, 3)}))
-        os.replace(part, folder / f"{name}-{key}.json")
+        with whole(folder / f"{name}-{key}.json") as part:
+            part.write_text(json.dumps({"seconds": round(seconds, 3)}))
 
     def sweep(self, older_than=86_400.0):
         """Remove what runs killed more than ``older_than`` seconds ago left unfinished."""

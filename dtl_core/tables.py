@@ -15,6 +15,8 @@ from .formats import clean, content, fits_columns, fits_hdus, is_fits, number, o
 from .spectrum import ANGSTROM, finish, to_angstrom
 from .spectrum import medium as stated_medium
 
+WAVELENGTH_AXES = ("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")  # how CTYPE1 may begin
+
 __all__ = ["facts", "find_columns", "read_image", "read_table", "to_vacuum"]
 
 # The words of a column's name that say what it holds, best first.
@@ -79,7 +81,7 @@ def _frame(words):
 def facts(meta, path):
     """Star, resolving power, instrument, frame, barycentric velocity, time and velocity among these keywords."""
     star = next((meta[key] for key in STAR_KEYS if str(meta.get(key, "")).strip()), "")
-    key = next((key for key in TIME_KEYS if key in meta and (key != "TIME" or ":" not in str(meta[key]))), "TIME")
+    key = next((key for key in TIME_KEYS if key in meta and (key != "TIME" or ":" not in str(meta[key]))), "")
     time = number(meta, key, low=0.0, high=2.6e6, path=path, unit="in days")
     if time < 2_400_000:
         time += 2_400_000.5 if key.startswith("MJD") else 2_400_000.0
@@ -198,7 +200,7 @@ def read_image(path, *, medium=None):
     hdu = images[0]
     meta = hdus[0].meta | hdu.meta
     axis = str(meta.get("CTYPE1", "")).upper().strip()
-    if axis and not axis.startswith(("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")):
+    if axis and not axis.startswith(WAVELENGTH_AXES):
         raise DataError(f"is {clean(axis, 20)}", file=path, field="CTYPE1", remedy="give wavelengths: WAVE or AWAV")
     flux = hdu.image()
     flux = flux.reshape(-1, flux.shape[-1])[0]

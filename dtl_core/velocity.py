@@ -11,7 +11,7 @@ from . import spectra, synthetic
 
 __all__ = ["Velocity", "measure_velocity", "templates"]
 
-VELOCITY_STEP = 0.5  # km/s a pixel of the cross-correlation: a fifth of the width of the sharpest line
+VELOCITY_STEP = 0.5  # km/s a pixel of the cross-correlation: a sixth of the instrument's width at R = 94,600
 TEMPLATE_TEFF = (2800, 3000, 3200, 3400, 3600, 3800, 4000)  # K, of solar metallicity on the main sequence
 TEMPLATE_VSINI = (2.0, 8.0, 20.0)  # km/s
 

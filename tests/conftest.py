@@ -9,6 +9,25 @@ os.environ.pop("DTL_OFFLINE", None)
 import pytest  # noqa: E402
 
 from dtl_core import pipeline  # noqa: E402
+from dtl_core.config import data_mirror  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked ``data`` need the public data; everything else must pass without."""
+    if data_mirror() is None:
+        absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
+        for item in items:
+            if item.get_closest_marker("data"):
+                item.add_marker(absent)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own; neither the user's mirror nor switches are seen."""
+    monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
+    for name in ("DTL_DATA", "DTL_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

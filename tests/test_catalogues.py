@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dtl_core import catalogues, config
 from dtl_core.errors import ConfigError, DataError
 
-needs_tables = pytest.mark.skipif(not catalogues.available(), reason="needs the published tables (DTL_DATA)")
 STARS = ["J00051+457", "J00067-075", "J11110+304", "J16581+257", "J23492+024", "J22565+165"]
 
 
@@ -84,7 +83,9 @@ def test_identifiers_are_normalised(given, expected):
 
 
 def test_available_follows_the_environment(mirror, monkeypatch):
-    assert catalogues.available()
+    assert catalogues.available() and catalogues.available(stars=True)
+    (mirror / "stars_286.csv").unlink()  # the one that has no public file
+    assert catalogues.available() and not catalogues.available(stars=True)
     monkeypatch.delenv("DTL_DATA")
     assert not catalogues.available()
     with pytest.raises(DataError, match="neither in DTL_DATA nor in the cache; dtl data fetch published"):
@@ -496,7 +497,7 @@ REFERENCE_NAMES = {"Pass20 (DL)": "Pass20", "Bello23 (DTL)": "Bello23", "Mar21 (
                    "FGK+M (6)": "FGK+M"}
 
 
-@needs_tables
+@pytest.mark.data
 def test_every_reference_statistic_is_reproduced_to_its_last_digits():
     reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
     reference["source"] = reference.source.replace(REFERENCE_NAMES)
@@ -510,7 +511,7 @@ def test_every_reference_statistic_is_reproduced_to_its_last_digits():
                                rtol=1e-13, atol=1e-13)
 
 
-@needs_tables
+@pytest.mark.data
 def test_published_bars_cover_too_few_benchmarks():
     ours = catalogues.read_published()
     teff = catalogues.coverage(ours, catalogues.read_literature("Interferometric"), "teff")
@@ -518,7 +519,7 @@ def test_published_bars_cover_too_few_benchmarks():
     assert (teff["N"], teff["inside"]) == (14, 0) and (mh["N"], mh["inside"]) == (6, 2)
 
 
-@needs_tables
+@pytest.mark.data
 def test_published_tables_hold_what_the_paper_says():
     ours, stars = catalogues.read_published(), catalogues.read_stars()
     assert len(ours) == 286 and set(ours.karmn) == set(stars.karmn)
@@ -529,7 +530,7 @@ def test_published_tables_hold_what_the_paper_says():
     assert catalogues.read_literature("Rein18").vsini_limit.mean() > 0.7
 
 
-@needs_tables
+@pytest.mark.data
 def test_the_summary_counts_as_the_reference_does():
     reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
     reference = reference[reference.subset == "all"]
@@ -545,7 +546,7 @@ def test_the_summary_counts_as_the_reference_does():
     assert why["Pass19 VIS"].startswith("4 not in the table: J04153-076, J17364+683, J18427+596N, J18427+596S; 7 in")
 
 
-@needs_tables
+@pytest.mark.data
 def test_real_tables_in_the_layout_of_cds_give_the_same_frames(tmp_path, monkeypatch):
     folder = tmp_path / "published"
     folder.mkdir()
@@ -562,7 +563,7 @@ def test_real_tables_in_the_layout_of_cds_give_the_same_frames(tmp_path, monkeyp
         assert after.attrs["provenance"]["origin"] == "CDS"
 
 
-@needs_tables
+@pytest.mark.data
 def test_stars_lie_where_they_are_matched_but_for_four_positions():
     found = catalogues.check_positions()
     assert found.source.value_counts().to_dict() == {"Mar21": 286, "Schw19": 278, "Gaidos14": 266, "Mann15": 97,
@@ -580,7 +581,7 @@ def test_stars_lie_where_they_are_matched_but_for_four_positions():
         assert abs(teff[0] - teff[1]) < 70  # the values are the right star's: the identifier holds, the position not
 
 
-@needs_tables
+@pytest.mark.data
 def test_stars_have_their_names():
     names = catalogues.star_names().set_index("karmn")
     assert len(names) == 286 and (names.gaia_dr3 != "").sum() == 285 and names.gaia_dr3["J18198-019"] == ""
@@ -591,6 +592,6 @@ def test_stars_have_their_names():
     assert (names.simbad_gm14 != "").sum() == 92 and (names.name_schw19 != "").sum() == 278
 
 
-@needs_tables
+@pytest.mark.data
 def test_files_at_hand_are_those_of_the_registry():
     assert all(catalogues.provenance(name)["as_registered"] for name in ("published", *catalogues.SOURCES))

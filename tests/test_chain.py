@@ -307,6 +307,8 @@ def test_warnings_name_what_is_doubtful():
     (text,) = chain.prepare(known, profile())[1].warnings
     assert text == "shift of -72 km/s where 10 is expected: are these air wavelengths?"
     assert chain.prepare(star(-72.4, snr=200, rv=-52.4, berv=20.0), profile())[1].warnings == ()
+    aligned = star(0.0, snr=200, rv=82.0, frame="rest")  # at rest no shift is expected, whatever the star's velocity
+    assert chain.prepare(aligned, profile())[1].warnings == ()
     (text,) = chain.prepare(star(snr=200, power=np.nan), profile())[1].warnings
     assert text == "no resolving power given, taken as the run's 53000"
     half = star(snr=200)
@@ -374,8 +376,18 @@ def test_prepared_spectra_are_saved_whole_or_not_at_all(tmp_path):
 def test_steps_end_with_the_chain_and_each_comes_closer():
     config = profile()
     one = star(40.0, snr=300)
-    one = dataclasses.replace(one, flux=one.flux * (1 - ((one.wavelength - 8830) / 60) ** 2))
+    blaze = 1 - ((one.wavelength - 8830) / 60) ** 2
+    one = dataclasses.replace(one, flux=one.flux * blaze)
     done = chain.steps(one, config)
+    # what lies outside the reach of the window changes no step, nor does it in the chain
+    far = [np.arange(start, start + 40.0, PIXEL) for start in (one.wavelength[0] - 60.0, one.wavelength[-1] + 20.0)]
+    wave = np.concatenate([far[0], one.wavelength, far[1]])
+    wild = np.concatenate([np.full(len(far[0]), 9.0), one.flux, np.full(len(far[1]), 0.1)])
+    no = np.zeros(len(wave), bool)
+    sigma = np.full(len(wave), 1 / 300)
+    longer = dataclasses.replace(one, wavelength=wave, flux=wild, uncertainty=sigma, mask=no, telluric=no)
+    for name, flux in chain.steps(longer, config).items():
+        np.testing.assert_allclose(flux, done[name], rtol=0, atol=1e-6, err_msg=name)
     assert list(done) == ["as read", "blaze", "rest frame", "chain"]
     np.testing.assert_array_equal(done["chain"], chain.prepare(one, config)[0])
     rms = [np.sqrt(np.mean((flux - expected(config)) ** 2)) for flux in done.values()]
@@ -395,7 +407,6 @@ LITERATURE = {"GJ 699": -110.47, "G 9-40": 14.09, "VB 10": 36.70}
 
 
 @pytest.mark.data
-@pytest.mark.skipif(data_mirror() is None, reason="DTL_DATA does not name the folder of public data")
 def test_real_hpf_stars_agree_with_their_published_window_and_velocity():
     config = profile()
     wave = spectra.window_grid(config.window, margin=False)

@@ -10,8 +10,6 @@ from scipy.optimize import minimize
 from dtl_core import catalogues, comparison
 from dtl_core.errors import ConfigError, DataError
 
-needs_tables = pytest.mark.skipif(not catalogues.available(), reason="needs the published tables (DTL_DATA)")
-
 # Pearson's data (1901) with York's weights, the test of every paper on the subject
 X = np.array([0.0, 0.9, 1.8, 2.6, 3.3, 4.4, 5.2, 6.1, 6.5, 7.4])
 Y = np.array([5.9, 5.4, 4.4, 4.6, 3.5, 3.7, 2.8, 2.8, 2.4, 1.5])
@@ -229,7 +227,7 @@ def test_one_star_in_every_catalogue():
 # --- the published tables ---
 
 
-@needs_tables
+@pytest.mark.data
 def test_published_slopes_and_ranks():
     ours = catalogues.read_published()
     table = comparison.comparison_statistics(ours)

@@ -220,6 +220,14 @@ def test_a_second_call_resumes_where_the_first_gave_up(server, tmp_path):
     assert kept(tmp_path) == ["b.csv"]
 
 
+def test_a_damaged_note_of_the_version_costs_a_restart_and_no_more(server, tmp_path):
+    server.serve("/a/b.csv", BODY, cut(98_304), cut(49_152))
+    fails(server, tmp_path, "the line was cut", left=PART, tries=2)
+    (tag,) = tmp_path.rglob("*.part.tag")
+    tag.write_bytes(b"\xff\xfe\x80")
+    assert get(server, tmp_path).read_bytes() == BODY and kept(tmp_path) == ["b.csv"]
+
+
 def test_a_stalled_line_is_given_up_and_continued(server, tmp_path):
     server.serve("/a/b.csv", BODY, stall(98_304))
     assert get(server, tmp_path).read_bytes() == BODY

@@ -143,7 +143,7 @@ def test_curves_of_a_table_given(parsec):
     assert isinstance(lines["PARSEC, 5 Gyr, [M/H] = +0.0"], pd.DataFrame)
 
 
-@pytest.mark.skipif(not catalogues.available(), reason="needs the published tables (DTL_DATA)")
+@pytest.mark.data
 def test_the_relation_follows_the_published_stars():
     stars = catalogues.read_stars()[["karmn", "radius", "lbol"]].merge(catalogues.read_published(), on="karmn")
     stars = stars[stars.teff.between(2700, 4100) & stars.mh.between(-0.6, 0.5)]

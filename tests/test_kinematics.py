@@ -16,7 +16,6 @@ from scipy import stats
 from dtl_core import catalogues, config, kinematics
 from dtl_core.errors import ConfigError, DataError
 
-needs_tables = pytest.mark.skipif(not catalogues.available(), reason="needs the published tables (DTL_DATA)")
 BARNARD = (269.452, 4.6934, 546.976, -801.551, 10362.394, -110.11)  # Gaia DR3 and a literature velocity
 
 
@@ -320,7 +319,7 @@ def test_banyan_sigma_is_named_where_it_is_not(monkeypatch):
 
 # --- the published sample ---
 
-@needs_tables
+@pytest.mark.data
 def test_space_velocities_of_the_286_stars():
     sample = catalogues.read_stars()
     velocity = kinematics.space_velocities(*(sample[c] for c in ("ra", "dec", "plx", "pmra", "pmdec", "rv")))
@@ -333,7 +332,7 @@ def test_space_velocities_of_the_286_stars():
     np.testing.assert_allclose(ratio, sample.td_d_bensby, rtol=1e-9)
 
 
-@needs_tables
+@pytest.mark.data
 def test_populations_agree_with_those_of_marfil():
     sample = catalogues.read_stars()
     label = kinematics.population(sample.U, sample.V, sample.W)
@@ -343,7 +342,7 @@ def test_populations_agree_with_those_of_marfil():
     assert (label == sample["pop"]).mean() > 0.8
 
 
-@needs_tables
+@pytest.mark.data
 def test_metallicity_by_population_is_the_reference():
     folder = config.data_mirror() / "reference"
     joined = catalogues.read_published().merge(catalogues.read_stars()[["karmn", "pop"]], on="karmn")
@@ -356,7 +355,7 @@ def test_metallicity_by_population_is_the_reference():
     assert round(found[frozenset(("D", "TD"))][1], 4) == 0.0071
 
 
-@needs_tables
+@pytest.mark.data
 def test_active_stars_lie_above_the_sequence_and_the_thick_disc_below():
     joined = catalogues.read_published().merge(catalogues.read_stars().drop(columns=["ra", "dec"]), on="karmn")
     thin = ~joined.ha_active & (joined["pop"] == "D")
@@ -364,7 +363,7 @@ def test_active_stars_lie_above_the_sequence_and_the_thick_disc_below():
     assert np.median(excess[joined.ha_active]) > 0.15 and np.median(excess[joined["pop"] == "TD"]) < -0.15
 
 
-@needs_tables
+@pytest.mark.data
 def test_how_good_the_main_sequence_luminosity_is():
     """The numbers in its docstring: with log g from measured masses and radii."""
     sample = catalogues.read_stars().dropna(subset=["mass", "radius", "teff_vosa"])
@@ -375,7 +374,7 @@ def test_how_good_the_main_sequence_luminosity_is():
     assert (sample.mass / sample.radius).mean() == pytest.approx(0.98, abs=0.005)
 
 
-@needs_tables
+@pytest.mark.data
 def test_velocities_with_errors_of_the_sample():
     sample = catalogues.read_stars()
     found = kinematics.space_velocities_with_errors(sample)
@@ -387,7 +386,7 @@ def test_velocities_with_errors_of_the_sample():
     assert (total >= sample.loc[total.index, "e_rv"]).all()  # the velocity's error is all in there
 
 
-@needs_tables
+@pytest.mark.data
 def test_confusion_with_the_labels_of_marfil():
     sample = catalogues.read_stars()
     table = kinematics.confusion(kinematics.population(sample.U, sample.V, sample.W), sample["pop"])
@@ -396,7 +395,7 @@ def test_confusion_with_the_labels_of_marfil():
     assert sample["pop"].value_counts().to_dict() == {"D": 167, "YD": 85, "TD": 21, "TD-D": 13}
 
 
-@needs_tables
+@pytest.mark.data
 def test_activity_rises_with_spectral_type_and_rotation():
     sample = catalogues.read_stars().merge(catalogues.read_published()[["karmn", "vsini"]], on="karmn")
     types = kinematics.activity_fractions(sample.ha_active, sample.spt_num - 70, range(7))
@@ -407,7 +406,7 @@ def test_activity_rises_with_spectral_type_and_rotation():
     assert speeds.lower.iloc[-1] > 0.9 and speeds.upper.iloc[0] < 0.05
 
 
-@needs_tables
+@pytest.mark.data
 def test_young_stars_of_the_sample():
     table, _ = kinematics.associations(catalogues.read_stars(), compute=False)
     probable = table[table.probability > 0.8]

@@ -28,7 +28,6 @@ CONFIG = load_profile(
 )
 HOSTILE = "<script>alert(1)</script>|$x$ `{cite}` [a](b) *c* _d_ {ref}`e`"
 MIRROR = data_mirror()
-NO_DATA = pytest.mark.skipif(MIRROR is None, reason="DTL_DATA does not name the folder of public data")
 GENERATED = [f"generated/{name}" for name in ("registry", "stars", "stars/gj_699", "stars/g_9_40", "stars/vb_10")]
 
 
@@ -352,7 +351,6 @@ def test_lines_are_in_the_window_and_in_the_library():
 
 
 @pytest.mark.data
-@NO_DATA
 @pytest.mark.parametrize("star", ["GJ_699", "G_9-40"])
 def test_lines_are_seen_in_real_spectra(star):
     (path,) = (MIRROR / "observed" / "window").glob(f"{star}_*.csv")
@@ -367,7 +365,6 @@ def test_lines_are_seen_in_real_spectra(star):
 
 
 @pytest.mark.data
-@NO_DATA
 def test_lines_are_where_lafarga_measured_them():
     positions = np.loadtxt(MIRROR / "linelists" / "J07274+052.mas")[:, 0]
     for line in star_pages.LINES:
@@ -380,7 +377,6 @@ def test_lines_are_where_lafarga_measured_them():
 
 
 @pytest.mark.data
-@NO_DATA
 def test_the_real_stars(clone, synthetic_set, monkeypatch):
     monkeypatch.setenv("DTL_DATA", str(MIRROR))
     run = Run(synthetic_set, clone.parent / "results", registry.find_all("observed/hpf/Slope-*.fits"))

@@ -46,14 +46,6 @@ def address(name):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
-    for name in ("DTL_DATA", "DTL_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def server(cache, monkeypatch):
     """Serves the wavelengths and a part of the grid in the library's layout."""
     loopback = Loopback()

@@ -201,7 +201,6 @@ def test_own_spectrum_joins_the_observed_domain(tiny, tmp_path):
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not os.environ.get("DTL_DATA"), reason="needs the HPF spectra (DTL_DATA)")
 def test_real_stars_set_the_resolving_power():
     config, files = pipeline.resolve(load_profile("smoke"))
     assert len(files) == 3

@@ -14,12 +14,15 @@ from astropy.io.votable import from_table, writeto
 from astropy.table import Table
 from test_download import BODY, Loopback, good, instead, kept, sha, stall, status
 
-from dtl_core import archives, config, phoenix, registry
+from dtl_core import archives, phoenix, registry
 from dtl_core.download import Downloader
 from dtl_core.errors import DataError
 from dtl_core.registry import Resource
 
 ROOT = Path(__file__).parents[1]
+
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
@@ -29,15 +32,6 @@ def server(monkeypatch):
         monkeypatch.setenv(f"DTL_{kind}_URL", f"{loopback.url}/{kind.lower()}")
     yield loopback
     loopback.stop()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """No test sees the user's cache, mirror or switches."""
-    monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
-    for name in ("DTL_DATA", "DTL_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -113,8 +107,6 @@ def test_the_package_and_its_entries_agree_on_the_embedded_files():
 @pytest.mark.data
 def test_the_mirror_holds_what_the_entries_say(monkeypatch):
     monkeypatch.undo()  # the fixture has hidden DTL_DATA
-    if config.data_mirror() is None:
-        pytest.skip("DTL_DATA does not name the folder of public data")
     rows = [row for row in registry.verify() if row.where == "mirror"]
     assert len(rows) >= 28 and {row.status for row in rows} == {"ok"}
 
@@ -436,3 +428,9 @@ def test_the_wavelength_file_of_phoenix_is_fetched_by_its_name(server, cache):
     with pytest.raises(DataError, match="not a whole FITS file"):
         registry.fetch([name], downloader=quick())
     assert kept(cache) == []
+
+
+def test_the_remedy_is_one_that_helps():
+    assert registry.remedy("published/pass18.csv") == "dtl data fetch published/pass18.csv"
+    assert registry.remedy("published/stars_286.csv") == "set DTL_DATA to a folder that holds it"
+    assert registry.remedy("phoenix/cut").startswith("dtl data fetch phoenix --teff")

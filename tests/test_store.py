@@ -12,7 +12,7 @@ import torch
 from dtl_core import store as module
 from dtl_core.config import SurveyConfig
 from dtl_core.errors import StoreError
-from dtl_core.store import Store, file_hash, load_arrays, save_arrays
+from dtl_core.store import Store, file_hash, load_arrays, save_arrays, whole
 
 STAGE = dict(settings={"survey": SurveyConfig(), "seed": 0}, inputs={"earlier": "abc"}, modules=["spectra", "estimate"])
 
@@ -192,6 +192,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(StoreError, match="No space left on device.*free disk space") as error:
         run(Store(tmp_path), compute)
     assert "\n" not in str(error.value) and contents(tmp_path) == {}
+
+
+def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space"), whole(path) as part:
+        part.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with whole(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 def test_default_root_follows_the_environment(tmp_path, monkeypatch):
