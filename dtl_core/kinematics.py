@@ -286,8 +286,8 @@ def associations(stars, *, threshold=0.8, compute=None):
     -------
     members : pandas.DataFrame with karmn, association, probability, ymg_ix (groups in the literature) and schw19, the
         least probable last
-    source : str, which of the two: ``BANYAN Sigma, run here`` or ``published memberships``. The published probability is
-        that of the named association, the one run here that of any association: a little higher.
+    source : str, which of the two: ``BANYAN Sigma, run here`` or ``published memberships``. The published probability
+        is that of the named association, the one run here that of any association: a little higher.
 
     Errors
     ------
