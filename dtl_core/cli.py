@@ -276,7 +276,7 @@ def _confirm(size, yes):
 @click.option("--tries", default=4, show_default=True, type=click.IntRange(1), help="Tries of one file.")
 @click.option("--teff", type=_Range(), help="Of phoenix, K  [default: 2300:4500]")
 @click.option("--logg", type=_Range(), help="Of phoenix, dex  [default: 4.5:5.5]")
-@click.option("--mh", type=_Range(), help="Of phoenix, dex  [default: -1:0.5]")
+@click.option("--mh", type=_Range(), help="Of phoenix, dex  [default: -1:1]")
 @click.option("--keep-full", is_flag=True, help="Of phoenix: keep the whole files, not the window only.")
 @click.option("--yes", is_flag=True, help="Of phoenix: do not ask before more than 500 MB.")
 def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, keep_full, yes):

@@ -121,7 +121,7 @@ def _base_url(base_url):
     return address.removesuffix(WAVE_FILE).rstrip("/")
 
 
-def label_range(teff=(2300, 4500), logg=(4.5, 5.5), mh=(-1.0, 0.5)):
+def label_range(teff=(2300, 4500), logg=(4.5, 5.5), mh=(-1.0, 1.0)):
     """Nodes of the grid inside a range of labels.
 
     Arguments
@@ -170,7 +170,7 @@ def _discard_unless_readable(read, path, url):
 def fetch_range(
     teff=(2300, 4500),
     logg=(4.5, 5.5),
-    mh=(-1.0, 0.5),
+    mh=(-1.0, 1.0),
     *,
     window=WINDOW,
     keep_full=False,

@@ -53,7 +53,7 @@ def test_help_shows_examples(command):
         (["data", "fetch", "hpf", "--teff", "3000:3100"], ["--teff", "phoenix only", "dtl data fetch phoenix"]),
         (["data", "fetch", "phoenix", "--teff", "3000"], ["--teff", "'3000'", "LOW:HIGH"]),
         (["data", "fetch", "phoenix", "--teff", "3010:3020"], ["teff", "no node", "2300, 2400"]),
-        (["data", "fetch", "phoenix", "--quiet"], ["--yes", "1751 MB", "add --yes"]),
+        (["data", "fetch", "phoenix", "--quiet"], ["--yes", "2186 MB", "add --yes"]),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, words, tmp_path):

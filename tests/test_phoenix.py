@@ -9,6 +9,7 @@ from astropy.io import fits
 from test_download import Loopback, cut, kept, sha, status
 
 from dtl_core import phoenix, pipeline, registry, synthetic
+from dtl_core.config import load_profile
 from dtl_core.download import Downloader
 from dtl_core.errors import DataError
 from dtl_core.phoenix import WAVE_FILE, fetch_range, file_name, label_range, load_phoenix, read_phoenix
@@ -144,7 +145,10 @@ def test_a_range_holds_its_nodes_with_both_ends():
     assert label_range((3000, 3150), (4.75, 5.0), (-0.5, 0.2)) == [
         (3000, 5.0, -0.5), (3000, 5.0, 0.0), (3100, 5.0, -0.5), (3100, 5.0, 0.0)
     ]  # fmt: skip
-    assert len(label_range()) == 23 * 3 * 4
+    assert len(label_range()) == 23 * 3 * 5
+    labels = synthetic.label_grid(load_profile("paper").synthetic)  # all that a run can ask of the library
+    nodes = np.array(label_range())
+    assert np.all(nodes.min(0) <= labels.min(0)) and np.all(nodes.max(0) >= labels.max(0))
     with pytest.raises(DataError, match="'teff': 2000 to 2200 holds no node of PHOENIX-ACES; nodes: 2300, 2400"):
         label_range(teff=(2000, 2200))
     with pytest.raises(DataError, match="'mh'.* -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1"):
