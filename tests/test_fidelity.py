@@ -27,7 +27,7 @@ EXPECTED_TO_DIFFER = {
     "bello23_mh_mean_diff_all",
     "schw19_logg_mean_diff_all",
 }
-TABLES = {s.key for s in STATEMENTS if s.recompute and s.status == "agrees"} | {"split_teff", "split_vsini"}
+TABLES = {s.key for s in STATEMENTS if s.recompute and s.status == "agrees"}
 RUN = SimpleNamespace(
     config=load_profile("smoke"),
     figures={"n_survey": 286, "reconstruction_before": 0.00234, "worst_kept_mse_teff": 1234.5},
@@ -207,7 +207,8 @@ def test_damaged_files_are_not_at_hand(mirror, content):
     path = mirror / "published" / "dl.csv"
     path.write_bytes(path.read_bytes()[:500])
     found = fidelity_table(RUN).set_index("key")["status"]
-    assert found["grid_cut"] == found["pass20_mh_pearson_r_all"] == found["split_vsini"] == ABSENT
+    assert found["grid_cut"] == found["pass20_mh_pearson_r_all"] == found["pass20_vsini_mean_diff_vsini<12"] == ABSENT
+    assert found["split_vsini"] == "as configured"  # a setting needs no table
     assert found["bello23_teff_mean_diff_all"] == "agrees"
     assert "damaged" in fidelity_page(RUN)
 
