@@ -7,6 +7,7 @@ build()             book/*.md and the executed notebooks -> _build/html
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import numbers
 import os
@@ -19,6 +20,7 @@ import warnings
 from pathlib import Path
 
 from .errors import ConfigError, DataError, DTLError
+from .store import write_whole
 
 __all__ = ["build", "execute", "external_loads", "find_root", "glue_all", "notebooks"]
 
@@ -212,6 +214,7 @@ def build(root=None):
     _check_pages(root)
     if importlib.util.find_spec("jupyter_book") is None:
         raise ConfigError("jupyter-book is not installed", remedy="pip install -e '.[book]'")
+    _vendor(root)
     print("pages", " " * 33, end="", flush=True)
     start = time.perf_counter()
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
@@ -234,6 +237,25 @@ def build(root=None):
         raise DTLError(problem, file=page, remedy="keep the file in the book")
     print(f"{time.perf_counter() - start:7.1f} s  -> {(html / 'index.html').relative_to(root)}", flush=True)
     return html / "index.html"
+
+
+def _vendor(root):
+    """Put the libraries of the interactive pages where the book finds them, out of their Python packages.
+
+    DataTables comes as a module, which a browser does not load from a disk: it is wrapped in a script that makes one of
+    its own text.
+    """
+    import itables
+    import plotly
+
+    figures = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    tables = Path(itables.__file__).parent / "html" / "dt_bundle.js"
+    module = json.dumps(tables.read_text(encoding="utf-8")).replace("</", "<\\/")
+    script = f'window.dataTables = import(URL.createObjectURL(new Blob([{module}], {{type: "text/javascript"}})));\n'
+    content = {"plotly.min.js": figures.read_bytes(), "datatables.js": script}
+    content["datatables.css"] = tables.with_suffix(".css").read_bytes()
+    for name, data in content.items():
+        write_whole(root / "book" / "_extra" / "vendor" / name, data)
 
 
 def _check_pages(root):
@@ -264,17 +286,32 @@ def _first_warning(output):
 
 
 def _prune(html):
-    """Remove what no page loads: most of MathJax, and the loader of live code, which would fetch from a CDN."""
+    """Remove what no page loads: most of MathJax, and the loader of live code, which would fetch from a CDN.
+
+    Mends besides what the theme leaves out for readers with a keyboard or a screen reader.
+    """
     mathjax = html / "_static" / "mathjax"
     for pattern in UNUSED_MATHJAX:
         for path in mathjax.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(_LIVE_CODE.sub("", text), encoding="utf-8")
+        text = _LIVE_CODE.sub("", text)
+        for theirs, ours in _ACCESSIBLE.items():
+            text = text.replace(theirs, ours)
+        page.write_text(text, encoding="utf-8")
 
 
 _LIVE_CODE = re.compile(r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe\.js[^>]*></script>", re.S)
+
+# What axe-core finds fault with in the theme's pages, and the mended form.
+_ACCESSIBLE = {
+    '<summary><span class="toctree-toggle" role="presentation">': '<summary aria-label="Show or hide the pages below">'
+    '<span class="toctree-toggle" role="presentation">',
+    '<div class="pst-scrollable-table-container">': '<div class="pst-scrollable-table-container" tabindex="0" '
+    'role="region" aria-label="Table">',
+    'role="doc-biblioentry"': 'role="listitem"',
+}
 
 # What a browser fetches by itself on opening a page; plain links (<a href>) are the reader's own choice.
 _TAGS = re.compile(r"<(?:script|img|iframe|source|embed)\b[^>]*?\bsrc=[\"']((?:https?:)?//[^\"']+)", re.I)

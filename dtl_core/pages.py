@@ -13,12 +13,12 @@ import pandas as pd
 
 from . import registry, synthetic
 from .book import find_root
-from .errors import DTLError
+from .explore import explore_files
 from .fidelity import fidelity_page
 from .markdown import NBSP, cite, code, escape, number, table
 from .stages import library_hash
 from .star_pages import SLOW, star_files
-from .store import whole
+from .store import write_whole
 
 __all__ = ["cut_page", "interpolation_errors", "interpolation_page", "registry_page", "write"]
 
@@ -186,18 +186,8 @@ def write(run, root=None):
     print(f"{'data and stars':<42}", end="", flush=True)
     start = time.perf_counter()
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
-    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)} | star_files(run)
-    written = [_replace(folder / name, content) for name, content in files.items()]
+    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)}
+    files |= star_files(run) | explore_files(run)
+    written = [write_whole(folder / name, content) for name, content in files.items()]
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written
-
-
-def _replace(path, content):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part:
-            part.write_bytes(content if isinstance(content, bytes) else content.encode())
-    except OSError as error:
-        problem = f"cannot be written ({error.strerror or error})"
-        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
-    return path

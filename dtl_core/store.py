@@ -21,9 +21,9 @@ import time
 import uuid
 from pathlib import Path
 
-from .errors import StoreError
+from .errors import DTLError, StoreError
 
-__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays", "whole"]
+__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays", "whole", "write_whole"]
 
 
 def default_root():
@@ -51,6 +51,22 @@ def whole(path):
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def write_whole(path, content):
+    """Write text or bytes to a file, in a folder made for it, whole or not at all.
+
+    Returns: Path. Errors: DTLError, the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part:
+            part.write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror or error})"
+        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
+    return path
 
 
 # Taken on import, with the code that runs: a source edited meanwhile must not lend its hash to the old code's results.

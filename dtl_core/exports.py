@@ -1,0 +1,189 @@
+"""Catalogues as files that other programs read: ECSV, VOTable, FITS, with units, UCDs and descriptions.
+
+    save(run_table(run), "catalogue.vot")        what a run found; the ending chooses the format
+    save(published_table(), "published.fits")    the published catalogue with names, types, populations
+
+Units are astropy's in ECSV. A VOTable has those of CDS, where ``[cm.s-2]`` is the logarithm of a gravity and ``[-]`` is
+dex. FITS knows no logarithmic unit: there it stands in the comment of the column.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy import units
+from astropy.table import Table
+
+from . import __version__, catalogues
+from .config import PARAMETER_COLUMNS
+from .errors import ConfigError
+from .store import write_whole
+
+__all__ = ["FORMATS", "as_bytes", "published_table", "run_table", "save"]
+
+FORMATS = (".ecsv", ".vot", ".fits")
+_PARAMETERS = {  # column: unit, UCD, description
+    "Teff": ("K", "phys.temperature.effective", "Effective temperature"),
+    "logg": ("dex(cm/s2)", "phys.gravity", "Logarithm of the surface gravity in cgs units"),
+    "[M/H]": ("dex", "phys.abund.Z", "Logarithmic metallicity, the Sun's being zero"),
+    "vsini": ("km/s", "phys.veloc.rotat", "Projected rotation velocity"),
+}
+_OTHERS = {
+    "karmn": ("", "meta.id;meta.main", "Identifier of the star (Karmn, or a name)"),
+    "spectrum": ("", "meta.code", "Whether the spectrum is simulated or real"),
+    "name": ("", "meta.id", "Name of the star"),
+    "gj": ("", "meta.id", "Name in the catalogues of Gliese and Jahreiss"),
+    "gaia_dr3": ("", "meta.id", "Gaia DR3 source identifier"),
+    "spt": ("", "src.spType", "Spectral type"),
+    "ra": ("deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, Gaia DR3"),
+    "dec": ("deg", "pos.eq.dec;meta.main", "Declination, ICRS, Gaia DR3"),
+    "pop": ("", "meta.code.class", "Kinematic population: TD thick disc, TD-D transition, D thin disc, YD young disc"),
+}
+_ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
+
+
+def _describe(table):
+    """The table with unit, UCD and description of every column; what has none of its own has a parameter's."""
+    for name in table.colnames:
+        column = table[name]
+        prefix = next((p for p in ("e_", "E_", "true_") if name.startswith(p)), "")
+        base = name.removeprefix(prefix).removesuffix("_direct")
+        unit, ucd, text = _PARAMETERS.get(base) or _OTHERS[base]
+        if prefix in _ERRORS:
+            unit, ucd, text = unit.replace("dex(cm/s2)", "dex"), f"stat.error;{ucd}", f"{text}: {_ERRORS[prefix]}"
+        if prefix == "true_":
+            ucd, text = f"{ucd};meta.modelled", f"{text} with which the star was simulated"
+        if name.endswith("_direct"):
+            text += "; observed latents from the autoencoder before fine-tuning"
+        column.unit, column.description, column.meta["ucd"] = unit or None, text, ucd
+    return table
+
+
+def run_table(run):
+    """The catalogue of a run: one row a star, with the estimates of both arms, and the truth of simulated stars.
+
+    Returns
+    -------
+    astropy.table.Table : karmn; spectrum (``simulated`` or ``real``); each parameter with lower and upper error, by
+        transfer, then by the direct arm (``_direct``); ``true_`` labels, NaN for real stars.
+    """
+    both = {"": run.catalogue_of("transfer"), "_direct": run.catalogue_of("direct")}
+    n, known = len(both[""]), len(run.truth)
+    table = Table({"karmn": np.array(both[""]["karmn"], str)})
+    table["spectrum"] = np.where(np.arange(n) < known, "simulated", "real")
+    for arm, found in both.items():
+        for column in (f"{e}{name}" for name in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")):
+            table[column + arm] = np.asarray(found[column], float)
+    for parameter, column in PARAMETER_COLUMNS.items():
+        table[f"true_{column}"] = np.append(run.truth[parameter].to_numpy(float), np.full(n - known, np.nan))
+    table.meta = {
+        "description": f"Parameters of M dwarfs by autoencoders and deep transfer learning: dtl-mdwarfs {__version__}, "
+        f"profile {run.config.profile}, R = {run.config.window.resolving_power:g}. Simulated stars are those of the "
+        "benchmark survey: no parameters of real stars.",
+        "method": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only",
+    }
+    return _describe(table)
+
+
+def published_table():
+    """The catalogue of Mas-Buitrago et al. (2024) with names, spectral types and populations, where these are at hand.
+
+    Returns: astropy.table.Table; ``meta`` names the source.
+    Errors: DataError, the published table is absent or damaged.
+    """
+    frame = catalogues.read_published()
+    more = ["name", "gj", "gaia_dr3", "spt", "pop"]
+    if catalogues.at_hand("stars_286.csv"):
+        names = catalogues.star_names()[["karmn", "name", "gj", "gaia_dr3"]]
+        frame = frame.merge(names, on="karmn", how="left")
+        frame = frame.merge(catalogues.read_stars()[["karmn", "spt", "pop"]], on="karmn", how="left")
+        frame[more] = frame[more].fillna("")
+    columns = {"karmn": frame["karmn"], **{name: frame[name] for name in more if name in frame}}
+    columns |= {name: frame[name] for name in ("ra", "dec")}
+    for parameter, column in PARAMETER_COLUMNS.items():
+        columns |= {f"{e}{column}": frame[f"{e}{parameter}"] for e in ("", "e_", "E_")}
+    table = Table({k: v.to_numpy(str if v.dtype.kind not in "fiub" else float) for k, v in columns.items()})
+    bibcode = frame.attrs.get("provenance", catalogues.provenance())["bibcode"]
+    table.meta = {
+        "description": "Stellar parameters of 286 CARMENES M dwarfs, as published by Mas-Buitrago et al. (2024, A&A "
+        "687, A205; CDS J/A+A/687/A205); names, types and populations from the literature that the book cites",
+        "bibcode": bibcode,
+    }
+    return _describe(table)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _cds(unit):
+    """A unit as CDS writes it, where ``[x]`` is a logarithm."""
+    return units.Unit("[-]", format="cds") if unit == units.dex else unit
+
+
+def _votable(table):
+    from astropy.io.votable import tree
+
+    # Version 1.3: later ones allow no logarithmic units. The version must be known before any unit is set.
+    file, resource, out = tree.VOTableFile(version="1.3"), tree.Resource(), io.BytesIO()
+    shown = table.copy()
+    for column in shown.itercols():
+        column.unit = _cds(column.unit) if column.unit is not None else None
+    file.description = resource.description = table.meta.get("description")
+    for name, value in table.meta.items():
+        if name != "description":
+            resource.infos.append(tree.Info(name=name, value=str(value)))
+    shown.meta = {}
+    resource.tables.append(tree.TableElement.from_table(file, shown))
+    file.resources.append(resource)
+    file.to_xml(out)
+    return out.getvalue()
+
+
+def _fits(table):
+    from astropy.io import fits
+
+    shown = table.copy()
+    shown.meta = {}
+    for column in shown.itercols():
+        if isinstance(column.unit, units.function.FunctionUnitBase) or column.unit == units.dex:
+            column.description, column.unit = f"{column.description} [{column.unit}]", None
+    hdu = fits.table_to_hdu(shown)
+    hdu.header["EXTNAME"] = "CATALOGUE"
+    for number, column in enumerate(shown.itercols(), 1):  # the keywords that CDS and TOPCAT use
+        hdu.header[f"TUCD{number}"], hdu.header[f"TCOMM{number}"] = column.meta["ucd"], column.description
+    for name, value in table.meta.items():
+        hdu.header.add_comment(f"{name}: {value}")
+    out = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(out)
+    return out.getvalue()
+
+
+def _ecsv(table):
+    out = io.StringIO()
+    table.write(out, format="ascii.ecsv")
+    return out.getvalue().encode()
+
+
+def as_bytes(table, suffix):
+    """A table as the content of a file; the same table gives the same bytes.
+
+    Arguments: table, as :func:`run_table` gives it; suffix, one of ``FORMATS``.
+    Errors: ConfigError, another suffix.
+    """
+    writers = {".ecsv": _ecsv, ".vot": _votable, ".fits": _fits}
+    if suffix not in writers:
+        raise ConfigError(f"unknown format {suffix!r}", field="format", remedy=f"choose one of {', '.join(FORMATS)}")
+    with warnings.catch_warnings():  # of column names such as [M/H], which are the published ones
+        warnings.simplefilter("ignore")
+        return writers[suffix](table)
+
+
+def save(table, path):
+    """Write a table to a file, whole or not at all; the ending of the name chooses the format.
+
+    Returns: Path. Errors: ConfigError, unknown ending; DTLError, the file cannot be written.
+    """
+    return write_whole(path, as_bytes(table, Path(path).suffix))

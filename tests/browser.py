@@ -1,0 +1,97 @@
+"""Pages of the built book as a browser shows them: what it complains of, what it fetches, what axe-core finds.
+
+    python tests/browser.py _build/html [FOLDER]       every page, desktop and phone; screenshots into FOLDER
+"""
+
+import contextlib
+import functools
+import http.server
+import json
+import re
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@functools.cache
+def _axe():
+    import axe_playwright_python
+
+    return next(Path(axe_playwright_python.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def serve(folder):
+    """The address at which the loopback interface serves a folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+
+
+def look(page, address, screenshot=None):
+    """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and how many
+    pixels the page is wider than the window."""
+    messages, loads = [], []
+    page.on("console", lambda m: messages.append(m.text) if m.type in ("error", "warning") and "status of 4" not in m.text else None)
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("response", lambda r: messages.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("request", lambda r: loads.append(r.url) if not re.match(r"(file|data|blob):|http://127", r.url) else None)
+    page.goto(address)
+    if page.query_selector("div.interactive"):
+        page.wait_for_selector("div.interactive .main-svg", timeout=20_000)
+    if page.query_selector("div.catalogue"):
+        page.wait_for_selector("div.dt-container", timeout=20_000)
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    if screenshot:
+        page.screenshot(path=screenshot, full_page=True)
+    page.evaluate(_axe())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
+    serious = [
+        {"rule": v["id"], "impact": v["impact"], "help": v["help"], "n": len(v["nodes"]), "first": v["nodes"][0]["html"],
+         "all": sorted({n["target"][0] if isinstance(n["target"][0], str) else str(n["target"]) for n in v["nodes"]})[:8]}
+        for v in found["violations"] if v["impact"] in ("serious", "critical")
+    ]
+    return {"console": messages, "loads": loads, "axe": serious, "too_wide": wide}
+
+
+def look_at_all(html, folder=None, sizes=SIZES, only=None):
+    """{(page, size): what :func:`look` finds} for all pages below ``html`` that a reader can reach."""
+    from playwright.sync_api import sync_playwright
+
+    out = {}
+    with sync_playwright() as playwright, serve(html) as root:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for name, (width, height) in sizes.items():
+            context = browser.new_context(viewport={"width": width, "height": height})
+            for path in sorted(Path(html).rglob("*.html")):
+                relative = path.relative_to(html).as_posix()
+                if relative.startswith("_static") or relative in ("genindex.html", "index.html", "search.html") or (
+                    only and not re.search(only, relative)
+                ):
+                    continue
+                page = context.new_page()
+                shot = Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None
+                out[relative, name] = look(page, root + relative, shot)
+                page.close()
+            context.close()
+        browser.close()
+    return out
+
+
+if __name__ == "__main__":
+    seen = look_at_all(sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
+    for (page_name, size), result in seen.items():
+        print(page_name, size, json.dumps(result, indent=1) if any(result[k] for k in ("console", "loads", "axe"))
+              or result["too_wide"] > 0 else "fine")
