@@ -16,7 +16,7 @@ __all__ = ["absent", "activity", "colour_colour", "confusion_table", "hr_isochro
 
 _TEFF, _LOGG, _LUMINOSITY = r"$T_{\rm eff}$ [K]", r"$\log g$ [dex]", r"$L$ [$L_\odot$]"
 _RINGS = (("#CC79A7", "o"), ("black", "s"), (BLUE, "D"))  # colour and shape of marked stars
-_LINES = (VERMILLION, BLUE, GREEN, ORANGE, "#CC79A7", "black", GREY)
+_LINES = (VERMILLION, BLUE, GREEN, ORANGE, "#CC79A7", GREY, "black")  # so that green and grey differ in dashes
 _DASHES = ("-", "--", "-.", ":")
 
 

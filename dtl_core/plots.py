@@ -132,6 +132,7 @@ def loss_curves(histories, labels, ylabel="mean squared error of the test spectr
             np.arange(1, len(test) + 1),
             test,
             lw=1.2,
+            ls=("-", "--", "-.", ":")[k % 4],
             label=label,
             color=plt.cm.viridis(0.9 * k / max(1, len(labels) - 1)),
         )
@@ -171,8 +172,8 @@ def error_change(before, after):
     """Reconstruction error of each observed star before and after fine-tuning."""
     fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
     edges = np.geomspace(min(before.min(), after.min()), max(before.max(), after.max()), 30)
-    ax.hist(before, edges, color=GREY, alpha=0.7, label="before fine-tuning")
-    ax.hist(after, edges, color=GREEN, alpha=0.7, label="after")
+    ax.hist(before, edges, color=BLUE, alpha=0.6, label="before fine-tuning")
+    ax.hist(after, edges, color=RED, alpha=0.6, label="after")
     ax.set(xscale="log", xlabel="mean squared reconstruction error of a star", ylabel="stars")
     ax.legend(fontsize=8, frameon=False)
     return fig

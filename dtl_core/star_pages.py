@@ -254,7 +254,11 @@ def star_page(star, run):
         "observed minus synthetic. Shaded: pixels that were bridged. The names are those of "
         "{ref}`these lines <lines-in-window>`."
     )
-    alt = f"Spectrum of {star.name} in the window, with the nearest synthetic spectrum"
+    alt = (
+        "Line plots of flux and residual against wavelength in three stretches, the observed spectrum of "
+        f"{star.name} in black under the nearest synthetic one in vermillion, with strong lines named. The residual "
+        "beneath each stretch shows what no synthetic spectrum explains."
+    )
     return (
         f"# {name}\n\n{shows} {_provenance(star, run.config.profile)}\n\n"
         + _figure(star.name, caption, alt)
@@ -277,11 +281,15 @@ def absent_star_page(name, labels, filled, source):
         [escape(text), *[number(v, form) for v, form in zip(values, (".0f", ".2f", ".2f", ".1f"), strict=True)]]
         for *values, text in PUBLISHED_STARS[name]
     ]
+    alt = (
+        "Line plots of flux against wavelength in three stretches, the synthetic spectrum at the published parameters "
+        f"of {name} with the strong lines of the window named above it. They show what to expect of the real spectrum."
+    )
     velocities = _literature(name)
     return (
         f"# {escape(name)}\n\nThis run had no real spectrum of {escape(name)}: {FETCH} Until then the figure shows the "
         f"synthetic spectrum at its published parameters after {escape(source)}{note}.\n\n"
-        + _figure(name, caption, f"Synthetic spectrum at the published parameters of {name}")
+        + _figure(name, caption, alt)
         + "\n## Published values\n\n"
         + table(["source", *map(escape, LABELS)], rows)
         + ("\nVelocity: " + "; ".join(velocities) + ".\n" if velocities else "")

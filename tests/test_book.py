@@ -1,6 +1,7 @@
 """The book's machinery on throwaway notebooks: execution, parameters, errors, glue, and an offline build."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -178,6 +179,23 @@ def write_tiny_book(clone):
         shutil.copy(ROOT / "book" / name, clone / "book")
     glue = "from dtl_core.book import glue_all\nglue_all({'answer': answer, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
+
+
+def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
+    write_tiny_book(clone)
+    figure = "import matplotlib.pyplot as plt\nfrom myst_nb import glue\nfig, ax = plt.subplots()\nax.plot({})\n"
+    figure += "plt.close(fig)\nglue('fig_{}', fig, display=False)"
+    plots = [figure.format([k, 1], name) for k, name in enumerate(("told", "untold"))]
+    alt = "Line plot of nothing against its index; it falls."
+    title = f"# Tiny\n\n```{{glue:figure}} fig_told\n:alt: {alt}\n\nA line.\n```\n"
+    glued = "from dtl_core.book import glue_all\nglue_all({'answer': 1.0, 'used': profile})"
+    write_notebook(clone / "notebooks" / "01_tiny.ipynb", glued, *plots, title=title)
+    others = "".join(f"\n```{{glue}} {key}\n:doc: notebooks/01_tiny.ipynb\n```\n" for key in ("fig_told", "fig_untold"))
+    (clone / "book" / "intro.md").write_text(INTRO + others)
+    book.execute("smoke", root=clone)
+    index = book.build(clone)
+    told, untold = re.findall(r'<img alt="([^"]*)" src="_images/[^"]+"', (index.parent / "intro.html").read_text())
+    assert told == alt and untold.endswith(".png"), "a figure that no notebook describes shows its file's name"
 
 
 def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monkeypatch):

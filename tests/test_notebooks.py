@@ -55,6 +55,13 @@ def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
     assert list((tmp_path / "results" / "transfer").iterdir())
 
 
+def shown(page):
+    """Alternative texts of all images in the article of a built page."""
+    article = "".join(re.findall(r"<article\b.*?</article>", page.read_text(), re.S))
+    texts = [re.search(r'\salt="([^"]*)"', image) for image in re.findall(r"<img\b[^>]*>", article)]
+    return [text.group(1) if text else "" for text in texts]
+
+
 def test_book_builds_without_a_warning_and_without_the_network(executed):
     index = book.build(executed)
     html = index.parent
@@ -63,7 +70,13 @@ def test_book_builds_without_a_warning_and_without_the_network(executed):
     text = re.sub(r"<[^>]+>", " ", results)
     assert len(re.findall(r"\d", text)) > 100
     assert "glue" not in re.sub(r"<script.*?</script>", "", results, flags=re.S).split("<main")[-1].split("</main>")[0]
+    assert len(shown(html / "results.html")) == 1
+    for page in html.rglob("*.html"):
+        for alt in shown(page):
+            assert len(alt) >= 40 and not alt.endswith((".png", ".svg")), f"{page.name}: {alt or 'no text'}"
+        assert len(set(shown(page))) == len(shown(page)), page.name
     for page in "intro method data provenance running references generated/registry generated/stars".split():
         assert (html / f"{page}.html").is_file()
     for source in (ROOT / "notebooks").glob("*.ipynb"):
-        assert (html / "notebooks" / f"{source.stem}.html").is_file()
+        page = html / "notebooks" / f"{source.stem}.html"
+        assert len(shown(page)) == source.read_text().count("{glue:figure}")

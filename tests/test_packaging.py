@@ -125,6 +125,40 @@ def test_notebook_is_clean_and_has_a_profile(name):
     assert re.search(r"^profile\s*=", "".join(tagged[0]["source"]), re.M)
 
 
+def figures(text):
+    """(directive, argument, options) of every figure of a page."""
+    found = re.findall(r"^(?:`{3,}|:{3,})\{(glue:figure|glue|figure|image)\}\s*(\S*)\n((?::.*\n)*)", text, re.M)
+    return [(name, argument, dict(re.findall(r"^:(\w+): *(.*)$", options, re.M))) for name, argument, options in found]
+
+
+def page_text(path):
+    """The Markdown of a page or of a notebook."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "".join("".join(cell["source"]) + "\n\n" for cell in cells if cell["cell_type"] == "markdown")
+
+
+PAGES = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_figure_has_an_alternative_text(path):
+    text = page_text(path)
+    assert text.count("{glue:figure}") == sum(name == "glue:figure" for name, *_ in figures(text))
+    assert not re.search(r"!\[\]\(|<img\b(?![^>]*\balt=)", text)
+    written = {argument: options.get("alt", "") for name, argument, options in figures(text) if name != "glue"}
+    for argument, alt in written.items():
+        assert len(alt) >= 40 and alt.endswith("."), argument
+        assert not re.search(r"\d", alt), f"{argument}: numbers come from a run"
+        assert not re.search(r"[$`*_<>{}\[\]\\#\"]|: ", alt), f"{argument}: plain text, which YAML reads as it is"
+    assert len(set(written.values())) == len(written)
+    for name, key, options in figures(text):  # such a figure keeps the text that it has in its notebook
+        if name == "glue" and key.startswith("fig_"):
+            there = figures(page_text(ROOT / options["doc"]))
+            assert [o["alt"] for n, k, o in there if (n, k) == ("glue:figure", key)], f"{key} has no text to keep"
+
+
 def test_no_large_file_is_committed():
     assert not {str(path.relative_to(ROOT)): size for path in committed() if (size := path.stat().st_size) > 5e6}
 

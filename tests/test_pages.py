@@ -292,6 +292,7 @@ def test_a_hostile_name_is_shown_as_it_is(simulated, clone):
         assert len({len(row) for row in cells(block)}) == 1
     figure = re.search(r"^```\{figure\} (\S+)\n:name: (\S+)\n:alt: (.*)$", page, re.M)
     assert figure.group(1) == "script_alert_1_script_x_cite_a_b_c_d_ref_e.svg"
+    assert len(figure.group(3)) > 40
     assert re.fullmatch(r"[a-z0-9-]+", figure.group(2)) and re.fullmatch(r"[\w ,.+-]+", figure.group(3))
     tags, text = rendered(re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S))
     assert tags <= {"h1", "h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "a"}

@@ -93,6 +93,7 @@ def test_loss_curves():
     (ax,) = drawn(plots.loss_curves([RNG.random(5) + 1, RNG.random(7) + 1], ["a", "b"])).axes
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch" and legend(ax) == ["a", "b"]
     assert [len(line.get_xdata()) for line in ax.lines] == [5, 7] and ax.lines[0].get_xdata()[0] == 1
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
     many = drawn(plots.loss_curves([np.ones(3)] * 11, [str(k) for k in range(11)]))
     assert many.axes[0].get_legend() is None
 
