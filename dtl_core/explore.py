@@ -92,7 +92,7 @@ def _astrophysics(run):
     if published:
         hr = (
             f"Temperatures: the published catalogue of {cite(['masbuitrago2024'])}. Luminosities and populations: "
-            f"published tables ({cite(['cifuentes2020', 'marfil2021'], 'p')}). Activity: reconstructed from published "
+            f"published tables {cite(['cifuentes2020', 'marfil2021'], 'p')}. Activity: reconstructed from published "
             "equivalent widths and the figure of the paper."
         )
         motion = (
@@ -101,7 +101,7 @@ def _astrophysics(run):
         )
         active_name = "active (reconstructed)"
     else:
-        hr = "Published tables were not at hand: all columns are the labels with which the benchmark survey was simulated."
+        hr = "Published tables were not at hand: all columns are labels with which the benchmark survey was simulated."
         motion = (
             "Published tables were not at hand: simulated stars, with velocities drawn at random. Populations: "
             "the labels of the simulation, with which these velocities have nothing to do."
@@ -113,8 +113,8 @@ def _astrophysics(run):
     static = hr_plots.hr_isochrones(stars["teff"], stars["luminosity"], stars["active"], lines, active_name=active_name)
     files["explore_hr.png"] = _png(static)
     pages["explore_hr.md"] = (
-        "# Hertzsprung-Russell diagram, star by star\n\nThe figure shows which kind of star lies above or below the main "
-        f"sequence; open symbols are active stars. {hr} Lines: {source}. "
+        "# Hertzsprung-Russell diagram, star by star\n\nThe figure shows which kind of star lies above or below the "
+        f"main sequence; open symbols are active stars. {hr} Lines: {source}. "
         + _HOW.format(simbad=simbad_text, there=there)
         + f"\n\n{_NO_SCRIPT}\n"
         + _twin(figure, "explore_hr.png", "plot-hr", label)
@@ -203,8 +203,8 @@ def catalogue_files(run):
         columns = [c for c in ("karmn", "name", "spt", "pop", *parameters) if c in published.colnames]
         text += (
             f"\n## The published catalogue\n\nThe values of {cite(['masbuitrago2024'])} as published, with names, "
-            f"spectral types and populations from the tables of {cite(['cifuentes2025', 'marfil2021'])}; each star links "
-            f"to its page in SIMBAD. Converted from the public table: {_downloads('catalogue_published')}.\n\n"
+            f"spectral types and populations from the tables of {cite(['cifuentes2025', 'marfil2021'])}; each star "
+            f"links to its page in SIMBAD. Converted from the public table: {_downloads('catalogue_published')}.\n\n"
             f"```{{raw}} html\n{_html_table(published, columns, 'published', 'Published catalogue')}```\n"
         )
     files = {f"{stem}{suffix}": exports.as_bytes(t, suffix) for stem, t in tables.items() for suffix in exports.FORMATS}

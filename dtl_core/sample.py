@@ -76,19 +76,20 @@ def literature_sample(run):
 def star_sample(run):
     """One row a star: karmn, parameters with errors, luminosity [Lsun], population, active; U, V, W [km/s].
 
-    The paper's stars have all columns of :func:`dtl_core.catalogues.read_stars` besides, and e_U, e_V, e_W; their U, V,
-    W are computed here, the published ones are ``U_published`` .... Simulated ones have velocities drawn at random, with
-    the component that each was drawn from in ``drawn``.
+    The paper's stars have all columns of :func:`dtl_core.catalogues.read_stars` besides, and e_U, e_V, e_W; their
+    velocities are computed here, the published ones are ``U_published`` .... Those of simulated stars are drawn at
+    random, each from the component in ``drawn``.
 
     Errors: DataError, a published table is damaged.
     """
     if catalogues.available(stars=True):
         stars = catalogues.read_stars()
         motion = kinematics.space_velocities_with_errors(stars)
-        stars = stars.rename(columns={c: f"{c}_published" for c in ("U", "V", "W")}).drop(columns=["dec", "ra"])
+        stars = stars.rename(columns={c: f"{c}_published" for c in ("U", "V", "W")})
         stars = pd.concat([stars, motion[[f"{e}{c}" for c in "UVW" for e in ("", "e_")]]], axis=1)
         names = {"lbol": "luminosity", "pop": "population", "ha_active": "active"}
-        return Stars(True, catalogues.read_published().merge(stars, on="karmn").rename(columns=names))
+        published = catalogues.read_published().drop(columns=["ra", "dec"])  # which lacks the positions of five stars
+        return Stars(True, published.merge(stars, on="karmn").rename(columns=names))
     survey = survey_stars(run)
     velocities, drawn = kinematics.draw_velocities(len(survey), run.config.survey.seed)
     true = {name: survey[f"{name}_true"] for name in PARAMETERS} | dict(zip("UVW", velocities, strict=True))

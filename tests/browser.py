@@ -41,10 +41,10 @@ def serve(folder):
 
 
 def look(page, address, screenshot=None):
-    """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and how many
-    pixels the page is wider than the window."""
+    """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and by how
+    many pixels the page is wider than the window."""
     messages, loads = [], []
-    page.on("console", lambda m: messages.append(m.text) if m.type in ("error", "warning") and "status of 4" not in m.text else None)
+    page.on("console", lambda m: messages.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("response", lambda r: messages.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     page.on("request", lambda r: loads.append(r.url) if not re.match(r"(file|data|blob):|http://127", r.url) else None)
@@ -59,9 +59,9 @@ def look(page, address, screenshot=None):
     page.evaluate(_axe())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
     serious = [
-        {"rule": v["id"], "impact": v["impact"], "help": v["help"], "n": len(v["nodes"]), "first": v["nodes"][0]["html"],
-         "all": sorted({n["target"][0] if isinstance(n["target"][0], str) else str(n["target"]) for n in v["nodes"]})[:8]}
-        for v in found["violations"] if v["impact"] in ("serious", "critical")
+        {"rule": v["id"], "help": v["help"], "where": [n["html"][:200] for n in v["nodes"][:8]]}
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
     ]
     return {"console": messages, "loads": loads, "axe": serious, "too_wide": wide}
 

@@ -1,15 +1,19 @@
 """What the tests share: one small run of the whole method for the session."""
 
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
 os.environ.pop("DTL_OFFLINE", None)
 
 import pytest  # noqa: E402
 
-from dtl_core import pipeline  # noqa: E402
+from dtl_core import book, pages, pipeline  # noqa: E402
 from dtl_core.config import data_mirror  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items):
@@ -43,3 +47,22 @@ def results(tmp_path_factory):
 def smoke(results):
     """The finished ``smoke`` run."""
     return pipeline.run("smoke", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def executed(smoke, tmp_path_factory):
+    """A copy of the book's sources with all notebooks executed on the session's smoke run."""
+    root = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))
+    book.execute("smoke", root=root)
+    pages.write(smoke, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def built(executed):
+    """Folder of the HTML book built from it."""
+    return book.build(executed).parent

@@ -1,0 +1,76 @@
+"""The built book in a real browser: no complaint, no request that leaves the machine, nothing out of reach."""
+
+import pytest
+from browser import CHROMIUM, SIZES, look_at_all
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_are_quiet_accessible_and_fit(built, size):
+    found = look_at_all(built, sizes={size: SIZES[size]})
+    assert len(found) >= 20
+    for name, result in found.items():
+        assert not result["console"] and not result["loads"] and not result["axe"], (name, result)
+        assert result["too_wide"] <= 0, (name, result)
+
+
+def test_the_catalogue_is_searched_and_sorted_from_a_disk(built, page):
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    page.wait_for_selector("div.dt-container")
+    rows = "#run tbody tr"
+    assert page.locator(rows).count() == 25
+    page.locator("div.catalogue input").first.fill("S007")
+    assert page.locator(rows).count() == 1 and "S007" in page.locator(rows).inner_text()
+    page.locator("div.catalogue input").first.fill("")
+    page.locator("#run thead th", has_text="Teff").click()
+    values = [float(v) for v in page.eval_on_selector_all("#run td[data-order]:nth-child(3)", _ORDER)]
+    assert len(values) == 25 and values == sorted(values)
+    with page.expect_download() as download:
+        page.locator("a.download", has_text="VOTable").first.click()
+    assert download.value.suggested_filename == "catalogue_run.vot"
+
+
+_ORDER = "cells => cells.map(cell => cell.dataset.order)"
+
+
+def test_a_star_says_its_name_and_print_has_a_picture(built, page):
+    page.goto((built / "generated" / "explore_toomre.html").as_uri())
+    page.wait_for_selector("div.interactive .scatterlayer .point")
+    page.evaluate("const box = document.querySelector('div.interactive'); Plotly.Fx.hover(box, [{curveNumber: "
+                  "box.data.findIndex(t => t.mode === 'markers'), pointNumber: 0}])")  # fmt: skip
+    text = page.locator("div.interactive .hoverlayer").inner_text()
+    assert "Teff" in text and "km/s" in text
+    picture = page.locator("img.print-only")
+    assert not picture.is_visible() and page.locator("div.interactive").is_visible()
+    page.emulate_media(media="print")
+    assert picture.is_visible() and not page.locator("div.interactive").is_visible()
+
+
+def test_without_scripts_the_picture_and_the_table_are_there(built, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((built / "generated" / "explore_hr.html").as_uri())
+    assert page.locator("img.print-only").is_visible() and not page.locator("div.interactive").is_visible()
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    assert page.locator("#run tbody tr").count() > 250
+    context.close()
