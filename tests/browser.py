@@ -40,7 +40,7 @@ def serve(folder):
         server.shutdown()
 
 
-def look(page, address, screenshot=None):
+def look(page, address, screenshot=None, axe=True):
     """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and by how
     many pixels the page is wider than the window."""
     messages, loads = [], []
@@ -56,6 +56,8 @@ def look(page, address, screenshot=None):
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     if screenshot:
         page.screenshot(path=screenshot, full_page=True)
+    if not axe:
+        return {"console": messages, "loads": loads, "axe": [], "too_wide": wide}
     page.evaluate(_axe())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
     serious = [
@@ -66,7 +68,7 @@ def look(page, address, screenshot=None):
     return {"console": messages, "loads": loads, "axe": serious, "too_wide": wide}
 
 
-def look_at_all(html, folder=None, sizes=SIZES, only=None):
+def look_at_all(html, folder=None, sizes=SIZES, only=None, axe=True):
     """{(page, size): what :func:`look` finds} for all pages below ``html`` that a reader can reach."""
     from playwright.sync_api import sync_playwright
 
@@ -83,7 +85,7 @@ def look_at_all(html, folder=None, sizes=SIZES, only=None):
                     continue
                 page = context.new_page()
                 shot = Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None
-                out[relative, name] = look(page, root + relative, shot)
+                out[relative, name] = look(page, root + relative, shot, axe)
                 page.close()
             context.close()
         browser.close()
