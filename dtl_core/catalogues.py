@@ -1,4 +1,4 @@
-"""Published tables of M dwarfs, and how well two catalogues agree.
+"""Published tables of M dwarfs: their values as tidy frames, and where each comes from.
 
 Tables are read at run time from ``published/`` in the folder named by ``DTL_DATA`` or in the cache, or else from CDS
 (``vizier/`` in the same places, see :mod:`dtl_core.archives`); none is shipped. :func:`provenance` says which it was. A
@@ -15,56 +15,34 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from . import registry
 from .config import PARAMETER_COLUMNS, PARAMETERS
 from .errors import ConfigError, DataError
-from .names import LIMIT, match, normalise_karmn, position_check, split_karmn
+from .names import normalise_karmn
 from .store import file_hash
 
 __all__ = [
     "CATALOGUE_COLUMNS",
     "SOURCES",
-    "SPLITS",
     "Source",
     "as_qtable",
     "at_hand",
     "available",
-    "check_positions",
-    "compare",
-    "comparison_table",
-    "coverage",
-    "match_report",
-    "match_summary",
-    "normalise_karmn",
     "provenance",
+    "read_columns",
     "read_literature",
     "read_positions",
     "read_published",
+    "read_sources",
     "read_stars",
-    "star_names",
+    "require_columns",
     "tidy",
 ]
 
 _COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in PARAMETER_COLUMNS.items() for e in ("", "e_", "E_")}
 CATALOGUE_COLUMNS = ("karmn", "ra_gaiadr3", "dec_gaiadr3", *_COLUMNS.values())
 _PLAUSIBLE = {"teff": (1000, 10_000), "logg": (2, 7), "mh": (-4, 2), "vsini": (0, 300)}  # else: wrong unit or column
-SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
-_STATISTICS = (
-    "N",
-    "mean_diff",
-    "median_diff",
-    "std_diff",
-    "mad_sigma",
-    "rmse",
-    "pearson_r",
-    "spearman",
-    "ols_slope",
-    "ols_slope_err",
-    "theil_sen_slope",
-    "resid_slope",
-)
 _STAR_FLAGS = ("ha_active", "subdwarf_like", "schw19_young_extra")
 _STAR_NUMBERS = ("ra", "dec", "plx", "pmra", "pmdec", "rv", "lbol", "bp_mag", "g_mag", "rp_mag", "j_mag")
 _FETCH = "fetch the file again from its public origin"
@@ -258,7 +236,8 @@ def _provenance(name, file, bibcode, path, raw, columns):
     }
 
 
-def _need(frame, path, columns):
+def require_columns(frame, path, columns):
+    """Refuse a table without these columns: DataError, which names the file ``path`` and the column."""
     for column in columns:
         if column not in frame.columns:
             raise DataError("no such column", file=path, field=column, remedy="rename it, or " + _FETCH)
@@ -266,7 +245,7 @@ def _need(frame, path, columns):
 
 def _identifiers(frame, path):
     key = next((column for column in frame.columns if column.lower() == "karmn"), "karmn")
-    _need(frame, path, [key])
+    require_columns(frame, path, [key])
     names = pd.Series(normalise_karmn(frame[key]))
     if (names == "").any():
         raise DataError("a star has no identifier", file=path, field=key, remedy="give every star one")
@@ -306,7 +285,7 @@ def tidy(table, file="catalogue", bounds=None):
     Errors: DataError when a column is missing or not numeric, an error bar is negative, or a star appears twice.
     """
     frame = table.reset_index(drop=True) if isinstance(table, pd.DataFrame) else table.to_pandas()
-    _need(frame, file, _COLUMNS.values())
+    require_columns(frame, file, _COLUMNS.values())
     limits = dict.fromkeys(_COLUMNS, (0, np.inf)) | dict.fromkeys(PARAMETERS, (-np.inf, np.inf)) | (bounds or {})
     out = {"karmn": _identifiers(frame, file)}
     for name, column in {"ra": "ra_gaiadr3", "dec": "dec_gaiadr3"}.items():
@@ -345,7 +324,7 @@ def read_literature(name):
     """
     source = _source_of(name)
     path, raw = _read(source.file, tuple(source.columns.values()))
-    _need(raw, path, source.columns.values())
+    require_columns(raw, path, source.columns.values())
     out = pd.DataFrame({"karmn": _identifiers(raw, path)})
     for column in (f"{e}{p}" for p in PARAMETERS for e in ("", "e_")):
         given = source.columns.get(column)
@@ -353,6 +332,15 @@ def read_literature(name):
     out["vsini_limit"] = source.limits & out["vsini"].notna() & out["e_vsini"].isna()
     out.attrs["provenance"] = _provenance(name, source.file, source.bibcode, path, raw, source.columns)
     return out
+
+
+def read_sources(sources=None):
+    """Several sets of literature values.
+
+    Arguments: sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame, which stays as it is.
+    Returns: dict of name -> tidy frame. Errors: as for :func:`read_literature`.
+    """
+    return sources if isinstance(sources, dict) else {name: read_literature(name) for name in sources or SOURCES}
 
 
 def provenance(name="published"):
@@ -370,7 +358,7 @@ def provenance(name="published"):
 def as_qtable(frame):
     """A frame of this module as an astropy table with units: K, dex(cm/s2), dex, km/s; deg, mas, mas/yr in others.
 
-    An error has the unit of its value; that of log g is in dex.
+    An error has the unit of its value; that of log g is in dex. Frames of :mod:`dtl_core.matching` are taken as well.
 
     Returns: astropy.table.QTable; ``meta["provenance"]`` as in :func:`provenance`, where the frame has it.
     """
@@ -400,7 +388,7 @@ def read_stars():
     Errors: DataError, as for :func:`read_published`.
     """
     path, raw = _read("stars_286.csv")
-    _need(raw, path, ("pop", *_STAR_FLAGS, *_STAR_NUMBERS))
+    require_columns(raw, path, ("pop", *_STAR_FLAGS, *_STAR_NUMBERS))
     columns = {"karmn": _identifiers(raw, path)}
     for column in raw.columns.drop("karmn"):
         text = raw[column].str.strip()
@@ -413,169 +401,6 @@ def read_stars():
         worded = column.endswith("_id") or pd.to_numeric(text[text != ""], errors="coerce").isna().any()
         columns[column] = text if worded and column not in _STAR_NUMBERS else _numbers(text, path, column)
     return pd.DataFrame(columns)
-
-
-def _pairs(catalogue, literature, parameter, errors=()):
-    """Values of the stars in both frames: arrays x, y and one for each of the catalogue's error columns."""
-    if parameter not in PARAMETERS:
-        remedy = f"choose one of {', '.join(PARAMETERS)}"
-        raise ConfigError(f"unknown parameter {parameter!r}", field="parameter", remedy=remedy)
-    _need(catalogue, "catalogue", ("karmn", parameter, *errors))
-    _need(literature, "literature", ("karmn", parameter))
-    both = catalogue[["karmn", parameter, *errors]].merge(
-        literature[["karmn", parameter]], on="karmn", suffixes=("", "_literature"), validate="one_to_one"
-    )
-    both = both.dropna(subset=[parameter, f"{parameter}_literature"])
-    return [both[name].to_numpy(float) for name in (parameter, f"{parameter}_literature", *errors)]
-
-
-def compare(catalogue, literature, parameter):
-    r"""How a catalogue (:math:`x`) and literature values (:math:`y`) differ: :math:`\Delta = y - x`, the paper's sign.
-
-    Arguments
-    ---------
-    catalogue, literature : pandas.DataFrame
-        Tidy frames, matched by karmn.
-    parameter : str
-        ``teff``, ``logg``, ``mh`` or ``vsini``.
-
-    Returns
-    -------
-    dict : N; mean_diff, median_diff, std_diff (N - 1), mad_sigma (1.4826 MAD) and rmse of the differences, in the
-        parameter's unit; pearson_r, spearman; ols_slope, ols_slope_err and theil_sen_slope of y on x; resid_slope, of
-        the differences on x. NaN where there are too few stars.
-
-    Errors: ConfigError, unknown parameter; DataError, missing column.
-    """
-    x, y = _pairs(catalogue, literature, parameter)
-    delta, out = y - x, dict.fromkeys(_STATISTICS, np.nan)
-    if len(x) > 0:
-        out |= {
-            "mean_diff": delta.mean(),
-            "median_diff": np.median(delta),
-            "rmse": np.sqrt(np.mean(delta**2)),
-            "mad_sigma": 1.4826 * np.median(np.abs(delta - np.median(delta))),
-        }
-    if len(x) > 1:
-        out["std_diff"] = delta.std(ddof=1)
-    if len(x) > 2 and np.ptp(x) > 0:
-        line = stats.linregress(x, y)
-        out |= {
-            "ols_slope": line.slope,
-            "ols_slope_err": line.stderr,
-            "resid_slope": line.slope - 1,
-            "theil_sen_slope": stats.theilslopes(y, x)[0],
-        }
-        if np.ptp(y) > 0:
-            out |= {"pearson_r": stats.pearsonr(x, y)[0], "spearman": stats.spearmanr(x, y)[0]}
-    return {name: float(value) for name, value in out.items()} | {"N": len(x)}
-
-
-def _frames(sources):
-    return sources if isinstance(sources, dict) else {name: read_literature(name) for name in sources or SOURCES}
-
-
-def comparison_table(catalogue, sources=None):
-    """Every comparison that the sources allow, whole and split at 3750 K and 12 km/s of this work's value.
-
-    Arguments: catalogue, a tidy frame; sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame.
-    Returns: pandas.DataFrame with source, parameter, subset (``all``, ``teff<3750`` ...) and :func:`compare`'s columns.
-    """
-    frames = _frames(sources)
-    rows = []
-    for (name, literature), parameter in ((item, p) for item in frames.items() for p in PARAMETERS):
-        value, at = catalogue[parameter], SPLITS.get(parameter)
-        subsets = {"all": value.notna()}
-        if at:
-            subsets |= {f"{parameter}<{at:g}": value < at, f"{parameter}>={at:g}": value >= at}
-        found = [
-            {"source": name, "parameter": parameter, "subset": subset} | compare(catalogue[mask], literature, parameter)
-            for subset, mask in subsets.items()
-        ]
-        rows += found if found[0]["N"] else []
-    return pd.DataFrame(rows, columns=["source", "parameter", "subset", *_STATISTICS])
-
-
-def coverage(catalogue, benchmark, parameter):
-    r"""How many benchmark values fall inside the catalogue's asymmetric 1-sigma bars, :math:`[x - e, x + E]`.
-
-    Arguments: tidy frames (the benchmark's own errors are not added) and a parameter, as for :func:`compare`.
-    Returns: dict with N and inside (counts) and fraction (0.68 if the bars were right; NaN without stars).
-    """
-    x, y, low, high = _pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
-    inside = int(((y >= x - low) & (y <= x + high)).sum())
-    return {"N": len(x), "inside": inside, "fraction": inside / len(x) if len(x) else float("nan")}
-
-
-# ---------------------------------------------------------------- who is where
-
-
-def _joined(catalogue, literature):
-    """The literature's row of each star of the catalogue, in its order, and whether it has one."""
-    found = match(catalogue[["karmn"]], literature.assign(_there=True), how="left")
-    return found, found["_there"].notna()
-
-
-def _given(literature):
-    return [p for p in PARAMETERS if p in literature and literature[p].notna().any()]
-
-
-def match_report(catalogue=None, sources=None):
-    """Which star has which values in which source: one row a star of the catalogue, one column a source.
-
-    A cell is ``present`` (a value of every parameter that the source gives), ``no value: mh`` (in the table, without
-    these parameters) or ``missing`` (not in the table).
-
-    Arguments: catalogue, a tidy frame (the published one); sources, as for :func:`comparison_table`.
-    Returns: pandas.DataFrame with karmn and a column of str for each source.
-    Errors: DataError, as for :func:`read_literature`, or when a star is there twice.
-    """
-    catalogue = read_published() if catalogue is None else catalogue
-    out = {"karmn": normalise_karmn(catalogue["karmn"])}
-    for name, literature in _frames(sources).items():
-        found, there = _joined(catalogue, literature)
-        blank = found[_given(literature)].isna()
-        lacks = [" ".join(blank.columns[row]) for row in blank.to_numpy()]
-        cells = [f"no value: {which}" if which else "present" for which in lacks]
-        out[name] = np.where(there, cells, "missing")
-    return pd.DataFrame(out)
-
-
-def _listed(names, what):
-    if not len(names):
-        return []
-    return [f"{len(names)} {what}: {', '.join(names)}" if len(names) <= 8 else f"{len(names)} {what}"]
-
-
-def match_summary(catalogue=None, sources=None):
-    """How many stars of the catalogue each source has a value for, and why the others have none.
-
-    Arguments: as for :func:`match_report`.
-    Returns: pandas.DataFrame with source, parameter, N (stars with a value), no_value (in the table, but blank),
-    missing (not in the table), why (one line). The rows ``any source`` count the stars that at least one source has;
-    their ``why`` names the stars missing everywhere.
-    """
-    catalogue = read_published() if catalogue is None else catalogue
-    rows, anywhere = [], {}
-    for name, literature in _frames(sources).items():
-        found, there = _joined(catalogue, literature)
-        stars, away = found["karmn"], list(found["karmn"][~there])
-        places = pd.Series({n: split_karmn(n)[0] for n in normalise_karmn(literature["karmn"])}, dtype=object)
-        near = {star: list(places.index[places == split_karmn(star)[0]]) for star in away}
-        others = [f"of {star} the table lists {' and '.join(other)}" for star, other in near.items() if other]
-        for parameter in _given(literature):
-            has = found[parameter].notna()
-            anywhere[parameter] = anywhere.get(parameter, False) | has.to_numpy()
-            blank = list(stars[there & ~has])
-            why = _listed(away, "not in the table") + others + _listed(blank, "in the table without a value")
-            counts = {"N": int(has.sum()), "no_value": len(blank), "missing": len(away)}
-            rows.append({"source": name, "parameter": parameter} | counts | {"why": "; ".join(why)})
-    for parameter, has in anywhere.items():
-        away = [star for star, there in zip(normalise_karmn(catalogue["karmn"]), has, strict=True) if not there]
-        counts = {"N": int(has.sum()), "no_value": 0, "missing": len(away)}
-        why = "; ".join(_listed(away, "in no source"))
-        rows.append({"source": "any source", "parameter": parameter} | counts | {"why": why})
-    return pd.DataFrame(rows, columns=["source", "parameter", "N", "no_value", "missing", "why"])
 
 
 def read_positions(name):
@@ -591,45 +416,12 @@ def read_positions(name):
     return pd.DataFrame(out | {"dec": _numbers(raw["_DE"], path, "_DE", (-90, 90))})
 
 
-def check_positions(sources=None, limit=LIMIT):
-    """Whether the stars matched by identifier lie at the same place, in every source that gives positions.
+def read_columns(name, columns):
+    """Columns of a table of ``published/`` as they are there.
 
-    Gaia DR3 positions are the published catalogue's; it has none of five stars, whose come from ``stars_286.csv``.
-
-    Arguments: sources, keys of ``SOURCES``, by default one for each table with positions; limit [arcsec].
-    Returns: pandas.DataFrame, source and the columns of :func:`dtl_core.names.position_check`.
-    Errors: as for :func:`read_positions`.
+    Arguments: name, of the file; columns, names in it.
+    Returns: pandas.DataFrame with karmn and the columns, str. Errors: DataError, as for :func:`read_published`.
     """
-    stars = read_stars()[["karmn", "ra", "dec", "pmra", "pmdec"]]
-    ours = match(read_published()[["karmn", "ra", "dec"]], stars, how="left", suffixes=("", "_stars"))
-    ours = ours.assign(ra=ours.ra.fillna(ours.ra_stars), dec=ours.dec.fillna(ours.dec_stars))
-    sources = ("Schw19", "Mar21", "Mann15", "Gaidos14", "GM14") if sources is None else sources
-    parts = [position_check(ours, read_positions(name), limit) for name in sources]
-    return pd.concat(parts, keys=sources, names=["source", None]).reset_index("source").reset_index(drop=True)
-
-
-def star_names():
-    """What each star is called: identifiers across catalogues, for a search in Gaia's archive or in SIMBAD.
-
-    Returns: pandas.DataFrame with karmn; gaia_dr3 (source_id as str: a float would lose digits); gj (``GJ 15 A``);
-    name, of CARMENES-IX; simbad_gm14 and simbad_schw19, the ``SimbadName`` of these tables; name_schw19, the paper's
-    own. What is not known is an empty string, and so is simbad_schw19 where Schw19's position is another star's
-    (:func:`check_positions`): the name is that star's too.
-    Errors: DataError, as for :func:`read_published`.
-    """
-    stars = read_stars()
-    _need(stars, "published/stars_286.csv", ("gaia_dr3_id", "name", "gj"))
-    gj = stars["gj"].astype(str).str.strip().replace("nan", "")
-    out = pd.DataFrame({"karmn": stars["karmn"], "gaia_dr3": stars["gaia_dr3_id"], "name": stars["name"]})
-    out.insert(2, "gj", ("GJ " + gj).where(gj != "", ""))
-    given = {"gm14": {"SimbadName": "simbad_gm14"}, "schw19": {"Name": "name_schw19", "SimbadName": "simbad_schw19"}}
-    for file, columns in given.items():
-        path, raw = _read(f"{file}.csv", tuple(columns))
-        _need(raw, path, columns)
-        named = raw.assign(karmn=_identifiers(raw, path))[["karmn", *columns]].rename(columns=columns)
-        out = match(out, named, how="left")
-    checked = check_positions(["Schw19"])
-    out.loc[out["karmn"].isin(checked["karmn"][checked["mismatch"]]), "simbad_schw19"] = ""
-    text = out.columns.drop("karmn")
-    out[text] = out[text].fillna("").apply(lambda column: column.str.strip())
-    return out
+    path, raw = _read(name, tuple(columns))
+    require_columns(raw, path, columns)
+    return raw.assign(karmn=_identifiers(raw, path))[["karmn", *columns]]

@@ -1,6 +1,6 @@
-"""How catalogues agree: slopes with errors on both sides, differences star by star, and who agrees with whom.
+"""How well catalogues agree: statistics of two, slopes with errors on both sides, differences, who agrees with whom.
 
-Frames are tidy ones, see :mod:`dtl_core.catalogues`, which also holds the simple statistics of one comparison.
+Frames are tidy ones, see :mod:`dtl_core.catalogues`, and stars are matched by identifier.
 """
 
 from __future__ import annotations
@@ -9,20 +9,25 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import squareform
 
-from .catalogues import SOURCES, comparison_table, read_literature
+from .catalogues import read_sources, require_columns
 from .config import PARAMETERS
 from .errors import ConfigError, DataError
 
 __all__ = [
     "MIN_COMMON",
+    "SPLITS",
     "Agreement",
     "Line",
     "agreement_matrix",
+    "compare",
     "comparison_statistics",
+    "comparison_table",
+    "coverage",
     "difference_table",
     "orthogonal_slope",
     "standing",
@@ -30,6 +35,113 @@ __all__ = [
 ]
 
 MIN_COMMON = 10  # stars; the rank correlation of fewer says little
+SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
+_STATISTICS = (
+    "N",
+    "mean_diff",
+    "median_diff",
+    "std_diff",
+    "mad_sigma",
+    "rmse",
+    "pearson_r",
+    "spearman",
+    "ols_slope",
+    "ols_slope_err",
+    "theil_sen_slope",
+    "resid_slope",
+)
+
+
+def _check(parameter):
+    if parameter not in PARAMETERS:
+        remedy = f"choose one of {', '.join(PARAMETERS)}"
+        raise ConfigError(f"unknown parameter {parameter!r}", field="parameter", remedy=remedy)
+
+
+def _pairs(catalogue, literature, parameter, errors=()):
+    """Values of the stars in both frames: arrays x, y and one for each of the catalogue's error columns."""
+    _check(parameter)
+    require_columns(catalogue, "catalogue", ("karmn", parameter, *errors))
+    require_columns(literature, "literature", ("karmn", parameter))
+    both = catalogue[["karmn", parameter, *errors]].merge(
+        literature[["karmn", parameter]], on="karmn", suffixes=("", "_literature"), validate="one_to_one"
+    )
+    both = both.dropna(subset=[parameter, f"{parameter}_literature"])
+    return [both[name].to_numpy(float) for name in (parameter, f"{parameter}_literature", *errors)]
+
+
+def compare(catalogue, literature, parameter):
+    r"""How a catalogue (:math:`x`) and literature values (:math:`y`) differ: :math:`\Delta = y - x`, the paper's sign.
+
+    Arguments
+    ---------
+    catalogue, literature : pandas.DataFrame
+        Tidy frames, matched by karmn.
+    parameter : str
+        ``teff``, ``logg``, ``mh`` or ``vsini``.
+
+    Returns
+    -------
+    dict : N; mean_diff, median_diff, std_diff (N - 1), mad_sigma (1.4826 MAD) and rmse of the differences, in the
+        parameter's unit; pearson_r, spearman; ols_slope, ols_slope_err and theil_sen_slope of y on x; resid_slope, of
+        the differences on x. NaN where there are too few stars.
+
+    Errors: ConfigError, unknown parameter; DataError, missing column.
+    """
+    x, y = _pairs(catalogue, literature, parameter)
+    delta, out = y - x, dict.fromkeys(_STATISTICS, np.nan)
+    if len(x) > 0:
+        out |= {
+            "mean_diff": delta.mean(),
+            "median_diff": np.median(delta),
+            "rmse": np.sqrt(np.mean(delta**2)),
+            "mad_sigma": 1.4826 * np.median(np.abs(delta - np.median(delta))),
+        }
+    if len(x) > 1:
+        out["std_diff"] = delta.std(ddof=1)
+    if len(x) > 2 and np.ptp(x) > 0:
+        line = stats.linregress(x, y)
+        out |= {
+            "ols_slope": line.slope,
+            "ols_slope_err": line.stderr,
+            "resid_slope": line.slope - 1,
+            "theil_sen_slope": stats.theilslopes(y, x)[0],
+        }
+        if np.ptp(y) > 0:
+            out |= {"pearson_r": stats.pearsonr(x, y)[0], "spearman": stats.spearmanr(x, y)[0]}
+    return {name: float(value) for name, value in out.items()} | {"N": len(x)}
+
+
+def comparison_table(catalogue, sources=None):
+    """Every comparison that the sources allow, whole and split at 3750 K and 12 km/s of this work's value.
+
+    Arguments: catalogue, a tidy frame; sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame.
+    Returns: pandas.DataFrame with source, parameter, subset (``all``, ``teff<3750`` ...) and :func:`compare`'s columns.
+    """
+    frames = read_sources(sources)
+    rows = []
+    for (name, literature), parameter in ((item, p) for item in frames.items() for p in PARAMETERS):
+        value, at = catalogue[parameter], SPLITS.get(parameter)
+        subsets = {"all": value.notna()}
+        if at:
+            subsets |= {f"{parameter}<{at:g}": value < at, f"{parameter}>={at:g}": value >= at}
+        found = [
+            {"source": name, "parameter": parameter, "subset": subset} | compare(catalogue[mask], literature, parameter)
+            for subset, mask in subsets.items()
+        ]
+        rows += found if found[0]["N"] else []
+    return pd.DataFrame(rows, columns=["source", "parameter", "subset", *_STATISTICS])
+
+
+def coverage(catalogue, benchmark, parameter):
+    r"""How many benchmark values fall inside the catalogue's asymmetric 1-sigma bars, :math:`[x - e, x + E]`.
+
+    Arguments: tidy frames (the benchmark's own errors are not added) and a parameter, as for :func:`compare`.
+    Returns: dict with N and inside (counts) and fraction (0.68 if the bars were right; NaN without stars).
+    """
+    x, y, low, high = _pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
+    inside = int(((y >= x - low) & (y <= x + high)).sum())
+    return {"N": len(x), "inside": inside, "fraction": inside / len(x) if len(x) else float("nan")}
 
 
 class Line(NamedTuple):
@@ -106,9 +218,7 @@ def _error(frame, parameter, suffix=""):
 
 def _common(catalogue, literature, parameter):
     """Stars in both frames: karmn, values x and y, errors ex and ey; without those of which y is an upper limit."""
-    if parameter not in PARAMETERS:
-        remedy = f"choose one of {', '.join(PARAMETERS)}"
-        raise ConfigError(f"unknown parameter {parameter!r}", field="parameter", remedy=remedy)
+    _check(parameter)
     if parameter == "vsini" and "vsini_limit" in literature:
         literature = literature[~literature["vsini_limit"].astype(bool)]
     columns = ["karmn", parameter, f"e_{parameter}", f"E_{parameter}"]
@@ -133,7 +243,7 @@ def _fill(ex, ey, delta):
 
 
 def comparison_statistics(catalogue, sources=None):
-    """:func:`dtl_core.catalogues.comparison_table` with slopes from a regression that knows the errors of both sides.
+    """:func:`comparison_table` with slopes from a regression that knows the errors of both sides.
 
     An asymmetric bar counts as the mean of its two sides. Upper limits take no part. For a source without errors see
     ``odr_errors``: ``scatter`` says that one common error was taken from the scatter of the differences. A split cuts
@@ -143,7 +253,7 @@ def comparison_statistics(catalogue, sources=None):
     Returns: pandas.DataFrame with the table's columns and odr_N, odr_slope, odr_slope_err, odr_chi2 (reduced; above 1
     the error is scaled with it) and odr_errors (``quoted`` or ``scatter``).
     """
-    frames = sources if isinstance(sources, dict) else {name: read_literature(name) for name in sources or SOURCES}
+    frames = read_sources(sources)
     table = comparison_table(catalogue, frames)
     rows = []
     for source, parameter, subset in table[["source", "parameter", "subset"]].itertuples(index=False):

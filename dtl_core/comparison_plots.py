@@ -13,8 +13,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from scipy.stats import gaussian_kde, norm
 
-from .catalogues import compare, coverage
-from .comparison import difference_table
+from .comparison import compare, coverage, difference_table
 from .config import PARAMETERS
 from .errors import DataError
 from .kinematics import POPULATIONS, luminosity_excess, metallicity_by_population

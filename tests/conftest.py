@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
 os.environ.pop("DTL_OFFLINE", None)
 
+import published  # noqa: E402
 import pytest  # noqa: E402
 
 from dtl_core import book, pages, pipeline  # noqa: E402
@@ -32,6 +33,13 @@ def cache(tmp_path, monkeypatch):
     for name in ("DTL_DATA", "DTL_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A folder like the public tables': the layout is theirs, the numbers are ours."""
+    monkeypatch.setenv("DTL_DATA", str(tmp_path))
+    return published.write_tables(tmp_path / "published")
 
 
 @pytest.fixture(scope="session")

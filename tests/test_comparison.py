@@ -1,13 +1,14 @@
-"""Slopes with errors on both sides against published numbers and known truths; the matrix of who agrees with whom."""
+"""Statistics of two catalogues as the paper has them, slopes with errors on both sides, who agrees with whom."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import REFERENCE_NAMES, published_frame
 from scipy.optimize import minimize
 
-from dtl_core import catalogues, comparison
+from dtl_core import catalogues, comparison, config
 from dtl_core.errors import ConfigError, DataError
 
 # Pearson's data (1901) with York's weights, the test of every paper on the subject
@@ -30,6 +31,118 @@ def frame(values, error=None, parameter="teff", **more):
     if error is not None:
         out[f"e_{parameter}"] = error
     return out.assign(**more)
+
+
+# --- two catalogues ---
+
+
+def test_stars_are_matched_by_name_not_by_row(mirror):
+    """Mar21 lists the stars backwards, and one of them under another name."""
+    found = comparison.compare(catalogues.read_published(), catalogues.read_literature("Mar21"), "teff")
+    assert found["N"] == 6
+    assert found["mean_diff"] == -19 and found["std_diff"] == 0 and found["pearson_r"] == pytest.approx(1)
+
+
+def test_unknown_parameters_and_missing_errors_are_refused(mirror):
+    ours = catalogues.read_published()
+    with pytest.raises(ConfigError, match="unknown parameter 'Teff'; choose one of teff"):
+        comparison.compare(ours, ours, "Teff")
+    with pytest.raises(DataError, match="'E_teff': no such column"):
+        comparison.coverage(ours.drop(columns="E_teff"), ours, "teff")
+
+
+def pair(x, y):
+    names = [f"S{i:03d}" for i in range(len(x))]
+    return pd.DataFrame({"karmn": names, "teff": x}), pd.DataFrame({"karmn": names, "teff": y})
+
+
+temperatures = st.lists(st.integers(2500, 4500), min_size=4, max_size=30, unique=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(temperatures, st.floats(-500, 500), st.integers(0, 2**32 - 1))
+def test_a_constant_moves_the_mean_and_nothing_that_is_relative(values, constant, seed):
+    rng = np.random.default_rng(seed)
+    x, y = np.array(values), np.array(values) + rng.normal(0, 50, len(values))
+    before, after = (comparison.compare(*pair(x, y + c), "teff") for c in (0.0, constant))
+    for name in ("mean_diff", "median_diff"):
+        assert after[name] - before[name] == pytest.approx(constant, abs=1e-8)
+    for name in ("N", "std_diff", "mad_sigma", "pearson_r", "ols_slope", "theil_sen_slope"):
+        assert after[name] == pytest.approx(before[name], rel=1e-6, abs=1e-6)
+    assert after["rmse"] ** 2 == pytest.approx(
+        after["mean_diff"] ** 2 + after["std_diff"] ** 2 * (len(x) - 1) / len(x), rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(temperatures, st.randoms())
+def test_row_order_does_not_matter_and_exchange_turns_the_sign(values, random):
+    ours, theirs = pair(np.array(values), np.array(values)[::-1] + 10)
+    order = list(range(len(values)))
+    random.shuffle(order)
+    one, two = comparison.compare(ours, theirs, "teff"), comparison.compare(ours, theirs.iloc[order], "teff")
+    assert one == pytest.approx(two, rel=1e-9, nan_ok=True)
+    swapped = comparison.compare(theirs, ours, "teff")
+    assert swapped["mean_diff"] == pytest.approx(-one["mean_diff"]) and swapped["rmse"] == pytest.approx(one["rmse"])
+
+
+def test_comparison_against_numbers_worked_by_hand():
+    found = comparison.compare(*pair([3000.0, 3100, 3200, 3300], [3010.0, 3090, 3230, 3310]), "teff")
+    assert found["mean_diff"] == 10 and found["median_diff"] == 10  # differences 10, -10, 30, 10
+    assert found["rmse"] == pytest.approx(np.sqrt(300)) and found["std_diff"] == pytest.approx(np.sqrt(800 / 3))
+    assert found["mad_sigma"] == pytest.approx(1.4826 * 10)
+    assert found["ols_slope"] == pytest.approx(1.04) and found["resid_slope"] == pytest.approx(0.04)
+    assert found["spearman"] == 1
+
+
+def test_few_stars_give_nan_not_errors():
+    ours, theirs = pair([3000.0, 3100], [3010.0, np.nan])
+    one = comparison.compare(ours, theirs, "teff")
+    assert one["N"] == 1 and one["mean_diff"] == 10 and np.isnan(one["std_diff"]) and np.isnan(one["pearson_r"])
+    none = comparison.compare(ours, theirs.iloc[1:], "teff")
+    assert none["N"] == 0 and np.isnan(none["rmse"])
+    flat = comparison.compare(*pair([3000.0, 3100, 3200], [3100.0] * 3), "teff")
+    assert flat["ols_slope"] == 0 and np.isnan(flat["pearson_r"])
+    twin = pd.concat([ours, ours])
+    with pytest.raises(pd.errors.MergeError):
+        comparison.compare(twin, theirs, "teff")
+
+
+def test_table_has_the_paper_s_subsets(mirror):
+    table = comparison.comparison_table(catalogues.read_published())
+    assert set(table.source) == set(catalogues.SOURCES)
+    rows = table.set_index(["source", "parameter", "subset"])
+    assert rows.loc[("Pass20", "teff", "teff<3750"), "N"] == 4 and rows.loc[("Pass20", "teff", "teff>=3750"), "N"] == 2
+    assert rows.loc[("Pass20", "vsini", "vsini>=12"), "N"] == 1
+    assert ("Pass20", "logg", "all") in rows.index and ("Pass18", "vsini", "all") not in rows.index
+    assert set(comparison.comparison_table(catalogues.read_published(), ["Mar21"]).parameter) == {"teff", "logg", "mh"}
+
+
+def test_table_takes_frames_of_one_s_own():
+    truth = catalogues.tidy(published_frame())
+    table = comparison.comparison_table(truth, {"truth": truth})
+    assert table.source.unique().tolist() == ["truth"] and (table.mean_diff == 0).all() and len(table) == 8
+
+
+def test_coverage_uses_the_lower_error_below_and_the_upper_above(mirror):
+    ours = catalogues.read_published()  # Teff -30 +50
+    for shift, inside in ((-31, 0), (-30, 6), (0, 6), (50, 6), (51, 0)):
+        found = comparison.coverage(ours, ours.assign(teff=ours.teff + shift), "teff")
+        assert found == {"N": 6, "inside": inside, "fraction": inside / 6}
+    assert comparison.coverage(ours, catalogues.read_literature("Interferometric"), "teff")["inside"] == 1
+    assert np.isnan(comparison.coverage(ours, ours.iloc[:0], "teff")["fraction"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.1, 3), st.integers(0, 2**32 - 1))
+def test_coverage_grows_with_the_bars(factor, seed):
+    rng = np.random.default_rng(seed)
+    ours = catalogues.tidy(published_frame())
+    truth = ours.assign(teff=ours.teff + rng.normal(0, 60, 6))
+    wider = ours.assign(e_teff=ours.e_teff * (1 + factor), E_teff=ours.E_teff * (1 + factor))
+    assert comparison.coverage(wider, truth, "teff")["inside"] >= comparison.coverage(ours, truth, "teff")["inside"]
+
+
+# --- slopes with errors on both sides ---
 
 
 def test_pearson_s_data_give_york_s_line():
@@ -119,7 +232,7 @@ def test_statistics_extend_the_table_and_use_both_sides_of_the_bar():
     x, y = drawn(60, 0.8, 50.0, 30.0, rng)
     ours = frame(x, 20.0, E_teff=80.0)  # 50 K on the average
     table = comparison.comparison_statistics(ours, {"L": frame(y, 30.0), "no errors": frame(y)})
-    plain = catalogues.comparison_table(ours, {"L": frame(y, 30.0), "no errors": frame(y)})
+    plain = comparison.comparison_table(ours, {"L": frame(y, 30.0), "no errors": frame(y)})
     pd.testing.assert_frame_equal(table[plain.columns], plain)
     row = table.iloc[0]
     line = comparison.orthogonal_slope(x, y, 50.0, 30.0)
@@ -225,6 +338,28 @@ def test_one_star_in_every_catalogue():
 
 
 # --- the published tables ---
+
+
+@pytest.mark.data
+def test_every_reference_statistic_is_reproduced_to_its_last_digits():
+    reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
+    reference["source"] = reference.source.replace(REFERENCE_NAMES)
+    reference["parameter"] = reference.parameter.replace({"Teff": "teff", "[M/H]": "mh"})
+    reference["subset"] = reference.subset.str.replace("Teff", "teff")
+    key = ["source", "parameter", "subset"]
+    expected = reference.set_index(key)
+    found = comparison.comparison_table(catalogues.read_published()).set_index(key)
+    assert set(found.index) == set(expected.index) and len(found) == len(expected) == 67
+    np.testing.assert_allclose(found.loc[expected.index, expected.columns].to_numpy(float), expected.to_numpy(float),
+                               rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.data
+def test_published_bars_cover_too_few_benchmarks():
+    ours = catalogues.read_published()
+    teff = comparison.coverage(ours, catalogues.read_literature("Interferometric"), "teff")
+    mh = comparison.coverage(ours, catalogues.read_literature("FGK+M"), "mh")
+    assert (teff["N"], teff["inside"]) == (14, 0) and (mh["N"], mh["inside"]) == (6, 2)
 
 
 @pytest.mark.data

@@ -14,7 +14,8 @@ from astropy.table import Table
 from dtl_core import fidelity
 from dtl_core.config import data_mirror, load_profile
 from dtl_core.errors import DataError
-from dtl_core.fidelity import SECTIONS, STATEMENTS, STATUSES, Statement, fidelity_page, fidelity_table, status
+from dtl_core.fidelity import fidelity_page, fidelity_table, status
+from dtl_core.statements import SECTIONS, STATEMENTS, STATUSES, Statement
 
 ROOT = Path(__file__).resolve().parents[1]
 MIRROR = data_mirror()

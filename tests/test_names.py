@@ -17,6 +17,14 @@ karmn = st.builds(
 spaces = st.text(" \t", max_size=3)
 
 
+@pytest.mark.parametrize(("written", "expected"), [
+    ("J00051+457 ", "J00051+457"), (" J11110+304W ", "J11110+304"), ("J11110+304", "J11110+304"),
+    ("J11110+304E", "J11110+304E"), ("GJ  699", "GJ 699"), ("S001", "S001")])
+def test_identifiers_are_normalised(written, expected):
+    assert names.normalise_karmn(written) == expected
+    assert names.normalise_karmn([written, "S002"]) == [expected, "S002"]
+
+
 @settings(deadline=None)
 @given(st.one_of(karmn, st.text(max_size=20)))
 def test_the_form_of_a_form_is_the_form(name):
