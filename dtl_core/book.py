@@ -127,6 +127,10 @@ def _check_parameters(source, values):
             raise ConfigError("unknown notebook parameter", file=source, field=name, remedy=remedy)
 
 
+# Figures come with a layout of their own; the inline backend would draw each twice to find its margins.
+_NO_SECOND_DRAWING = "--InlineBackend.print_figure_kwargs={'bbox_inches': None}"
+
+
 def _execute_one(source, folder, values, root):
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
@@ -144,7 +148,7 @@ def _execute_one(source, folder, values, root):
             cwd=str(root),
             kernel_name="python3",
             progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL", _NO_SECOND_DRAWING],
         )
     except papermill.PapermillExecutionError as error:
         problem = f"{error.ename}: {error.evalue}"

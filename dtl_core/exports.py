@@ -20,6 +20,7 @@ from astropy.table import Table
 from . import __version__, catalogues
 from .config import PARAMETER_COLUMNS
 from .errors import ConfigError
+from .matching import star_names
 from .store import write_whole
 
 __all__ = ["FORMATS", "as_bytes", "published_table", "run_table", "save"]
@@ -97,7 +98,7 @@ def published_table():
     frame = catalogues.read_published()
     more = ["name", "gj", "gaia_dr3", "spt", "pop"]
     if catalogues.at_hand("stars_286.csv"):
-        names = catalogues.star_names()[["karmn", "name", "gj", "gaia_dr3"]]
+        names = star_names()[["karmn", "name", "gj", "gaia_dr3"]]
         frame = frame.merge(names, on="karmn", how="left")
         frame = frame.merge(catalogues.read_stars()[["karmn", "spt", "pop"]], on="karmn", how="left")
         frame[more] = frame[more].fillna("")
