@@ -17,10 +17,11 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .errors import ConfigError, DataError, DTLError
-from .store import write_whole
+from .store import file_hash, write_whole
 
 __all__ = ["build", "execute", "external_loads", "find_root", "glue_all", "notebooks"]
 
@@ -64,8 +65,8 @@ def notebooks(root, only=None):
     return [path for path in found if path.stem in only or path.stem[:2] in only]
 
 
-def execute(profile, only=None, *, parameters=None, root=None):
-    """Run the notebooks, in order, and write them with their outputs to ``book/notebooks/``.
+def execute(profile, only=None, *, parameters=None, root=None, run=None, workers=1):
+    """Run the notebooks and write them with their outputs to ``book/notebooks/``.
 
     Every parameter is checked against every notebook before the first one runs. While one runs, and when it fails, its
     outputs are in ``NN_name.failed.ipynb``, so that the book never shows half a notebook.
@@ -80,10 +81,14 @@ def execute(profile, only=None, *, parameters=None, root=None):
         Further notebook parameters.
     root : path, optional
         The clone's top folder.
+    run : finished Run, optional
+        With it a notebook that was executed before, and of which nothing has changed since, is taken from its store.
+    workers : int
+        Notebooks at once; more than one only where all they need is in the store.
 
     Returns
     -------
-    list of Path, the executed notebooks.
+    list of Path, the executed notebooks, in order.
 
     Errors
     ------
@@ -97,17 +102,44 @@ def execute(profile, only=None, *, parameters=None, root=None):
         _check_parameters(source, values)
     folder = root / "book" / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, source in enumerate(sources, 1):
-        print(f"notebook {number}/{len(sources)}  {source.stem:<28}", end="", flush=True)
-        start = time.perf_counter()
+    started = time.perf_counter()
+
+    def one(source):
+        begun = time.perf_counter()
         try:
-            written.append(_execute_one(source, folder, values, root))
+            path, found = _execute_or_find(source, folder, values, root, run)
         except DTLError:
-            print("failed", flush=True)
+            print(f"notebook {source.stem:<32} failed", flush=True)
             raise
-        print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+        seconds = f"{time.perf_counter() - begun:7.1f} s"
+        print(f"notebook {source.stem:<32} {'unchanged' if found else seconds}", flush=True)
+        return path
+
+    with ThreadPoolExecutor(workers) as pool:  # each has a process of its own: its kernel
+        futures = [pool.submit(one, source) for source in sources]
+        try:
+            written = [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    if workers > 1:
+        print(f"{'notebooks':<42}{time.perf_counter() - started:7.1f} s", flush=True)
     return written
+
+
+def _execute_or_find(source, folder, values, root, run):
+    """The executed notebook in ``folder``, and whether it was found in the run's store."""
+    if run is None:
+        return _execute_one(source, folder, values, root), False
+    found = True
+
+    def compute(stage):
+        nonlocal found
+        found = False
+        shutil.copyfile(_execute_one(source, folder, values, root), stage / source.name)
+
+    stored = run.document("notebook", {"values": values}, {source.name: file_hash(source)}, compute)
+    return write_whole(folder / source.name, (stored / source.name).read_bytes()), found
 
 
 def _check_parameters(source, values):

@@ -136,9 +136,11 @@ def book(profile, only, no_html):
     from . import pages, pipeline
     from .book import build, execute
 
-    result = None if only else pipeline.run(profile)
-    execute(profile, only=list(only) or None)
-    if result is not None:
+    if only:
+        execute(profile, only=list(only))
+    else:
+        result = pipeline.run(profile)
+        execute(profile, run=result, workers=pipeline.affordable_workers())
         pages.write(result)
     if not no_html:
         click.echo(f"open {build()}")

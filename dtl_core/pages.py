@@ -8,6 +8,7 @@ The same run gives the same bytes, and nothing on the pages depends on where a f
 from __future__ import annotations
 
 import time
+from urllib.parse import quote, unquote
 
 import pandas as pd
 
@@ -182,12 +183,23 @@ def write(run, root=None):
     ------
     DTLError : a page cannot be written.
     """
-    folder = find_root(root) / "book" / "generated"
-    print(f"{'data and stars':<42}", end="", flush=True)
+    target = find_root(root) / "book" / "generated"
+    print(f"{'pages from data and code':<42}", end="", flush=True)
     start = time.perf_counter()
-    files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
-    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)}
-    files |= star_files(run) | explore_files(run)
-    written = [write_whole(folder / name, content) for name, content in files.items()]
+
+    def compute(folder):
+        for name, content in _files(run).items():
+            write_whole(folder / quote(name, safe=""), content)
+
+    folder = run.document("pages", {}, {}, compute)
+    made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
+    written = [write_whole(target / unquote(path.name), path.read_bytes()) for path in made]
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written
+
+
+def _files(run):
+    """Name below ``book/generated`` -> text or bytes."""
+    files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
+    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)}
+    return files | star_files(run) | explore_files(run)

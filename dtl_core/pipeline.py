@@ -28,7 +28,7 @@ from . import readers, registry, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
 from .stages import ARMS
-from .store import NotStored, Store, load_arrays, whole
+from .store import MODULES, NotStored, Store, load_arrays, whole
 
 __all__ = ["ARMS", "STAGES", "Run", "resolve", "run"]
 
@@ -275,6 +275,19 @@ class Run:
         """The catalogue of an arm: ``transfer``, or ``direct`` with observed latents from before fine-tuning."""
         return Table.read(self.store.path("catalogue", self.keys["catalogue"]) / f"catalogue_{arm}.ecsv")
 
+    def document(self, name, settings, inputs, compute):
+        """The folder of something made to be read, such as an executed notebook: found again while nothing changed.
+
+        It depends on the whole run, on all modules, on all packages, and on the public data at hand.
+
+        Arguments: as for :meth:`dtl_core.store.Store.stage`.
+        """
+        inputs = inputs | {f"run/{stage}": str(keys) for stage, keys in self.keys.items()}
+        inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
+        inputs |= {f"package/{name}": version for name, version in _packages().items()}
+        settings = settings | {"config": self.config}
+        return self.store.stage(name, settings, inputs, MODULES, compute)[0]
+
     @functools.cached_property
     def figures(self):
         """Headline figures by name; see :mod:`dtl_core.figures`."""
@@ -289,6 +302,13 @@ class Run:
             keys = [keys] if isinstance(keys, str) else keys
             total[stage] = float(np.nansum([self.store.seconds(stage, key) for key in keys]))
         return total
+
+
+@functools.cache
+def _packages():
+    from importlib.metadata import distributions
+
+    return {found.name.lower(): found.version for found in distributions()}
 
 
 def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=False):

@@ -27,7 +27,7 @@ from .config import data_mirror
 from .errors import DataError
 from .store import file_hash, whole
 
-__all__ = ["Check", "Resource", "cache_root", "fetch", "find", "find_all", "get", "resources", "verify"]
+__all__ = ["Check", "Resource", "cache_root", "fetch", "find", "find_all", "fingerprint", "get", "resources", "verify"]
 
 GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded")
 _NEEDS = {  # kind: fields that it must have besides those without default
@@ -174,6 +174,13 @@ def find_all(pattern):
     for _, folder in reversed(_places()):
         found |= {path.relative_to(folder): path for path in folder.glob(pattern)}
     return [found[name] for name in sorted(found)]
+
+
+def fingerprint():
+    """SHA-256 of all public data at hand that notebooks and pages read, by name: what they show depends on these."""
+    read = ("*.npy", "published/*", "vizier/*/*", "gaia/*", "isochrones/*", "linelists/*", "observed/hpf/*")
+    paths = {path for pattern in read for path in find_all(pattern) if path.is_file()}
+    return {f"{path.parent.name}/{path.name}": file_hash(path) for path in sorted(paths)}
 
 
 def _manifest():

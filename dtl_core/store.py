@@ -23,7 +23,17 @@ from pathlib import Path
 
 from .errors import DTLError, StoreError
 
-__all__ = ["NotStored", "Store", "default_root", "file_hash", "load_arrays", "save_arrays", "whole", "write_whole"]
+__all__ = [
+    "MODULES",
+    "NotStored",
+    "Store",
+    "default_root",
+    "file_hash",
+    "load_arrays",
+    "save_arrays",
+    "whole",
+    "write_whole",
+]
 
 
 def default_root():
@@ -71,6 +81,9 @@ def write_whole(path, content):
 
 # Taken on import, with the code that runs: a source edited meanwhile must not lend its hash to the old code's results.
 _CODE = {path.stem: file_hash(path) for path in Path(__file__).parent.glob("*.py")}
+
+
+MODULES = tuple(sorted(_CODE))  # of dtl_core, for what may depend on any of them
 
 
 def _module_hash(name):

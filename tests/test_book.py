@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from dtl_core import book
+from dtl_core import book, pipeline
+from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
+from dtl_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +59,32 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     assert "remove-cell" in cells[0].metadata.tags, "the default is not shown beside the value in force"
     assert source.read_bytes() == before
     assert not list(written.parent.glob("*.failed.ipynb"))
+
+
+def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypatch):
+    run = pipeline.Run(load_profile("smoke"), Store(clone / "results"), {"catalogue": "1"})
+    names = [clone / "notebooks" / f"0{k}_tiny.ipynb" for k in (1, 2)]
+    for name in names:
+        write_notebook(name, "import uuid\nprint(profile, uuid.uuid4())")
+
+    def outputs(workers=2):
+        written = book.execute("smoke", root=clone, run=run, workers=workers)
+        assert [path.name for path in written] == [name.name for name in names]
+        return [nbformat.read(path, 4).cells[-1].outputs[0].text for path in written]
+
+    first = outputs()
+    assert len(set(first)) == 2 and all(text.startswith("smoke ") for text in first)
+    assert outputs() == first and capsys.readouterr().out.count("unchanged") == 2
+    write_notebook(names[0], "import uuid\nprint(profile, uuid.uuid4())  # changed")
+    second = outputs()
+    assert second[0] != first[0] and second[1] == first[1]
+    run.keys["catalogue"] = "2"
+    third = outputs()
+    assert len({*first, *second, *third}) == 5, "another run: all of them anew"
+    write_notebook(names[1], "raise ValueError('no')")
+    with pytest.raises(DTLError, match="ValueError: no"):
+        outputs()
+    assert not (clone / "book" / "notebooks" / names[1].name).exists()
 
 
 def test_a_failing_cell_is_one_line_that_names_notebook_cell_and_error(clone):
@@ -177,6 +205,7 @@ def write_tiny_book(clone):
     (clone / "book" / "intro.md").write_text(INTRO)
     for name in ("references.md", "references.bib"):
         shutil.copy(ROOT / "book" / name, clone / "book")
+    shutil.copytree(ROOT / "book" / "_static", clone / "book" / "_static", dirs_exist_ok=True)
     glue = "from dtl_core.book import glue_all\nglue_all({'answer': answer, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
 
@@ -212,13 +241,14 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
     page = (html / "intro.html").read_text()
     assert "42.00" in page and "smoke" in page and "Mas-Buitrago" in page
     assert book.external_loads(html) == []
+    assert {path.name for path in (html / "vendor").iterdir()} == {"plotly.min.js", "datatables.js", "datatables.css"}
     assert not any("unpkg" in path.read_text() or "cdnjs" in path.read_text() for path in html.rglob("*.html"))
     mathjax = html / "_static" / "mathjax"
     assert (mathjax / "tex-chtml.js").is_file() and not (mathjax / "sre").exists()
     launch = (html / "notebooks" / "01_tiny.html").read_text()
     assert "dtl-mdwarfs/blob/main/notebooks/01_tiny.ipynb" in launch
     out = capsys.readouterr().out
-    assert "notebook 1/1  01_tiny" in out and "pages" in out and "_build/html/index.html" in out
+    assert "notebook 01_tiny" in out and "pages" in out and "_build/html/index.html" in out
 
     # a page whose number comes from a notebook follows it, although the page itself did not change
     executed = clone / "book" / "notebooks" / "01_tiny.ipynb"

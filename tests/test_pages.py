@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from layouts import write_hpf
 from scipy.ndimage import minimum_filter1d
 
-from dtl_core import chain, gap, markdown, pages, readers, registry, spectra, star_pages, synthetic
+from dtl_core import chain, gap, markdown, pages, pipeline, readers, registry, spectra, star_pages, synthetic
 from dtl_core.config import PARAMETER_COLUMNS, data_mirror, load_profile
 from dtl_core.errors import DTLError
 from dtl_core.figures import PUBLISHED_STARS
-from dtl_core.store import Store
+from dtl_core.store import Store, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = load_profile(
@@ -33,6 +33,8 @@ GENERATED = [f"generated/{name}" for name in ("registry", "stars", "stars/gj_699
 
 class Run:
     """What pages need of a finished run: a small synthetic set, two simulated stars, and real ones from files."""
+
+    keys, document = {}, pipeline.Run.document
 
     def __init__(self, synthetic_set, store, files=()):
         self.config, self.store, self.synthetic = CONFIG, Store(store), synthetic_set
@@ -75,6 +77,7 @@ def quick_interpolation(monkeypatch):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder that looks like a clone, on a machine without any data."""
+    monkeypatch.setattr(pages, "explore_files", lambda run: {})  # see test_explore.py
     monkeypatch.delenv("DTL_DATA", raising=False)
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "clone" / "notebooks").mkdir(parents=True)
@@ -175,7 +178,7 @@ def test_numbers_have_a_minus_sign_and_may_be_missing():
 
 def test_registry_page_has_every_resource(clone):
     path = clone / "book" / "generated" / "registry.md"
-    pages._replace(path, pages.registry_page())
+    write_whole(path, pages.registry_page())
     text = check_page(path, clone / "book")
     for resource in registry.resources():
         (row,) = [row for row in cells(text) if row[0].strip().startswith(f"`{resource.name}`")]
@@ -208,6 +211,28 @@ def test_best_match_is_that_of_a_loop(synthetic_set):
     np.testing.assert_allclose(rms, every.min(1), rtol=1e-12)
     index, rms = gap.best_match(synthetic_set["flux"][4], synthetic_set["flux"])
     assert index.tolist() == [4] and rms.tolist() == [0.0]
+
+
+def test_pages_are_made_once_and_again_when_data_or_the_run_change(clone, synthetic_set, monkeypatch):
+    made, run = [], Run(synthetic_set, clone.parent / "results")
+    monkeypatch.setattr(pages, "star_files", lambda run: made.append(1) or {"stars/x y.md": "# %2F"})
+    monkeypatch.setattr(pages, "interpolation_page", lambda run: "")
+    for times in (1, 1):
+        written = pages.write(run, clone)
+        assert len(made) == times and clone / "book" / "generated" / "stars" / "x y.md" in written
+        assert (clone / "book" / "generated" / "stars" / "x y.md").read_text() == "# %2F"
+    mirror = clone.parent / "mirror" / "published"
+    mirror.mkdir(parents=True)
+    monkeypatch.setenv("DTL_DATA", str(mirror.parent))
+    (mirror / "pass18.csv").write_text("a")
+    pages.write(run, clone)
+    (mirror / "pass18.csv").write_text("b")
+    pages.write(run, clone)
+    assert len(made) == 3
+    run.keys = {"catalogue": "another"}
+    pages.write(run, clone)
+    pages.write(run, clone)
+    assert len(made) == 4
 
 
 def test_pages_without_data_show_the_synthetic_spectra(clone, synthetic_set):
@@ -305,7 +330,7 @@ def test_a_page_that_cannot_be_written_is_one_line(clone, synthetic_set):
     (clone / "book").mkdir()
     (clone / "book" / "generated").write_text("in the way")
     with pytest.raises(DTLError, match="generated.*cannot be written") as caught:
-        pages._replace(clone / "book" / "generated" / "stars.md", "text")
+        write_whole(clone / "book" / "generated" / "stars.md", "text")
     assert "\n" not in str(caught.value) and (clone / "book" / "generated").read_text() == "in the way"
 
 
