@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .stacks import StackedLinear, member_generators
+from .stacks import StackedLinear, member_generators, take
 
 __all__ = ["Autoencoder", "autoencoder_loss", "contractive_penalty", "layer_widths"]
 
@@ -33,6 +33,8 @@ class Autoencoder(nn.Module):
     ------
     flux : (B, n_pixels) or (E, B, n_pixels), continuum = 1;  latent : (E, B, bottleneck)
     """
+
+    shared = ("flux_mean", "flux_spread")
 
     def __init__(self, n_pixels, width, seeds=(0,), *, bottleneck=32, flux_ceiling=1.1, sample=None):
         super().__init__()
@@ -77,6 +79,15 @@ class Autoencoder(nn.Module):
     def forward(self, flux):
         return self.decode(self.encode(flux))
 
+    def members(self, members):
+        """A stack of some members of this one, with weights of its own."""
+        weights = take(self, members)
+        n_pixels, width = weights["encoder.0.weight"].shape[1:]
+        bottleneck = weights["encoder.5.weight"].shape[2]
+        out = Autoencoder(n_pixels, width, members, bottleneck=bottleneck, flux_ceiling=self.flux_ceiling)
+        out.load_state_dict({name: value.clone() for name, value in weights.items()})
+        return out.to(weights["flux_mean"].device, weights["flux_mean"].dtype)
+
     def freeze(self, n_layers):
         """Stop the training of the first ``n_layers`` encoder layers."""
         for layer in self.encoder[:n_layers]:
@@ -119,7 +130,8 @@ def autoencoder_loss(model, flux, *, l1, weight, form="paper"):
 
     Arguments
     ---------
-    flux : (B, n_pixels), continuum = 1; the loss is in units of flux / flux_ceiling, as the network sees it
+    flux : (B, n_pixels) or (E, B, n_pixels), continuum = 1; the loss is in units of flux / flux_ceiling, as the network
+        sees it
     l1 : (E,) on every hidden layer but the first of the encoder and the bottleneck
     weight : float, of the penalty; 0 leaves it out, as the grid search does
 

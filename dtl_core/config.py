@@ -137,6 +137,7 @@ class AutoencoderConfig:
     n_models: int = 26
     epochs: int = 120
     batch_size: int = 128
+    schedule: str = "constant"  # of the learning rate, or "one-cycle": up and down once, for few epochs
     test_fraction: float = 0.3
     contractive: str = "paper"  # or "exact"; see dtl_core.autoencoder
     contractive_weight: float = 1e-4
@@ -176,6 +177,7 @@ class RegressionConfig:
     filters: tuple[int, int] = (64, 32)
     units: tuple[int, int, int] = (256, 128, 64)
     learning_rate: float = 0.01
+    schedule: str = "constant"  # or "one-cycle"
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ class Config:
     profile: str = "paper"
     seed: int = 0
     device: str = "auto"  # "cpu", "cuda" or "auto"; the kind that is taken is part of the keys
+    precision: str = "float32"  # of matrix products; "tf32" and "bf16" are for GPUs
     workers: int = 0  # processes; 0 takes one a core; not part of any key
+    stack: int = 0  # autoencoders that train together; 0 takes one on a CPU, as many as fit on a GPU; in no key
     window: WindowConfig = field(default_factory=WindowConfig)
     continuum: ContinuumConfig = field(default_factory=ContinuumConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
@@ -220,33 +224,35 @@ class Config:
         return list(itertools.product(self.autoencoder.widths, self.autoencoder.l1))
 
 
-_FAST = {  # what the small profiles share: centred inputs and a learning rate for hundreds of steps, not thousands
+_FAST = {  # what the small profiles share: centred inputs and learning rates for hundreds of steps, not thousands
     "synthetic.main_sequence": "band",
     "synthetic.interpolation": "cubic",
     "chain.resampling": "spline",
     "autoencoder.centred": True,
-    "autoencoder.learning_rate": 1e-3,
-    "autoencoder.batch_size": 32,
-    "search.learning_rates": (1e-4, 1e-3),
+    "autoencoder.learning_rate": 2e-3,
+    "autoencoder.schedule": "one-cycle",
+    "search.learning_rates": (1e-4, 2e-3),
     "search.folds": 2,
     "transfer.batch_size": 32,
     "transfer.learning_rate": 3e-4,
     "regression.batch_size": 128,
     "regression.learning_rate": 0.003,
+    "regression.schedule": "one-cycle",
 }
 PROFILES = {
     "smoke": _FAST
     | {
         "synthetic.n_spectra": 1200,
         "autoencoder.widths": (128, 160),
-        "autoencoder.l1": (1e-7,),
-        "autoencoder.n_models": 2,
+        "autoencoder.l1": (0.8e-7, 1.2e-7),
+        "autoencoder.n_models": 4,
         "autoencoder.epochs": 25,
-        "search.epochs": 2,
-        "transfer.epochs": 30,
+        "autoencoder.batch_size": 16,
+        "search.epochs": 1,
+        "transfer.epochs": 20,
         "regression.n_models": 2,
-        "regression.n_kept": 3,
-        "regression.epochs": 30,
+        "regression.n_kept": 8,
+        "regression.epochs": 20,
         "estimate.grid_size": 256,
         "umap.n_synthetic": 500,
     },
@@ -256,11 +262,12 @@ PROFILES = {
         "autoencoder.widths": (256, 384),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,
-        "autoencoder.epochs": 30,
-        "search.epochs": 4,
+        "autoencoder.epochs": 20,
+        "autoencoder.batch_size": 32,
+        "search.epochs": 3,
         "regression.n_models": 3,
         "regression.n_kept": 8,
-        "regression.epochs": 25,
+        "regression.epochs": 20,
         "umap.n_synthetic": 2000,
     },
     "paper": {},
@@ -363,6 +370,7 @@ _RANGES = {  # setting: (lowest, highest)
     "chain.minimum_correlation": (0.0, 1.0),
     "seed": (0, 2**31),
     "workers": (0, 10**4),
+    "stack": (0, 10**4),
     "survey.seed": (0, 2**31),
     "survey.n_stars": (10, 286),
     "autoencoder.n_models": (1, 1000),
@@ -400,6 +408,9 @@ _CHOICES = {
     "chain.tellurics": ("keep", "mask"),
     "estimate.bandwidth": ("ISJ", "silverman"),
     "device": ("auto", "cpu", "cuda"),
+    "precision": ("float32", "tf32", "bf16"),
+    "autoencoder.schedule": ("constant", "one-cycle"),
+    "regression.schedule": ("constant", "one-cycle"),
 }
 
 

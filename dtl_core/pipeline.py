@@ -81,27 +81,58 @@ def _start_worker(progress_queue):
 
 
 def _work(job, only_look=False):
-    """One job in a worker: a candidate of the search, or an autoencoder as far as it is to go."""
-    kind, root, config, keys, arguments, cost = job
+    """One job in a worker: candidates of the search, or autoencoders of one width as far as they are to go."""
+    kind, root, config, keys, items, depth, cost = job
     store = Store(root, only_look=only_look)
 
-    def tick(weight):
-        return (lambda: _queue.put(weight)) if _queue is not None else None
+    def tick(name):
+        return (lambda: _queue.put(cost[name])) if _queue is not None else None
 
     if kind == "candidate":
-        return stages.score_candidate(store, config, keys, *arguments, progress=tick(cost["candidate"]))[1]
-    width, l1, seed, depth = arguments
-    done = {}
-    _, done["autoencoder"] = stages.train_autoencoder(store, config, keys, width, l1, seed, tick(cost["autoencoder"]))
+        return {"candidate": stages.score_candidates(store, config, keys, items, tick("candidate"))}
+    done = {"autoencoder": stages.train_autoencoders(store, config, keys, items, tick("autoencoder"))}
     if depth >= 1:
-        _, done["transfer"] = stages.transfer_autoencoder(
-            store, config, keys, done["autoencoder"], width, l1, seed, tick(cost["transfer"])
+        done["transfer"] = stages.transfer_autoencoders(
+            store, config, keys, done["autoencoder"], items, tick("transfer")
         )
     if depth >= 2:
-        _, done["regression"] = stages.train_regressors(
-            store, config, keys, done["transfer"], seed, tick(cost["regression"])
+        done["regression"] = stages.train_regressors(
+            store, config, keys, done["transfer"], items, tick("regression")
         )
     return done
+
+
+def stack_size(config, width):
+    """How many autoencoders of one width train together, with their regressors.
+
+    One by one on a CPU: the matrices are large, and caches small. On a GPU as many as a third of its memory holds: each
+    takes its weights four times (with gradient and Adam's two moments) and its layers for a batch, backward as well.
+    """
+    import torch
+
+    from .training import choose_device
+
+    if config.stack:
+        return config.stack
+    if choose_device(config.device).type != "cuda":
+        return 1
+    window = config.window
+    pixels = (window.stop - window.start) / window.step
+    weights = 2 * (pixels * width + width * width * (3 / 4 + 3 / 8 + 1 / 8 + 1 / 32))
+    layers = config.autoencoder.batch_size * (3 * pixels + 10 * width)
+    return max(1, int(torch.cuda.get_device_properties(0).total_memory / 3 / (4 * (4 * weights + layers))))
+
+
+def _grouped(items, config, key):
+    """Items in groups that train as one stack: lists of their numbers, equal in ``key``, its first part the width."""
+    groups = {}
+    for number, item in enumerate(items):
+        groups.setdefault(key(item), []).append(number)
+    out = []
+    for alike, numbers in groups.items():
+        size = stack_size(config, alike[0])
+        out += [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return out
 
 
 def _costs(config, width, n_stars):
@@ -264,7 +295,7 @@ class Run:
         """One trained autoencoder, before fine-tuning or after."""
         stage = "transfer" if tuned else "autoencoder"
         width = int(self.architectures["width"].iloc[member])
-        return stages.load_autoencoder(self.config, self.store.path(stage, self.keys[stage][member]), width)
+        return stages.load_autoencoders(self.config, [self.store.path(stage, self.keys[stage][member])], width)
 
     @property
     def catalogue(self):
@@ -294,6 +325,17 @@ class Run:
         from .figures import headline
 
         return headline(self)
+
+    def restarts(self):
+        """How many networks of each stage diverged and began anew; stages without any are left out."""
+        files = {"autoencoder": ("history", "restarts"), "transfer": ("history", "restarts"),
+                 "regression": ("estimates", "history_restarts")}  # fmt: skip
+        counts = {
+            stage: sum(int((self.arrays(stage, file, k)[name] > 0).sum()) for k in range(len(self.keys[stage])))
+            for stage, (file, name) in files.items()
+            if stage in self.keys
+        }
+        return {stage: count for stage, count in counts.items() if count}
 
     def seconds(self):
         """Computing time, s, of every stage, summed over its members."""
@@ -376,6 +418,8 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     if depth >= STAGES.index("autoencoder"):
         _members(result, min(depth, STAGES.index("regression")) - STAGES.index("autoencoder"), quiet)
         note(f"{len(result.architectures)} autoencoders ready")
+        for name, count in result.restarts().items():
+            note(f"{name}: {count} networks diverged and were trained again at a lower learning rate")
     if depth >= STAGES.index("transfer"):
         first = result.arrays("transfer", "latents", 0)
         _, keys["latent_gap"] = stages.measure_gap(
@@ -409,10 +453,16 @@ def _search(result, quiet):
     config, store = result.config, result.store
     grid = [(w, l1, rate) for w, l1 in config.architectures() for rate in config.search.learning_rates]
     keys = {"synthetic": result.keys["synthetic"]}
-    costs = [_costs(config, width, 0) for width, _, _ in grid]
-    jobs = [("candidate", store.root, config, keys, item, cost) for item, cost in zip(grid, costs, strict=True)]
-    total = sum(cost["candidate"] for cost in costs) * config.search.epochs * config.search.folds
-    result.keys["candidate"] = _run_jobs(config, jobs, total, "grid search", quiet)
+    groups = _grouped(grid, config, lambda item: (item[0], item[2]))
+    jobs, total = [], 0.0
+    for group in groups:
+        cost = {"candidate": _costs(config, grid[group[0]][0], 0)["candidate"] * len(group)}
+        total += cost["candidate"] * config.search.epochs * config.search.folds
+        jobs.append(("candidate", store.root, config, keys, [grid[number] for number in group], 0, cost))
+    done = _run_jobs(config, jobs, total, "grid search", quiet)
+    found = {number: key for group, one in zip(groups, done, strict=True)
+             for number, key in zip(group, one["candidate"], strict=True)}  # fmt: skip
+    result.keys["candidate"] = [found[number] for number in range(len(grid))]
     table = pd.DataFrame(grid, columns=["width", "l1", "learning_rate"])
     scores = [result.arrays("candidate", "scores", k)["mse"] for k in range(len(grid))]
     table["mse"], table["mse_spread"] = [s.mean() for s in scores], [s.std() for s in scores]
@@ -425,19 +475,20 @@ def _search(result, quiet):
 def _members(result, depth, quiet):
     config, store = result.config, result.store
     keys = {name: result.keys[name] for name in ("synthetic", "observed")}
-    jobs, total = [], 0.0
-    epochs = [
-        ("autoencoder", config.autoencoder.epochs),
-        ("transfer", config.transfer.epochs),
-        ("regression", config.regression.epochs),
-    ][: depth + 1]
-    for seed, row in enumerate(result.architectures.itertuples()):
-        cost = _costs(config, row.width, len(result.observed))
-        total += sum(cost[name] * n for name, n in epochs)
-        jobs.append(("member", store.root, config, keys, (int(row.width), float(row.l1), seed, depth), cost))
+    names = ("autoencoder", "transfer", "regression")[: depth + 1]
+    rows = enumerate(result.architectures.itertuples())
+    members = [stages.Member(int(row.width), float(row.l1), seed) for seed, row in rows]
+    groups, jobs, total = _grouped(members, config, lambda member: (member.width,)), [], 0.0
+    for group in groups:
+        cost = _costs(config, members[group[0]].width, len(result.observed))
+        cost = {name: cost[name] * len(group) for name in names}
+        total += sum(cost[name] * getattr(config, name).epochs for name in names)
+        jobs.append(("member", store.root, config, keys, [members[number] for number in group], depth, cost))
     done = _run_jobs(config, jobs, total, "autoencoders", quiet)
-    for name, _ in epochs:
-        result.keys[name] = [member[name] for member in done]
+    for name in names:
+        found = {number: key for group, one in zip(groups, done, strict=True)
+                 for number, key in zip(group, one[name], strict=True)}  # fmt: skip
+        result.keys[name] = [found[number] for number in range(len(members))]
 
 
 def _record(result, seconds):

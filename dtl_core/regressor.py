@@ -12,15 +12,15 @@ __all__ = ["Regressor", "live_units", "regression_loss"]
 
 
 def live_units(latent, tolerance=1e-4):
-    """Which bottleneck units vary: (n_units,) bool; a unit that never leaves zero carries nothing.
+    """Which bottleneck units vary: (..., n_units) bool; a unit that never leaves zero carries nothing.
 
     Arguments
     ---------
-    latent : (n_spectra, n_units)
+    latent : (..., n_spectra, n_units)
     tolerance : spread below which a unit is dead, relative to the largest spread of all units
     """
-    spread = latent.std(0)
-    return spread > tolerance * spread.max()
+    spread = latent.std(-2)
+    return spread > tolerance * spread.amax(-1, keepdim=True)
 
 
 class _PairConvolution(nn.Module):
@@ -47,7 +47,7 @@ class Regressor(nn.Module):
 
     Arguments
     ---------
-    latent : (n, n_units) latents of all synthetic spectra, for the standardisation
+    latent : (n, n_units) latents of all synthetic spectra, for the standardisation, or (E, n, n_units), each its own
     target : (E, n_train) training targets in physical units, likewise
     seeds : one integer a member
 
@@ -56,28 +56,28 @@ class Regressor(nn.Module):
     input : (B, n_units) or (E, B, n_units);  output : (E, B) in the target's units
     """
 
+    shared = ()
+
     def __init__(self, latent, target, seeds, *, filters=(64, 32), units=(256, 128, 64)):
         super().__init__()
         generators = member_generators(seeds)
-        spread = torch.where(live_units(latent), latent.std(0), torch.ones_like(latent[0]))
-        self.register_buffer("latent_mean", latent.mean(0))
-        self.register_buffer("latent_spread", spread)
+        mean = latent.mean(-2)
+        spread = torch.where(live_units(latent), latent.std(-2), torch.ones_like(mean))
+        for name, value in (("latent_mean", mean), ("latent_spread", spread)):  # E, 1, n_units
+            self.register_buffer(name, value.expand(len(seeds), -1).unsqueeze(1).contiguous())
         self.register_buffer("target_mean", target.mean(1, keepdim=True))
         self.register_buffer("target_spread", target.std(1, keepdim=True).clamp_min(1e-6))
         self.convolutions = nn.ModuleList(
             _PairConvolution(a, b, generators) for a, b in zip((1, *filters[:-1]), filters, strict=True)
         )
-        widths = (latent.shape[1] * filters[-1], *units, 1)
+        widths = (latent.shape[-1] * filters[-1], *units, 1)
         self.dense = nn.ModuleList(
             StackedLinear(a, b, generators) for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
 
     def standardised(self, latent):
         """Prediction (E, B) in units of the training spread around the training mean."""
-        z = (latent - self.latent_mean) / self.latent_spread
-        if z.dim() == 2:
-            z = z.expand(len(self.target_mean), *z.shape)
-        h = z.unsqueeze(-1)  # E, B, units, 1
+        h = ((latent - self.latent_mean) / self.latent_spread).unsqueeze(-1)  # E, B, units, 1
         for layer in self.convolutions:
             h = torch.relu(layer(h))
         h = h.flatten(2)

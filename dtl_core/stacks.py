@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["StackedLinear", "glorot", "member_generators"]
+__all__ = ["StackedLinear", "glorot", "join", "member_generators", "put", "take"]
 
 
 def member_generators(seeds):
@@ -29,8 +29,10 @@ class StackedLinear(nn.Module):
 
     Shapes
     ------
-    x : (E, B, n_in), or (B, n_in) shared by all members;  y : (E, B, n_out)
+    x : (E, B, n_in), or (B, n_in) or (1, B, n_in) shared by all members;  y : (E, B, n_out)
     """
+
+    shared = ()
 
     def __init__(self, n_in, n_out, generators):
         super().__init__()
@@ -38,6 +40,24 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out))
 
     def forward(self, x):
-        if x.dim() == 2:
-            x = x.expand(len(self.weight), *x.shape)
+        if x.dim() == 2 or len(x) == 1:
+            x = x.expand(len(self.weight), *x.shape[-2:])
         return torch.baddbmm(self.bias, x, self.weight)
+
+
+def take(model, members):
+    """Weights of some members, by name; what they share (``model.shared``) is there whole."""
+    return {name: value if name in model.shared else value[members] for name, value in model.state_dict().items()}
+
+
+def put(model, members, other):
+    """Give some members of a stack the weights of another stack's."""
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name not in model.shared:
+                value[members] = other.state_dict()[name]
+
+
+def join(states, shared):
+    """Weights of one stack from those of several, in order; ``shared`` names what all have in common."""
+    return {n: v if n in shared else torch.cat([state[n] for state in states]) for n, v in states[0].items()}

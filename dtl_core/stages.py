@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -19,17 +20,18 @@ from .store import file_hash, load_arrays, save_arrays
 
 __all__ = [
     "ARMS",
+    "Member",
     "library_hash",
-    "load_autoencoder",
+    "load_autoencoders",
     "make_catalogue",
     "make_observed",
     "make_synthetic",
     "measure_gap",
-    "score_candidate",
+    "score_candidates",
     "select_architectures",
-    "train_autoencoder",
+    "train_autoencoders",
     "train_regressors",
-    "transfer_autoencoder",
+    "transfer_autoencoders",
 ]
 
 ARMS = ("transfer", "direct")
@@ -128,17 +130,17 @@ def _loss(config, flux, l1, weight):
     from .autoencoder import autoencoder_loss
 
     form = config.autoencoder.contractive
-    return lambda m, rows: autoencoder_loss(m, flux[rows[0]], l1=l1, weight=weight, form=form)
+    return lambda m, rows: autoencoder_loss(m, flux[rows], l1=l1, weight=weight, form=form)
 
 
-def _new_autoencoder(config, flux, train, width, seed):
+def _new_autoencoder(config, flux, train, width, seeds):
     from .autoencoder import Autoencoder
 
     settings = config.autoencoder
     return Autoencoder(
         flux.shape[1],
         width,
-        (seed,),
+        seeds,
         bottleneck=settings.bottleneck,
         flux_ceiling=settings.flux_ceiling,
         sample=flux[train] if settings.centred else None,
@@ -152,53 +154,58 @@ def _architecture(config):
 
 
 def _device(config):
-    """The kind of device as a part of the key: CPU and GPU do not give the same bytes."""
+    """The kind of device as a part of the key, and its precision: CPU and GPU do not give the same bytes."""
     from .training import choose_device
 
-    return {"device": choose_device(config.device).type}
+    return {"device": choose_device(config.device).type, "precision": config.precision}
 
 
-def score_candidate(store, config, keys, width, l1, rate, progress=None):
-    """Cross-validated plain MSE of one combination of the grid search."""
+def score_candidates(store, config, keys, candidates, progress=None):
+    """Cross-validated plain MSE of combinations of the grid search, all of one width and learning rate.
+
+    Arguments: candidates, list of (width, l1, rate), whose folds train as one stack; the others as elsewhere here.
+    Returns: list of keys.
+    """
     import torch
 
     from .training import choose_device, fit, split
     from .transfer import reconstruction_error
 
-    def compute(folder):
+    ((width, rate),) = {(width, rate) for width, _, rate in candidates}
+    folds = config.search.folds
+
+    def compute(missing, folders, checkpoint):
         flux = _flux(store, "synthetic", keys["synthetic"], choose_device(config.device))
         train, _ = split(len(flux), config.autoencoder.test_fraction, [config.seed, 2])
-        order = np.random.default_rng([config.seed, 3]).permutation(train)
-        scores, parts = [], np.array_split(order, config.search.folds)
+        parts = np.array_split(np.random.default_rng([config.seed, 3]).permutation(train), folds)
+        l1 = torch.tensor([candidates[k][1] for k in missing], device=flux.device)
+        scores = np.empty((len(missing), folds))
         for k, held_out in enumerate(parts):
             rest = np.sort(np.concatenate([part for j, part in enumerate(parts) if j != k]))
-            model = _new_autoencoder(config, flux, rest, width, 1000 + k)
+            model = _new_autoencoder(config, flux, rest, width, [1000 + k] * len(missing))
             fit(
                 model,
-                _loss(config, flux, torch.tensor([l1], device=flux.device), 0.0),
-                rest[None],
+                _loss(config, flux, l1, 0.0),
+                np.repeat(rest[None], len(missing), 0),
                 epochs=config.search.epochs,
                 batch_size=config.autoencoder.batch_size,
                 learning_rate=rate,
-                seeds=[k],
+                seeds=[k] * len(missing),
+                precision=config.precision,
                 progress=progress,
             )
-            scores.append(reconstruction_error(model, flux[held_out])[0].item())
-        save_arrays(folder / "scores.safetensors", {"mse": np.array(scores)})
+            scores[:, k] = np.nan_to_num(reconstruction_error(model, flux[held_out]).cpu().numpy(), nan=np.inf)
+        for folder, mse in zip(folders, scores, strict=True):
+            save_arrays(folder / "scores.safetensors", {"mse": mse})
 
     architecture = _architecture(config)
     architecture = {
         k: architecture[k] for k in ("bottleneck", "batch_size", "test_fraction", "centred", "flux_ceiling")
     }
-    settings = {
-        "width": width,
-        "l1": l1,
-        "rate": rate,
-        "search": {"folds": config.search.folds, "epochs": config.search.epochs},
-        "architecture": architecture,
-        "seed": config.seed,
-    }
-    return store.stage("candidate", settings | _device(config), {"synthetic": keys["synthetic"]}, _NETWORK, compute)
+    settings = {"rate": rate, "width": width, "architecture": architecture, "seed": config.seed} | _device(config)
+    settings["search"] = {"folds": folds, "epochs": config.search.epochs}
+    items = [(settings | {"l1": l1}, {"synthetic": keys["synthetic"]}) for _, l1, _ in candidates]
+    return [key for _, key in store.stages("candidate", items, _NETWORK, compute)]
 
 
 def select_architectures(table, config):
@@ -218,153 +225,232 @@ def select_architectures(table, config):
     return kept.sort_values("mse", kind="stable").head(config.autoencoder.n_models)
 
 
-def train_autoencoder(store, config, keys, width, l1, seed, progress=None):
-    """Pretraining of one autoencoder on synthetic spectra."""
+class Member(NamedTuple):
+    """An autoencoder of the ensemble, with its fine-tuning and its regressors: width, L1 factor, seed."""
+
+    width: int
+    l1: float
+    seed: int
+
+
+def _histories(history, columns):
+    """The part of a stack's history that belongs to some members, without times: two runs give the same bytes."""
+    return {name: value[..., columns] for name, value in history.items() if name != "seconds"}
+
+
+def train_autoencoders(store, config, keys, members, progress=None):
+    """Pretraining of autoencoders of one width on synthetic spectra, as one stack. Returns: list of keys."""
     import torch
 
-    from .training import choose_device, fit, split
+    from .stacks import take
+    from .training import Checkpoint, choose_device, fit_members, split
     from .transfer import reconstruction_error
 
-    def compute(folder):
+    settings = config.autoencoder
+
+    def compute(missing, folders, checkpoint):
         flux = _flux(store, "synthetic", keys["synthetic"], choose_device(config.device))
-        train, test = split(len(flux), config.autoencoder.test_fraction, [config.seed, 2])
-        settings = config.autoencoder
-        model = _new_autoencoder(config, flux, train, width, seed)
-        penalty = torch.tensor([l1], device=flux.device)
-        history = fit(
-            model,
-            _loss(config, flux, penalty, settings.contractive_weight),
-            train[None],
+        train, test = split(len(flux), settings.test_fraction, [config.seed, 2])
+        chosen = [members[k] for k in missing]
+        held_out = flux[test]
+
+        def task(numbers):
+            l1 = torch.tensor([chosen[k].l1 for k in numbers], device=flux.device)
+            seeds = [chosen[k].seed for k in numbers]
+            return {
+                "model": _new_autoencoder(config, flux, train, chosen[0].width, seeds),
+                "loss": _loss(config, flux, l1, settings.contractive_weight),
+                "index": np.repeat(train[None], len(numbers), 0),
+                "seeds": seeds,
+                "evaluate": lambda m: reconstruction_error(m, held_out),
+            }
+
+        model, history = fit_members(
+            task,
+            len(chosen),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            seeds=[seed],
-            evaluate=lambda m: reconstruction_error(m, flux[test]),
+            schedule=settings.schedule,
+            precision=config.precision,
             progress=progress,
+            checkpoint=Checkpoint(checkpoint),
         )
-        save_arrays(folder / "weights.safetensors", model.state_dict())
-        save_arrays(folder / "history.safetensors", history)
+        for number, folder in enumerate(folders):
+            save_arrays(folder / "weights.safetensors", take(model, [number]))
+            save_arrays(folder / "history.safetensors", _histories(history, [number]))
 
-    settings = {
-        "width": width,
-        "l1": l1,
-        "rate": config.autoencoder.learning_rate,
-        "member": seed,
-        "architecture": _architecture(config),
-        "seed": config.seed,
-    }
-    return store.stage("autoencoder", settings | _device(config), {"synthetic": keys["synthetic"]}, _NETWORK, compute)
+    common = {"rate": settings.learning_rate, "architecture": _architecture(config), "seed": config.seed}
+    items = [
+        (common | _device(config) | {"width": m.width, "l1": m.l1, "member": m.seed}, {"synthetic": keys["synthetic"]})
+        for m in members
+    ]
+    return [key for _, key in store.stages("autoencoder", items, _NETWORK, compute)]
 
 
-def load_autoencoder(config, folder, width, device="cpu"):
-    """The autoencoder whose weights lie in a stage's folder."""
+def load_autoencoders(config, folders, width, device="cpu"):
+    """The stack of autoencoders of one width whose weights lie in stages' folders."""
     import torch
 
     from .autoencoder import Autoencoder
+    from .stacks import join
 
-    weights = {name: torch.from_numpy(array) for name, array in load_arrays(folder / "weights.safetensors").items()}
-    n_pixels = weights["encoder.0.weight"].shape[1]
-    settings = config.autoencoder
-    model = Autoencoder(n_pixels, width, (0,), bottleneck=settings.bottleneck, flux_ceiling=settings.flux_ceiling)
+    states = [
+        {name: torch.from_numpy(array) for name, array in load_arrays(folder / "weights.safetensors").items()}
+        for folder in folders
+    ]
+    weights, settings = join(states, Autoencoder.shared), config.autoencoder
+    n_pixels, seeds = weights["encoder.0.weight"].shape[1], range(len(folders))
+    model = Autoencoder(n_pixels, width, seeds, bottleneck=settings.bottleneck, flux_ceiling=settings.flux_ceiling)
     model.load_state_dict(weights)
     return model.to(device)
 
 
-def transfer_autoencoder(store, config, keys, member, width, l1, seed, progress=None):
-    """Fine-tuning of one autoencoder, and the latents: synthetic from before, observed from before and after."""
+def transfer_autoencoders(store, config, keys, pretrained, members, progress=None):
+    """Fine-tuning of autoencoders of one width, as one stack, and the latents: synthetic ones from before, observed
+    ones from before and after. Arguments: pretrained, a key for each of the members. Returns: list of keys.
+    """
     import torch
 
-    from .training import choose_device, split
+    from .stacks import take
+    from .training import Checkpoint, choose_device, split
     from .transfer import fine_tune, reconstruction_error
 
-    def compute(folder):
+    def compute(missing, folders, checkpoint):
         device = choose_device(config.device)
-        flux, stars = (
-            _flux(store, "synthetic", keys["synthetic"], device),
-            _flux(store, "observed", keys["observed"], device),
-        )
-        model = load_autoencoder(config, store.path("autoencoder", member), width, device)
+        flux, stars = (_flux(store, name, keys[name], device) for name in ("synthetic", "observed"))
+        chosen = [members[k] for k in missing]
+        places = [store.path("autoencoder", pretrained[k]) for k in missing]
+        model = load_autoencoders(config, places, chosen[0].width, device)
         train, test = split(len(stars), config.transfer.test_fraction, [config.seed, 4])
-        penalty = torch.tensor([l1], device=device)
-        tuned, history = fine_tune(model, stars, train, test, config, l1=penalty, seed=seed, progress=progress)
+        tuned, history = fine_tune(
+            model,
+            stars,
+            train,
+            test,
+            config,
+            l1=torch.tensor([m.l1 for m in chosen], device=device),
+            seeds=[m.seed for m in chosen],
+            progress=progress,
+            checkpoint=Checkpoint(checkpoint),
+        )
         errors = {"before": reconstruction_error(model, stars[test]), "after": reconstruction_error(tuned, stars[test])}
-        save_arrays(folder / "weights.safetensors", tuned.state_dict())
-        save_arrays(folder / "history.safetensors", history | errors | {"test_rows": test})
-        with torch.no_grad():
-            latents = {
-                "synthetic": model.encode(flux)[0],
-                "direct": model.encode(stars)[0],
-                "transfer": tuned.encode(stars)[0],
-            }
-        save_arrays(folder / "latents.safetensors", latents)
+        latents = {
+            "synthetic": _encode(model, flux),
+            "direct": _encode(model, stars),
+            "transfer": _encode(tuned, stars),
+        }
+        for number, folder in enumerate(folders):
+            save_arrays(folder / "weights.safetensors", take(tuned, [number]))
+            own = _histories(history, [number]) | {name: error[[number]] for name, error in errors.items()}
+            save_arrays(folder / "history.safetensors", own | {"test_rows": test})
+            save_arrays(folder / "latents.safetensors", {name: z[number] for name, z in latents.items()})
 
-    settings = {
-        "transfer": config.transfer,
-        "l1": l1,
-        "member": seed,
-        "seed": config.seed,
-        "loss": {k: _architecture(config)[k] for k in ("contractive", "contractive_weight")},
-    }
-    inputs = {"autoencoder": member, "observed": keys["observed"], "synthetic": keys["synthetic"]}
-    return store.stage("transfer", settings | _device(config), inputs, (*_NETWORK, "transfer"), compute)
+    loss = {k: _architecture(config)[k] for k in ("contractive", "contractive_weight")}
+    common = {"transfer": config.transfer, "seed": config.seed, "loss": loss} | _device(config)
+    items = [
+        (
+            common | {"l1": member.l1, "member": member.seed},
+            {"autoencoder": key, "observed": keys["observed"], "synthetic": keys["synthetic"]},
+        )
+        for member, key in zip(members, pretrained, strict=True)
+    ]
+    return [key for _, key in store.stages("transfer", items, (*_NETWORK, "transfer"), compute)]
 
 
-def train_regressors(store, config, keys, transferred, seed, progress=None):
-    """All regressors on one autoencoder's latents: every parameter, ``n_models`` each, trained as one stack."""
+def _encode(model, flux, batch_size=2048):
+    """Latents (E, n, n_units) of any number of spectra, in batches to spare memory."""
+    import torch
+
+    with torch.no_grad():
+        return torch.cat([model.encode(part) for part in flux.split(batch_size)], dim=1)
+
+
+def train_regressors(store, config, keys, transferred, members, progress=None):
+    """All regressors on the latents of some autoencoders, as one stack: every parameter, ``n_models`` each.
+
+    Arguments: transferred, a key for each of the members. Returns: list of keys.
+    """
     import torch
 
     from .regressor import Regressor, live_units, regression_loss
-    from .training import choose_device, fit, stratified_split
+    from .training import Checkpoint, choose_device, fit_members, stratified_split
 
-    def compute(folder):
-        device, settings = choose_device(config.device), config.regression
+    settings = config.regression
+    each = len(PARAMETERS) * settings.n_models  # regressors of one autoencoder
+
+    def compute(missing, folders, checkpoint):
+        device = choose_device(config.device)
         labels = load_arrays(store.path("synthetic", keys["synthetic"]) / "synthetic.safetensors")["labels"]
-        latents = _tensors(store.path("transfer", transferred) / "latents.safetensors")
-        latents = {name: z.to(device) for name, z in latents.items()}
-        z, column = latents["synthetic"], np.repeat(np.arange(len(PARAMETERS)), settings.n_models)
+        stored = [_tensors(store.path("transfer", transferred[k]) / "latents.safetensors") for k in missing]
+        latents = {name: torch.stack([one[name] for one in stored]).to(device) for name in stored[0]}
+        column = np.repeat(np.arange(len(PARAMETERS)), settings.n_models)  # of the regressors of one autoencoder
         parts = [
             stratified_split(labels[:, k], settings.test_fraction, [config.seed, 5, k]) for k in range(len(PARAMETERS))
         ]
         n_train, n_test = (min(len(part[side]) for part in parts) for side in (0, 1))
-        train = np.stack([parts[k][0][:n_train] for k in column])
-        test = torch.as_tensor(np.stack([parts[k][1][:n_test] for k in column]), device=device)
-        target = torch.as_tensor(labels[:, column].T, dtype=torch.float32, device=device)  # E, n
-        seeds = [1000 * seed + 10 * k + j for k in range(len(PARAMETERS)) for j in range(settings.n_models)]
-        model = Regressor(
-            z,
-            torch.gather(target, 1, torch.as_tensor(train, device=device)),
-            seeds,
-            filters=settings.filters,
-            units=settings.units,
-        ).to(device)
+        rows = [np.stack([parts[k][side][:n] for k in column]) for side, n in ((0, n_train), (1, n_test))]
+        targets = torch.as_tensor(labels[:, column].T, dtype=torch.float32, device=device)  # each, n
+        seeds = [
+            1000 * members[m].seed + 10 * k + j
+            for m in missing
+            for k in range(len(PARAMETERS))
+            for j in range(settings.n_models)
+        ]
 
-        def error(m):
-            return ((m.predict(z[test]) - torch.gather(target, 1, test)) ** 2).mean(1)
+        def task(numbers):
+            owner, kind = np.divmod(np.asarray(numbers), each)  # which autoencoder, which of its regressors
+            owner = torch.as_tensor(owner, device=device)[:, None]
+            z, target = latents["synthetic"], targets[kind]
+            train, test = (torch.as_tensor(side[kind], device=device) for side in rows)
+            seen, truth = z[owner, test], torch.gather(target, 1, test)
+            model = Regressor(
+                z[owner[:, 0]],
+                torch.gather(target, 1, train),
+                [seeds[k] for k in numbers],
+                filters=settings.filters,
+                units=settings.units,
+            ).to(device)
+            return {
+                "model": model,
+                "loss": lambda m, batch: regression_loss(m, z[owner, batch], torch.gather(target, 1, batch)),
+                "index": train.cpu().numpy(),
+                "seeds": [seeds[k] for k in numbers],
+                "evaluate": lambda m: ((m.predict(seen) - truth) ** 2).mean(1),
+            }
 
-        history = fit(
-            model,
-            lambda m, rows: regression_loss(m, z[rows], torch.gather(target, 1, rows)),
-            train,
+        model, history = fit_members(
+            task,
+            each * len(missing),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            seeds=seeds,
-            evaluate=error,
+            schedule=settings.schedule,
+            precision=config.precision,
             progress=progress,
+            checkpoint=Checkpoint(checkpoint),
         )
-        save_arrays(folder / "weights.safetensors", model.state_dict())
-        out = {arm: model.predict(latents[arm]) for arm in ARMS}
-        out |= {"test_prediction": model.predict(z[test]), "test_truth": torch.gather(target, 1, test)}
-        out |= {"column": column, "live": live_units(z).cpu().numpy().astype(np.uint8)}
-        save_arrays(folder / "estimates.safetensors", out | {f"history_{k}": v for k, v in history.items()})
+        owner = torch.arange(len(missing), device=device).repeat_interleave(each)
+        estimates = {arm: model.predict(latents[arm][owner]) for arm in ARMS}
+        test = torch.as_tensor(rows[1], device=device).repeat(len(missing), 1)
+        estimates["test_prediction"] = model.predict(latents["synthetic"][owner[:, None], test])
+        weights = model.state_dict()
+        for number, folder in enumerate(folders):
+            own = slice(number * each, (number + 1) * each)
+            save_arrays(folder / "weights.safetensors", {name: value[own] for name, value in weights.items()})
+            out = {name: value[own] for name, value in estimates.items()}
+            out |= {"column": column, "test_truth": torch.gather(targets, 1, test[:each])}
+            out["live"] = live_units(latents["synthetic"][number]).cpu().numpy().astype(np.uint8)
+            mine = _histories(history, own)
+            save_arrays(folder / "estimates.safetensors", out | {f"history_{k}": v for k, v in mine.items()})
 
-    settings = {
-        "regression": {k: v for k, v in dataclasses.asdict(config.regression).items() if k != "n_kept"},
-        "member": seed,
-        "seed": config.seed,
-    }
-    inputs = {"transfer": transferred, "synthetic": keys["synthetic"]}
-    return store.stage("regression", settings | _device(config), inputs, (*_NETWORK, "regressor"), compute)
+    plain = {k: v for k, v in dataclasses.asdict(settings).items() if k != "n_kept"}
+    common = {"regression": plain, "seed": config.seed} | _device(config)
+    items = [
+        (common | {"member": member.seed}, {"transfer": key, "synthetic": keys["synthetic"]})
+        for member, key in zip(members, transferred, strict=True)
+    ]
+    return [key for _, key in store.stages("regression", items, (*_NETWORK, "regressor"), compute)]
 
 
 def make_catalogue(store, config, keys, regressions, stars):

@@ -198,33 +198,51 @@ class Store:
         ------
         StoreError : the result cannot be written.
         """
-        key, record = self.key(name, settings, inputs, modules)
-        folder = self.path(name, key)
-        if self.ready(name, key):
-            return folder, key
+        return self.stages(name, [(settings, inputs)], modules, lambda missing, folders, path: compute(folders[0]))[0]
+
+    def stages(self, name, items, modules, compute):
+        """Several results of one stage, of which those that are missing are computed together.
+
+        Arguments
+        ---------
+        name, modules : as for :meth:`stage`
+        items : list of (settings, inputs)
+        compute : callable(missing, folders, checkpoint): the numbers of the items to compute, a folder for each, and a
+            path beside the store where the state of the computation may be kept until it is over
+
+        Returns
+        -------
+        list of (folder, key)
+
+        Errors
+        ------
+        StoreError : a result cannot be written.
+        """
+        keyed = [self.key(name, settings, inputs, modules) for settings, inputs in items]
+        found = [(self.path(name, key), key) for key, _ in keyed]
+        missing = [number for number, (_, key) in enumerate(found) if not self.ready(name, key)]
+        if not missing:
+            return found
         if self.only_look:
             raise NotStored(name)
-        work = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
+        works = [self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}" for _ in missing]
         try:
-            work.mkdir(parents=True)
+            for work in works:
+                work.mkdir(parents=True)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror})", file=self.root, remedy="set DTL_RESULTS"
             ) from None
+        folder = self.root
         try:
             started = time.time()
-            compute(work)
-            record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
-            (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            if folder.exists() and not self.ready(name, key):
-                shutil.rmtree(folder)  # spoilt: a file was changed or lost
-            try:
-                os.replace(work, folder)
-            except OSError:
-                if not self.ready(name, key):  # else another process finished the same stage first
-                    raise
-            self._note_time(name, key, time.time() - started)
+            together = hashlib.sha256("".join(keyed[number][0] for number in missing).encode()).hexdigest()[:20]
+            compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
+            seconds = (time.time() - started) / len(missing)
+            for number, work in zip(missing, works, strict=True):
+                folder, key = found[number]
+                self._finish(name, key, keyed[number][1], work)
+                self._note_time(name, key, seconds)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror or error})",
@@ -232,8 +250,23 @@ class Store:
                 remedy="free disk space or set DTL_RESULTS",
             ) from None
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return folder, key
+            for work in works:
+                shutil.rmtree(work, ignore_errors=True)
+        return found
+
+    def _finish(self, name, key, record, work):
+        """Put a result that is whole in its place."""
+        folder = self.path(name, key)
+        record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
+        (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not self.ready(name, key):
+            shutil.rmtree(folder)  # spoilt: a file was changed or lost
+        try:
+            os.replace(work, folder)
+        except OSError:
+            if not self.ready(name, key):  # else another process finished the same stage first
+                raise
 
     def _note_time(self, name, key, seconds):
         # beside the results, not inside: two runs give the same bytes
@@ -243,10 +276,13 @@ class Store:
             part.write_text(json.dumps({"seconds": round(seconds, 3)}))
 
     def sweep(self, older_than=86_400.0):
-        """Remove what runs killed more than ``older_than`` seconds ago left unfinished."""
+        """Remove what runs killed more than ``older_than`` seconds ago left unfinished; checkpoints a week later."""
         for folder in (self.root / "unfinished").glob("*"):
             if time.time() - folder.stat().st_mtime > older_than:
                 shutil.rmtree(folder, ignore_errors=True)
+        for path in (self.root / "checkpoints").glob("*"):
+            if time.time() - path.stat().st_mtime > older_than + 7 * 86_400:
+                path.unlink(missing_ok=True)
 
     def seconds(self, name, key):
         """Wall time that computing a stage took, s; nan when unknown."""

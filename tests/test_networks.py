@@ -15,8 +15,18 @@ from dtl_core.autoencoder import Autoencoder, autoencoder_loss, contractive_pena
 from dtl_core.config import load_profile
 from dtl_core.errors import DTLError
 from dtl_core.regressor import Regressor, _PairConvolution, live_units, regression_loss
-from dtl_core.stacks import StackedLinear, glorot, member_generators
-from dtl_core.training import choose_device, fit, split, stratified_split
+from dtl_core.stacks import StackedLinear, glorot, join, member_generators, put, take
+from dtl_core.store import load_arrays
+from dtl_core.training import (
+    PRECISIONS,
+    Checkpoint,
+    choose_device,
+    fit,
+    fit_members,
+    learning_rates,
+    split,
+    stratified_split,
+)
 from dtl_core.transfer import fine_tune, reconstruction_error
 
 PIXELS = 24
@@ -223,7 +233,7 @@ def test_every_trainable_parameter_receives_a_gradient(form):
 def train(model, flux, seeds, epochs=4, learning_rate=1e-3, index=None):
     return fit(
         model,
-        lambda m, rows: autoencoder_loss(m, flux[rows[0]], l1=1e-7, weight=1e-4, form="paper"),
+        lambda m, rows: autoencoder_loss(m, flux[rows], l1=1e-7, weight=1e-4, form="paper"),
         np.arange(len(flux))[None] if index is None else index,
         epochs=epochs,
         batch_size=8,
@@ -282,7 +292,8 @@ def test_fine_tuning_moves_what_is_free_and_nothing_else(frozen, form):
     before = state(model)
     calls = []
     tuned, history = fine_tune(
-        model, flux, np.arange(24), np.arange(24, 30), config, l1=1e-4, seed=0, progress=lambda: calls.append(1)
+        model, flux, np.arange(24), np.arange(24, 30), config, l1=torch.full((2,), 1e-4), seeds=[0, 0],
+        progress=lambda: calls.append(1)
     )
     assert history["test"].shape == (3, 2) and len(calls) == 3
     after = state(tuned)
@@ -304,20 +315,157 @@ def test_reconstruction_error_is_the_mean_square_in_flux_units():
     assert error.tolist() == pytest.approx(expected, rel=1e-12) and not error.requires_grad
 
 
-def test_a_diverging_training_is_refused_in_one_line():
-    model = StackedLinear(1, 1, member_generators([0, 1]))
+def test_autoencoders_with_batches_of_their_own_equal_each_trained_alone():
+    """What the stages do: a stack in which every member has its seed for weights and batches."""
+    flux, rows = fluxes(40), np.arange(40)[None]
+    stack = Autoencoder(PIXELS, 32, (5, 6, 7), bottleneck=4, sample=flux)
+    together = train(stack, flux, [5, 6, 7], index=np.repeat(rows, 3, 0))
+    for member, seed in enumerate((5, 6, 7)):
+        alone = Autoencoder(PIXELS, 32, (seed,), bottleneck=4, sample=flux)
+        history = train(alone, flux, [seed], index=rows)
+        np.testing.assert_allclose(history["test"][:, 0], together["test"][:, member], rtol=1e-4)
+        for name, value in take(stack, [member]).items():
+            torch.testing.assert_close(value, alone.state_dict()[name], rtol=0, atol=1e-5)
+
+
+def test_members_are_taken_put_and_joined():
+    stack, other = (Autoencoder(PIXELS, 16, seeds, bottleneck=4, sample=fluxes(9)) for seeds in ((1, 2, 3), (8, 9)))
+    flux = fluxes(5, 1)
+    before = stack(flux)
+    torch.testing.assert_close(stack.members([2, 0])(flux), before[[2, 0]])
+    again = join([take(stack, [k]) for k in range(3)], stack.shared)
+    assert all(torch.equal(again[name], value) for name, value in stack.state_dict().items())
+    put(stack, [0, 2], other)
+    torch.testing.assert_close(stack(flux)[[0, 2]], other(flux))
+    torch.testing.assert_close(stack(flux)[1], before[1])
+
+
+def line_task(limit, calls):
+    """Members that fit a line through nothing; member 0 fails as soon as its weight exceeds a limit."""
+
+    def task(members):
+        calls.append(list(members))
+        fails = torch.tensor([limit if m == 0 else torch.inf for m in members])
+
+        def loss(m, rows):
+            size = m.weight.abs().flatten(1).amax(1)
+            each = (m(rows[..., None].float() / 9) ** 2).mean((1, 2))
+            return each * torch.where(size > fails, torch.nan, 1.0)  # NaN in its gradients, and in those of no other
+
+        model = StackedLinear(1, 1, member_generators(members))
+        index = np.repeat(np.arange(1, 9)[None], len(members), 0)
+        return {"model": model, "loss": loss, "index": index, "seeds": list(members), "evaluate": None}
+
+    return task
+
+
+def test_what_diverges_begins_anew_at_a_lower_rate_and_harms_nobody():
+    calls = []
+    model, history = fit_members(line_task(10, calls), 3, epochs=30, batch_size=4, learning_rate=12.0)
+    assert calls == [[0, 1, 2], [0]] and history["restarts"].tolist() == [1, 0, 0]
+    assert np.isfinite(history["train"]).all() and history["train"].shape == (30, 3)
+    healthy, undisturbed = fit_members(line_task(torch.inf, []), 3, epochs=30, batch_size=4, learning_rate=12.0)
+    assert torch.equal(model.weight[1:], healthy.weight[1:])
+    assert np.array_equal(history["train"][:, 1:], undisturbed["train"][:, 1:])
+    alone, slower = fit_members(line_task(torch.inf, []), 1, epochs=30, batch_size=4, learning_rate=6.0)
+    assert torch.equal(model.weight[0], alone.weight[0]) and np.array_equal(history["train"][:, :1], slower["train"])
+
+
+def test_what_diverges_at_every_rate_is_refused_in_one_line():
+    calls = []
     with pytest.raises(DTLError) as error:
-        fit(
+        fit_members(line_task(-1, calls), 2, epochs=5, batch_size=4, learning_rate=1.0)
+    line = "the loss of 1 of 2 networks is not finite, even at 1/8 of the rate; lower the learning rate"
+    assert str(error.value) == f"field 'learning_rate': {line}"
+    assert calls == [[0, 1], [0], [0], [0]]
+
+
+def test_training_stops_when_no_member_is_left():
+    task = line_task(-1, [])([0])
+    history = fit(**task, epochs=5, batch_size=4, learning_rate=1.0)
+    assert history["train"].shape == (1, 1) and np.isnan(history["train"]).all()
+
+
+@given(st.integers(2, 400), st.floats(1e-5, 1), st.floats(0.01, 0.9))
+@settings(derandomize=True, deadline=None)
+def test_one_cycle_goes_up_once_and_down_to_nearly_nothing(n_steps, peak, warmup):
+    rates = learning_rates("one-cycle", peak, n_steps, warmup)
+    top = rates.argmax()
+    assert rates.shape == (n_steps,) and rates[top] == pytest.approx(peak)
+    assert top + 1 == max(1, round(warmup * n_steps))
+    assert np.all(np.diff(rates[: top + 1]) >= 0) and np.all(np.diff(rates[top:]) <= 0)
+    assert rates.min() >= 1e-4 * peak and (top + 1 == n_steps or rates[-1] == pytest.approx(1e-4 * peak))
+    assert np.array_equal(learning_rates("constant", peak, n_steps), np.full(n_steps, peak))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path, schedule):
+    flux, calls = fluxes(40), []
+
+    def trained(checkpoint=None, stop=0):
+        def progress():
+            calls.append(1)
+            if len(calls) == stop:
+                raise Interrupted
+
+        model = Autoencoder(PIXELS, 32, (5, 6), bottleneck=4, sample=flux)
+        history = fit(
             model,
-            lambda m, rows: (m(rows[0][:, None].float()) ** 2).mean((1, 2)),
-            np.arange(1, 9)[None],
-            epochs=3,
-            batch_size=4,
-            learning_rate=1e25,
-            seeds=[0],
+            lambda m, rows: autoencoder_loss(m, flux[rows], l1=1e-7, weight=1e-4),
+            np.repeat(np.arange(40)[None], 2, 0),
+            epochs=6,
+            batch_size=16,
+            learning_rate=1e-3,
+            seeds=[1, 2],
+            schedule=schedule,
+            evaluate=lambda m: reconstruction_error(m, flux),
+            progress=progress,
+            checkpoint=checkpoint,
         )
-    line = str(error.value)
-    assert line == "field 'learning_rate': the loss is not finite in epoch 1; lower the learning rate"
+        return history, state(model)
+
+    whole, weights = trained()
+    calls.clear()
+    path = tmp_path / "new" / "state.safetensors"
+    for stop in (3, 8):  # in the third epoch, then in the fifth: each start calls for the epochs behind it again
+        with pytest.raises(Interrupted):
+            trained(Checkpoint(path, every=0), stop)
+        assert path.is_file() and len(load_arrays(path)["history.train"]) == (2 if stop == 3 else 4)
+    calls.clear()
+    history, same = trained(Checkpoint(path, every=0))
+    assert len(calls) == 6 and not path.exists()
+    for name in ("train", "test"):
+        assert history[name].tobytes() == whole[name].tobytes()
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    path.write_bytes(b"no state")
+    assert trained(Checkpoint(path, every=1e9))[0]["test"].tobytes() == whole["test"].tobytes()
+
+
+def test_half_precision_trains_as_well_to_a_tenth():
+    """bf16 has 8 bits of mantissa; losses are compared, not weights, which wander. TF32 is float32 on a processor."""
+    flux, errors = fluxes(64), {}
+    for precision in PRECISIONS:
+        model = Autoencoder(PIXELS, 32, (5,), bottleneck=4, sample=flux)
+        history = fit(
+            model,
+            lambda m, rows: autoencoder_loss(m, flux[rows], l1=1e-7, weight=1e-4),
+            np.arange(64)[None],
+            epochs=30,
+            batch_size=16,
+            learning_rate=2e-3,
+            seeds=[1],
+            precision=precision,
+            evaluate=lambda m: reconstruction_error(m, flux),
+        )
+        errors[precision] = history["test"][-1, 0]
+        assert all(value.dtype == torch.float32 for value in model.state_dict().values())
+    assert errors["tf32"] == errors["float32"] != errors["bf16"]
+    assert errors["bf16"] == pytest.approx(errors["float32"], rel=0.1)
+    assert errors["float32"] < 0.5 * ((flux - flux.mean(0)) ** 2).mean()
 
 
 def test_fit_shows_each_sample_once_an_epoch_to_each_member():
@@ -400,9 +548,9 @@ def test_regressor_standardises_inputs_and_targets():
     latent, target = latents()
     model = regressor()
     live = live_units(latent)
-    z = (latent - model.latent_mean) / model.latent_spread
+    z = (latent - model.latent_mean[1]) / model.latent_spread[1]
     torch.testing.assert_close(z[:, live].std(0), torch.ones(4))
-    torch.testing.assert_close(model.latent_spread[~live], torch.ones(2))
+    torch.testing.assert_close(model.latent_spread[0, 0, ~live], torch.ones(2))
     assert z[:, ~live].abs().max() < 1e-3
     spread, mean = target.std(1)[:, None], target.mean(1)[:, None]
     torch.testing.assert_close(model(latent), model.standardised(latent) * spread + mean)
@@ -412,6 +560,15 @@ def test_regressor_standardises_inputs_and_targets():
     torch.testing.assert_close(
         regression_loss(other, latent, 1000 * target - 7), regression_loss(model, latent, target), rtol=1e-3, atol=1e-5
     )
+
+
+def test_regressors_on_latents_of_their_own_equal_each_alone():
+    (one, target), (two, _) = latents(seed=0), latents(seed=1)
+    stack = regressor(latent=torch.stack([one, two]), target=target)
+    for member, latent in enumerate((one, two)):
+        alone = regressor(seeds=(member,), latent=latent, target=target[[member]])
+        torch.testing.assert_close(stack(torch.stack([one, two]))[member], alone(latent)[0])
+        torch.testing.assert_close(stack.predict(torch.stack([one, two]), 7)[member], alone(latent)[0])
 
 
 def test_dead_units_never_give_infinities():

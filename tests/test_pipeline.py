@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from astropy.table import Table
 
-from dtl_core import figures, pipeline
+from dtl_core import figures, pipeline, training
 from dtl_core.config import PARAMETERS, load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.spectra import doppler_shift, window_grid
-from dtl_core.store import file_hash
+from dtl_core.store import Store, file_hash
 
 TINY = {
     "synthetic.n_spectra": 150,
@@ -154,6 +156,64 @@ def test_two_runs_give_the_same_bytes_with_any_number_of_workers(tiny, tmp_path)
     assert {name: mine.get(name) for name in other} == other
 
 
+STAGED = {
+    "candidate": ["scores"],
+    "autoencoder": ["weights", "history"],
+    "transfer": ["weights", "history", "latents"],
+    "regression": ["weights", "estimates"],
+}
+
+
+def test_networks_trained_together_equal_those_trained_one_by_one(tmp_path):
+    """Float32 rounds otherwise in a stack: to 2e-3 of the largest value after these few steps."""
+    both = TINY | {"autoencoder.l1": "1e-7,2e-7,3e-7", "search.learning_rates": "1e-3", "workers": 1}
+    one, two = (
+        pipeline.run("smoke", "regression", overrides=both | {"stack": size}, root=tmp_path / str(size), quiet=True)
+        for size in (1, 2)
+    )
+    assert one.keys == two.keys and len(one.keys["regression"]) == 2
+    for stage, files in STAGED.items():
+        for file in files:
+            for member in range(2):
+                mine, theirs = one.arrays(stage, file, member), two.arrays(stage, file, member)
+                assert set(mine) == set(theirs)
+                for name, value in mine.items():
+                    atol = 2e-3 * max(np.abs(value).max(initial=0), 1e-6)
+                    np.testing.assert_allclose(theirs[name], value, rtol=0, atol=atol, err_msg=f"{stage} {name}")
+
+
+@pytest.mark.parametrize("stage", ["train_autoencoders", "train_regressors"])
+def test_a_stage_stopped_in_the_middle_goes_on_from_its_last_epoch(tiny, tmp_path, monkeypatch, request, stage):
+    shutil.copytree(tiny.store.root, tmp_path / "store")
+    kind = {"train_autoencoders": "autoencoder", "train_regressors": "regression"}[stage]
+    shutil.rmtree(tmp_path / "store" / kind)
+    store, config = Store(tmp_path / "store"), tiny.config
+    row = tiny.architectures.iloc[0]
+    members = [pipeline.stages.Member(int(row["width"]), float(row["l1"]), 0)]
+    before = [tiny.keys["transfer"][:1]] if kind == "regression" else []
+    calls = []
+
+    def progress():
+        calls.append(1)
+        if len(calls) == 2:  # at the end of the second epoch, after the first was saved
+            raise KeyboardInterrupt
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the workers, whose bytes these shall be
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
+    monkeypatch.setattr(training.Checkpoint, "due", lambda self: True)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(pipeline.stages, stage)(store, config, tiny.keys, *before, members, progress)
+    assert len(list((store.root / "checkpoints").iterdir())) == 1 and not list((store.root / "unfinished").iterdir())
+    epochs = []
+    monkeypatch.setattr(training, "_order", lambda row, seed, epoch, f=training._order: epochs.append(epoch) or
+                        f(row, seed, epoch))  # fmt: skip
+    (key,) = getattr(pipeline.stages, stage)(store, config, tiny.keys, *before, members)
+    assert key == tiny.keys[kind][0] and set(epochs) == {1}, "the first epoch is not trained again"
+    mine, theirs = tree(tiny.store.path(kind, key)), tree(store.path(kind, key))
+    assert mine == theirs and not list((store.root / "checkpoints").iterdir())
+
+
 def test_another_seed_gives_other_numbers(tiny, tmp_path):
     other = pipeline.run("smoke", "synthetic", overrides=TINY | {"seed": 1}, root=tmp_path, quiet=True)
     assert not np.array_equal(other.synthetic["labels"], tiny.synthetic["labels"])
@@ -276,7 +336,7 @@ class Fatal:
 
 def test_a_worker_that_dies_is_one_line(tmp_path):
     config = load_profile("smoke", TINY | {"workers": 1})
-    job = ("candidate", tmp_path, config, {"synthetic": "none"}, (64, 1e-7, 1e-3), {"candidate": Fatal()})
+    job = ("candidate", tmp_path, config, {"synthetic": "none"}, [(64, 1e-7, 1e-3)], 0, {"candidate": Fatal()})
     with pytest.raises(DTLError, match="a worker process died") as error:
         pipeline._run_jobs(config, [job], 1.0, "test", True)
     assert "workers=1" in str(error.value)
