@@ -59,8 +59,8 @@ def _literature(run):
     origin = (
         "Horizontal: the published catalogue of {paper}. Vertical: the published literature tables."
         if sample.published
-        else "Published tables were not at hand. Horizontal: our run on the simulated benchmark survey of {paper}'s "
-        "method. Vertical: the labels with which its stars were simulated."
+        else "Published tables were not at hand. Horizontal: our run on the simulated benchmark survey. Vertical: the "
+        "labels with which its stars were simulated."
     ).format(paper=cite(["masbuitrago2024"]))
     there = "[the notebook on the literature](../notebooks/05_literature.ipynb)"
     text = "# Catalogue and literature, star by star\n\n" + origin + " "
@@ -85,7 +85,6 @@ def _literature(run):
 def _astrophysics(run):
     sample = star_sample(run)
     stars, published = sample.frame, sample.published
-    simbad_text = _SIMBAD if published else ""
     there = "[the notebook on activity and kinematics](../notebooks/06_activity_kinematics.ipynb)"
     lines = isochrones.curves(mh=(0.0,))
     source = ", ".join(sorted({s for curve in lines.values() for s in curve["source"]}))
@@ -95,43 +94,40 @@ def _astrophysics(run):
             f"published tables {cite(['cifuentes2020', 'marfil2021'], 'p')}. Activity: reconstructed from published "
             "equivalent widths and the figure of the paper."
         )
-        motion = (
-            "Velocities: computed here from published astrometry. Populations: "
-            f"published labels of {cite(['marfil2021'])}."
-        )
+        motion = "Velocities: computed here from published astrometry."
         active_name = "active (reconstructed)"
     else:
         hr = "Published tables were not at hand: all columns are labels with which the benchmark survey was simulated."
-        motion = (
-            "Published tables were not at hand: simulated stars, with velocities drawn at random. Populations: "
-            "the labels of the simulation, with which these velocities have nothing to do."
-        )
+        motion = "Published tables were not at hand: simulated stars, with velocities drawn at random."
         active_name = "active (simulated)"
-    pages, files = {}, {}
-    label = "Luminosity against temperature of each star, by kinematic population and activity, with model lines"
-    figure = interactive.hr_figure(stars, lines, active_name=active_name)
-    static = hr_plots.hr_isochrones(stars["teff"], stars["luminosity"], stars["active"], lines, active_name=active_name)
-    files["explore_hr.png"] = _png(static)
-    pages["explore_hr.md"] = (
-        "# Hertzsprung-Russell diagram, star by star\n\nThe figure shows which kind of star lies above or below the "
-        f"main sequence; open symbols are active stars. {hr} Lines: {source}. "
-        + _HOW.format(simbad=simbad_text, there=there)
-        + f"\n\n{_NO_SCRIPT}\n"
-        + _twin(figure, "explore_hr.png", "plot-hr", label)
-    )
+    how = _HOW.format(simbad=_SIMBAD if published else "", there=there)
     sun = kinematics.SOLAR_MOTION
-    label = "Speed across the direction of rotation against speed along it, of each star, by kinematic population"
-    figure = interactive.toomre_figure(stars, sun)
-    U, V, W = (stars[c].to_numpy(float) + s for c, s in zip("UVW", sun, strict=True))
-    files["explore_toomre.png"] = _png(comparison_plots.toomre(U, V, W, stars["population"].to_numpy(str)))
-    pages["explore_toomre.md"] = (
-        "# Toomre diagram, star by star\n\nThe figure shows how fast each star moves relative to the local standard of "
-        f"rest; dotted circles join equal total velocities, every 50 km/s. {motion} "
-        + _HOW.format(simbad=simbad_text, there=there)
-        + f"\n\n{_NO_SCRIPT}\n"
-        + _twin(figure, "explore_toomre.png", "plot-toomre", label)
+    U, V, W = stars[["U", "V", "W"]].to_numpy(float).T
+    moving = stars.assign(population=kinematics.population(U, V, W))
+    return _page(
+        "hr",
+        "Hertzsprung-Russell diagram",
+        "The figure shows which kind of star lies above or below the main sequence; open symbols are active stars. "
+        f"{hr} Lines: {source}. {how}",
+        interactive.hr_figure(stars, lines, active_name=active_name),
+        hr_plots.hr_isochrones(stars["teff"], stars["luminosity"], stars["active"], lines, active_name=active_name),
+        "Luminosity against temperature of each star, by kinematic population and activity, with model lines",
+    ) | _page(
+        "toomre",
+        "Toomre diagram",
+        "The figure shows how fast each star moves relative to the local standard of rest; dotted circles join equal "
+        f"total velocities, every 50 km/s. {motion} Populations: computed here from the velocities. {how}",
+        interactive.toomre_figure(moving, sun),
+        comparison_plots.toomre(U + sun[0], V + sun[1], W + sun[2], moving["population"]),
+        "Speed across the direction of rotation against speed along it, of each star, by kinematic population",
     )
-    return pages | files
+
+
+def _page(name, title, text, figure, static, label):
+    """The page of one figure, and the picture that stands for it in print."""
+    picture = f"explore_{name}.png"
+    twin = _twin(figure, picture, f"plot-{name}", label)
+    return {f"explore_{name}.md": f"# {title}, star by star\n\n{text}\n\n{_NO_SCRIPT}\n{twin}", picture: _png(static)}
 
 
 # ---------------------------------------------------------------- the catalogue
