@@ -65,7 +65,7 @@ def executed(smoke, tmp_path_factory):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))
-    book.execute("smoke", root=root)
+    book.execute("smoke", root=root, workers=2)
     pages.write(smoke, root)
     return root
 

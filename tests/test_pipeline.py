@@ -52,8 +52,9 @@ def tiny(tmp_path_factory):
     return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
 
 
-# rmse of the survey over the spread of its truth, at most: smoke trains for seconds, on 1,200 spectra. [M/H] is not
-# measured to better than its spread by so small a run; it must beat the mean of the training labels and follow truth.
+# rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of [M/H] so few
+# networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to another by as
+# much as the spread of the truth; what they must do is to follow the truth.
 FACTORS = {"teff": 0.75, "logg": 1.0, "vsini": 0.75}
 
 
@@ -64,7 +65,8 @@ def test_smoke_beats_predicting_the_mean(smoke, arm):
         assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
         assert f[f"rmse_{p}_{arm}"] < factor * f[f"spread_{p}"]
         assert f[f"rmse_{p}_{arm}"] < factor * f[f"rmse_{p}_mean"]
-    assert f[f"rmse_mh_{arm}"] < f["rmse_mh_mean"]
+    scatter = np.sqrt(f[f"rmse_mh_{arm}"] ** 2 - f[f"bias_mh_{arm}"] ** 2)
+    assert scatter < 0.85 * f["rmse_mh_mean"]
     assert f[f"pearson_mh_{arm}"] > 0.5
     assert f[f"pearson_teff_{arm}"] > 0.9
 
@@ -74,8 +76,9 @@ def test_regressors_know_the_synthetic_spectra(smoke):
     part = smoke.arrays("regression", "estimates", 0)
     spread = part["test_truth"].std(1)
     rms = np.sqrt(((part["test_prediction"] - part["test_truth"]) ** 2).mean(1))
-    assert np.all((rms / spread)[[0, 2, 3]] < 0.6)
-    assert (rms / spread)[1] < 0.95
+    by_parameter = (rms / spread).reshape(len(PARAMETERS), -1).max(1)
+    assert np.all(by_parameter[[0, 2, 3]] < 0.3)
+    assert by_parameter[1] < 0.7
 
 
 def test_fine_tuning_reconstructs_the_stars_better(smoke):
@@ -166,7 +169,8 @@ STAGED = {
 
 def test_networks_trained_together_equal_those_trained_one_by_one(tmp_path):
     """Float32 rounds otherwise in a stack: to 2e-3 of the largest value after these few steps."""
-    both = TINY | {"autoencoder.l1": "1e-7,2e-7,3e-7", "search.learning_rates": "1e-3", "workers": 1}
+    rates = {"autoencoder.learning_rate": 1e-3, "search.learning_rates": "1e-3"}
+    both = TINY | rates | {"autoencoder.l1": "1e-7,2e-7,3e-7", "workers": 1}
     one, two = (
         pipeline.run("smoke", "regression", overrides=both | {"stack": size}, root=tmp_path / str(size), quiet=True)
         for size in (1, 2)
