@@ -133,14 +133,14 @@ def book(profile, only, no_html):
       dtl book
       dtl book --profile smoke --only 01_domain_gap --no-html
     """
-    from . import pages, pipeline
+    from . import machine, pages, pipeline
     from .book import build, execute
 
     if only:
         execute(profile, only=list(only))
     else:
         result = pipeline.run(profile)
-        execute(profile, run=result, workers=pipeline.affordable_workers())
+        execute(profile, run=result, workers=machine.affordable_workers())
         pages.write(result)
     if not no_html:
         click.echo(f"open {build()}")

@@ -28,6 +28,7 @@ __all__ = [
     "ContinuumConfig",
     "EstimateConfig",
     "RegressionConfig",
+    "RegressorConfig",
     "SearchConfig",
     "SurveyConfig",
     "SyntheticConfig",
@@ -147,11 +148,19 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Grid search by cross-validation over width, L1 and learning rate, on the plain MSE."""
+    """Searches by cross-validation: over width, L1 and learning rate on the plain MSE, and over regressors."""
 
     folds: int = 4
     epochs: int = 15
+    fraction: float = 1.0  # of the training spectra that the search uses
+    halving: int = 0  # successive halving: keep one in so many of the candidates a rung; 0 tries all to the end
     learning_rates: tuple[float, ...] = (1e-4, 1e-3)
+    # of the regressors (see `dtl search`): the published values of Teff are 64, 32, 64 and 0.01
+    filters: tuple[int, ...] = (32, 64)
+    second_filters: tuple[int, ...] = (16, 32)
+    last_units: tuple[int, ...] = (32, 64, 128)
+    regressor_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    regressor_epochs: int = 9
 
 
 @dataclass(frozen=True)
@@ -166,18 +175,32 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
+class RegressorConfig:
+    """One regressor: filters of its convolutions, neurons of its dense layers, and learning rate."""
+
+    filters: tuple[int, int] = (64, 32)
+    units: tuple[int, int, int] = (256, 128, 64)
+    learning_rate: float = 0.01
+
+
+@dataclass(frozen=True)
 class RegressionConfig:
-    """The convolutional regressors, one parameter each (paper, section 3.3)."""
+    """The convolutional regressors, one parameter each (paper, section 3.3).
+
+    The paper gives the Teff regressor's values; those of the others are not public and come from our own search (see
+    ``dtl search``).
+    """
 
     n_models: int = 5  # for each autoencoder and parameter
     n_kept: int = 80  # of all of a parameter, by test error
     epochs: int = 200
     batch_size: int = 32
     test_fraction: float = 0.3
-    filters: tuple[int, int] = (64, 32)
-    units: tuple[int, int, int] = (256, 128, 64)
-    learning_rate: float = 0.01
     schedule: str = "constant"  # or "one-cycle"
+    teff: RegressorConfig = field(default_factory=RegressorConfig)
+    logg: RegressorConfig = field(default_factory=RegressorConfig)
+    mh: RegressorConfig = field(default_factory=RegressorConfig)
+    vsini: RegressorConfig = field(default_factory=RegressorConfig)
 
 
 @dataclass(frozen=True)
@@ -236,9 +259,8 @@ _FAST = {  # what the small profiles share: centred inputs and learning rates fo
     "transfer.batch_size": 32,
     "transfer.learning_rate": 3e-4,
     "regression.batch_size": 128,
-    "regression.learning_rate": 0.003,
     "regression.schedule": "one-cycle",
-}
+} | {f"regression.{name}.learning_rate": 0.003 for name in PARAMETERS}
 PROFILES = {
     "smoke": _FAST
     | {
@@ -382,19 +404,23 @@ _RANGES = {  # setting: (lowest, highest)
     "transfer.batch_size": (1, 10**6),
     "regression.batch_size": (2, 10**6),
     "transfer.learning_rate": (1e-8, 1.0),
-    "regression.learning_rate": (1e-8, 1.0),
     "autoencoder.contractive_weight": (0.0, 1e3),
     "autoencoder.batch_size": (1, 10**6),
     "autoencoder.bottleneck": (1, 4096),
     "autoencoder.learning_rate": (1e-8, 1.0),
     "autoencoder.flux_ceiling": (1.0, 10.0),
     "search.folds": (2, 100),
+    "search.fraction": (0.01, 1.0),
+    "search.halving": (0, 100),
+    "search.regressor_epochs": (1, 10**5),
     "transfer.frozen_layers": (0, 5),
     "regression.n_models": (1, 1000),
     "regression.n_kept": (1, 10**6),
     "estimate.grid_size": (64, 10**6),
     "umap.n_neighbors": (2, 1000),
-} | {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
+}
+_RANGES |= {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
+_RANGES |= {f"regression.{name}.learning_rate": (1e-8, 1.0) for name in PARAMETERS}
 _CHOICES = {
     "autoencoder.contractive": ("paper", "exact"),
     "survey.real_stars": ("auto", "yes", "no"),
@@ -427,7 +453,8 @@ def _check(config):
             raise ConfigError(
                 f"unknown value {_get(config, key)!r}", field=key, remedy=f"choose one of {', '.join(choices)}"
             )
-    for key in ("autoencoder.widths", "autoencoder.l1", "search.learning_rates", "synthetic.vsini"):
+    lists = ("learning_rates", "filters", "second_filters", "last_units", "regressor_rates")
+    for key in ("autoencoder.widths", "autoencoder.l1", "synthetic.vsini", *(f"search.{name}" for name in lists)):
         values = _get(config, key)
         if not values or min(values) < 0:
             raise ConfigError(
@@ -435,7 +462,8 @@ def _check(config):
             )
     if any(width % 8 for width in config.autoencoder.widths):
         raise ConfigError("widths must be multiples of 8", field="autoencoder.widths", remedy="e.g. 384,512")
-    for key, length in (("regression.filters", 2), ("regression.units", 3)):
+    lengths = [(f"regression.{name}.{part}", n) for name in PARAMETERS for part, n in (("filters", 2), ("units", 3))]
+    for key, length in lengths:
         if len(_get(config, key)) != length or min(_get(config, key)) < 1:
             raise ConfigError(f"needs {length} positive numbers", field=key, remedy="give a comma-separated list")
     window = config.window

@@ -11,26 +11,25 @@ import dataclasses
 import functools
 import json
 import multiprocessing
-import os
 import queue
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from astropy.table import Table
 
-from . import readers, registry, stages
+from . import readers, registry, search, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
+from .machine import affordable_workers
 from .stages import ARMS
 from .store import MODULES, NotStored, Store, load_arrays, whole
 
-__all__ = ["ARMS", "STAGES", "Run", "resolve", "run"]
+__all__ = ["ARMS", "STAGES", "Run", "resolve", "run", "search_regressors"]
 
 STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "catalogue")
 
@@ -81,15 +80,17 @@ def _start_worker(progress_queue):
 
 
 def _work(job, only_look=False):
-    """One job in a worker: candidates of the search, or autoencoders of one width as far as they are to go."""
+    """One job in a worker: candidates of a search, or autoencoders of one width as far as they are to go."""
     kind, root, config, keys, items, depth, cost = job
     store = Store(root, only_look=only_look)
 
     def tick(name):
-        return (lambda: _queue.put(cost[name])) if _queue is not None else None
+        return (lambda share=1.0: _queue.put(share * cost[name])) if _queue is not None else None
 
     if kind == "candidate":
-        return {"candidate": stages.score_candidates(store, config, keys, items, tick("candidate"))}
+        return {kind: stages.score_candidates(store, config, keys, *items, tick(kind))}
+    if kind == "regressor_candidate":
+        return {kind: stages.score_regressors(store, config, keys, *items, tick(kind))}
     done = {"autoencoder": stages.train_autoencoders(store, config, keys, items, tick("autoencoder"))}
     if depth >= 1:
         done["transfer"] = stages.transfer_autoencoders(
@@ -144,30 +145,11 @@ def _costs(config, width, n_stars):
     models = len(PARAMETERS) * config.regression.n_models
     share = (config.search.folds - 1) / config.search.folds
     return {
-        "candidate": n * share * dense / 1e9,
+        "candidate": n * config.search.fraction * share * dense / 1e9,
         "autoencoder": n * dense / 1e9,
         "transfer": n_stars * dense / 1e9,
         "regression": 2.0 * n * cnn * models / 1e9,
     }
-
-
-def affordable_workers(memory_each=1.2e9):
-    """How many worker processes this machine has cores and memory (bytes) for, at least one.
-
-    Containers such as Binder's show all cores of their host but allow little memory: their limit counts.
-    """
-    free = []
-    for file, read in (
-        ("/proc/meminfo", lambda text: 1024 * int(text.split("MemAvailable:")[1].split()[0])),
-        ("/sys/fs/cgroup/memory.max", int),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", int),
-    ):
-        try:
-            free.append(read(Path(file).read_text()))
-        except (OSError, ValueError, IndexError):
-            continue  # another system, or no limit ("max")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(min(free, default=np.inf) // memory_each) if free else cores))
 
 
 def _run_jobs(config, jobs, total, label, quiet):
@@ -449,27 +431,102 @@ def _synthetic_with_bar(store, config, quiet):
         return stages.make_synthetic(store, config, bar.update)
 
 
+def _stacked(config, items, width_of, job_of, names, label, quiet):
+    """Results of items over worker processes, those of one width in stacks.
+
+    Arguments
+    ---------
+    items : list of anything
+    width_of : callable(item) -> tuple, the width first; items with equal ones may train together
+    job_of : callable(items of a stack) -> (job for :func:`_work`, its cost for the progress bar)
+    names : of the stages whose keys are wanted
+
+    Returns
+    -------
+    dict of stage -> keys in the order of the items.
+    """
+    groups = _grouped(items, config, width_of)
+    jobs, costs = zip(*(job_of([items[number] for number in group]) for group in groups), strict=True)
+    done = _run_jobs(config, jobs, sum(costs), label, quiet)
+    keys = {name: [None] * len(items) for name in names}
+    for group, one in zip(groups, done, strict=True):
+        for name in names:
+            for number, key in zip(group, one[name], strict=True):
+                keys[name][number] = key
+    return keys
+
+
 def _search(result, quiet):
     config, store = result.config, result.store
     grid = [(w, l1, rate) for w, l1 in config.architectures() for rate in config.search.learning_rates]
     keys = {"synthetic": result.keys["synthetic"]}
-    groups = _grouped(grid, config, lambda item: (item[0], item[2]))
-    jobs, total = [], 0.0
-    for group in groups:
-        cost = {"candidate": _costs(config, grid[group[0]][0], 0)["candidate"] * len(group)}
-        total += cost["candidate"] * config.search.epochs * config.search.folds
-        jobs.append(("candidate", store.root, config, keys, [grid[number] for number in group], 0, cost))
-    done = _run_jobs(config, jobs, total, "grid search", quiet)
-    found = {number: key for group, one in zip(groups, done, strict=True)
-             for number, key in zip(group, one["candidate"], strict=True)}  # fmt: skip
-    result.keys["candidate"] = [found[number] for number in range(len(grid))]
+    result.keys["candidate"] = []
+
+    def score(numbers, epochs):
+        def job(items):
+            cost = _costs(config, items[0][0], 0)["candidate"] * len(items)
+            job = ("candidate", store.root, config, keys, (items, epochs), 0, {"candidate": cost})
+            return job, cost * epochs * config.search.folds
+
+        items, label = [grid[number] for number in numbers], f"grid search, {epochs} epochs"
+        found = _stacked(config, items, lambda item: (item[0], item[2]), job, ["candidate"], label, quiet)["candidate"]
+        result.keys["candidate"] += found
+        return [load_arrays(store.path("candidate", key) / "scores.safetensors")["mse"] for key in found]
+
     table = pd.DataFrame(grid, columns=["width", "l1", "learning_rate"])
-    scores = [result.arrays("candidate", "scores", k)["mse"] for k in range(len(grid))]
-    table["mse"], table["mse_spread"] = [s.mean() for s in scores], [s.std() for s in scores]
-    kept = stages.select_architectures(table, config)
+    settings = config.search
+    halving = {"halving": settings.halving, "at_least": config.autoencoder.n_models}
+    table = table.join(search.cross_validate(len(grid), score, epochs=settings.epochs, **halving))
+    kept = search.select_architectures(table, config)
     result.architectures = kept.reset_index(drop=True)
     table["kept"] = table.index.isin(kept.index)
     result.search = table
+
+
+def search_regressors(result, quiet=False):
+    """Cross-validated search for the regressors of every parameter, on the latents of the best autoencoder.
+
+    Arguments
+    ---------
+    result : Run, of which the stage ``transfer`` is done
+    quiet : no progress on standard error
+
+    Returns
+    -------
+    DataFrame, a row a candidate and parameter, with the columns of :func:`dtl_core.search.cross_validate`; mse in the
+    square of the parameter's unit.
+    """
+    config, store = result.config, result.store
+    nets, names = search.regressor_candidates(config), list(PARAMETERS)
+    keys = {"synthetic": result.keys["synthetic"]}
+    cost = _costs(config, 0, 0)["regression"] / (len(names) * config.regression.n_models)
+
+    def score_all(pairs, epochs):
+        """Scores of (candidate, parameter) pairs: the parameters that one candidate is still tried for go together."""
+        together = {}
+        for net, kind in pairs:
+            together.setdefault(net, []).append(kind)
+        jobs, total = [], 0.0
+        for net, kinds in together.items():
+            each = cost * len(kinds) * (config.search.folds - 1)
+            total += each * epochs
+            what = (result.keys["transfer"][0], nets[net], kinds, epochs)
+            jobs.append(("regressor_candidate", store.root, config, keys, what, 0, {"regressor_candidate": each}))
+        done = _run_jobs(config, jobs, total, f"regressors, {epochs} epochs", quiet)
+        scores = {}
+        for (net, kinds), one in zip(together.items(), done, strict=True):
+            for kind, key in zip(kinds, one["regressor_candidate"], strict=True):
+                path = store.path("regressor_candidate", key) / "scores.safetensors"
+                scores[net, kind] = load_arrays(path)["mse"]
+        return scores
+
+    tables = search.cross_validate_many(
+        len(nets), len(names), score_all, epochs=config.search.regressor_epochs, halving=config.search.halving
+    )
+    rows = pd.DataFrame([dataclasses.asdict(net) for net in nets])
+    return pd.concat(
+        [rows.assign(parameter=name).join(table) for name, table in zip(names, tables, strict=True)], ignore_index=True
+    )
 
 
 def _members(result, depth, quiet):
@@ -478,17 +535,14 @@ def _members(result, depth, quiet):
     names = ("autoencoder", "transfer", "regression")[: depth + 1]
     rows = enumerate(result.architectures.itertuples())
     members = [stages.Member(int(row.width), float(row.l1), seed) for seed, row in rows]
-    groups, jobs, total = _grouped(members, config, lambda member: (member.width,)), [], 0.0
-    for group in groups:
-        cost = _costs(config, members[group[0]].width, len(result.observed))
-        cost = {name: cost[name] * len(group) for name in names}
-        total += sum(cost[name] * getattr(config, name).epochs for name in names)
-        jobs.append(("member", store.root, config, keys, [members[number] for number in group], depth, cost))
-    done = _run_jobs(config, jobs, total, "autoencoders", quiet)
-    for name in names:
-        found = {number: key for group, one in zip(groups, done, strict=True)
-                 for number, key in zip(group, one[name], strict=True)}  # fmt: skip
-        result.keys[name] = [found[number] for number in range(len(members))]
+
+    def job(items):
+        cost = _costs(config, items[0].width, len(result.observed))
+        cost = {name: cost[name] * len(items) for name in names}
+        total = sum(cost[name] * getattr(config, name).epochs for name in names)
+        return ("member", store.root, config, keys, items, depth, cost), total
+
+    result.keys |= _stacked(config, members, lambda member: (member.width,), job, names, "autoencoders", quiet)
 
 
 def _record(result, seconds):

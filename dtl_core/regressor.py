@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .stacks import StackedLinear, glorot, member_generators
+from .training import fit_members, stratified_split
 
-__all__ = ["Regressor", "live_units", "regression_loss"]
+__all__ = ["RegressionTask", "Regressor", "live_units", "regression_loss"]
 
 
 def live_units(latent, tolerance=1e-4):
@@ -97,3 +99,81 @@ class Regressor(nn.Module):
 def regression_loss(model, latent, target):
     """Mean squared error (E,) of standardised predictions against targets (E, B) in physical units."""
     return ((model.standardised(latent) - (target - model.target_mean) / model.target_spread) ** 2).mean(1)
+
+
+class RegressionTask:
+    """What there is to learn for stacks of regressors: latents of labelled spectra, split for each parameter.
+
+    Arguments
+    ---------
+    latent : (A, n, n_units), of A autoencoders
+    labels : (n, 4), in the order of ``PARAMETERS``
+    config : Config
+    """
+
+    def __init__(self, latent, labels, config):
+        self.latent, self.config, self.device = latent, config, latent.device
+        self.targets = torch.as_tensor(labels.T, dtype=torch.float32, device=self.device)
+        fraction = config.regression.test_fraction
+        self._parts = [stratified_split(target, fraction, [config.seed, 5, k]) for k, target in enumerate(labels.T)]
+
+    def rows(self, kind):
+        """Training and test spectra (E, n_train), (E, n_test) of regressors of the parameters ``kind`` (E,)."""
+        lengths = [min(len(part[side]) for part in self._parts) for side in (0, 1)]
+        return [
+            torch.as_tensor(np.stack([self._parts[k][side][:length] for k in kind]), device=self.device)
+            for side, length in enumerate(lengths)
+        ]
+
+    def fit(self, net, owner, kind, seeds, *, rows=None, epochs=None, progress=None, checkpoint=None):
+        """Train one stack.
+
+        Arguments
+        ---------
+        net : RegressorConfig
+        owner, kind, seeds : (E,) autoencoder, parameter and seed of each regressor
+        rows : its training and test spectra, instead of those of :meth:`rows`
+        epochs : instead of the configuration's
+
+        Returns
+        -------
+        Regressor, and the history of :func:`dtl_core.training.fit_members`.
+        """
+        train, test = rows or self.rows(kind)
+        owner, kind, seeds = (np.asarray(values) for values in (owner, kind, seeds))
+        settings = self.config.regression
+
+        def task(numbers):
+            own = torch.as_tensor(owner[numbers], device=self.device)
+            target, mine = self.targets[kind[numbers]], train[numbers]
+            seen, truth = self.latent[own[:, None], test[numbers]], torch.gather(target, 1, test[numbers])
+            model = Regressor(
+                self.latent[own],
+                torch.gather(target, 1, mine),
+                seeds[numbers],
+                filters=net.filters,
+                units=net.units,
+            ).to(self.device)
+
+            def loss(m, batch):
+                return regression_loss(m, self.latent[own[:, None], batch], torch.gather(target, 1, batch))
+
+            return {
+                "model": model,
+                "loss": loss,
+                "index": mine.cpu().numpy(),
+                "seeds": seeds[numbers],
+                "evaluate": lambda m: ((m.predict(seen) - truth) ** 2).mean(1),
+            }
+
+        return fit_members(
+            task,
+            len(owner),
+            epochs=epochs or settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=net.learning_rate,
+            schedule=settings.schedule,
+            precision=self.config.precision,
+            progress=progress,
+            checkpoint=checkpoint,
+        )

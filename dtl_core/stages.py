@@ -28,7 +28,7 @@ __all__ = [
     "make_synthetic",
     "measure_gap",
     "score_candidates",
-    "select_architectures",
+    "score_regressors",
     "train_autoencoders",
     "train_regressors",
     "transfer_autoencoders",
@@ -160,37 +160,39 @@ def _device(config):
     return {"device": choose_device(config.device).type, "precision": config.precision}
 
 
-def score_candidates(store, config, keys, candidates, progress=None):
+def score_candidates(store, config, keys, candidates, epochs, progress=None):
     """Cross-validated plain MSE of combinations of the grid search, all of one width and learning rate.
 
-    Arguments: candidates, list of (width, l1, rate), whose folds train as one stack; the others as elsewhere here.
-    Returns: list of keys.
+    Arguments: candidates, list of (width, l1, rate), which train as one stack; epochs, of each; the others as elsewhere
+    here. Returns: list of keys.
     """
     import torch
 
+    from .search import folds
     from .training import choose_device, fit, split
     from .transfer import reconstruction_error
 
     ((width, rate),) = {(width, rate) for width, _, rate in candidates}
-    folds = config.search.folds
+    settings = config.search
 
     def compute(missing, folders, checkpoint):
         flux = _flux(store, "synthetic", keys["synthetic"], choose_device(config.device))
         train, _ = split(len(flux), config.autoencoder.test_fraction, [config.seed, 2])
-        parts = np.array_split(np.random.default_rng([config.seed, 3]).permutation(train), folds)
-        l1 = torch.tensor([candidates[k][1] for k in missing], device=flux.device)
-        scores = np.empty((len(missing), folds))
-        for k, held_out in enumerate(parts):
-            rest = np.sort(np.concatenate([part for j, part in enumerate(parts) if j != k]))
+        if settings.fraction < 1:
+            _, train = (train[part] for part in split(len(train), settings.fraction, [config.seed, 6]))
+        l1 = torch.tensor([candidates[number][1] for number in missing], device=flux.device)
+        scores = np.empty((len(missing), settings.folds))
+        for k, (rest, held_out) in enumerate(folds(train, settings.folds, [config.seed, 3])):
             model = _new_autoencoder(config, flux, rest, width, [1000 + k] * len(missing))
             fit(
                 model,
                 _loss(config, flux, l1, 0.0),
                 np.repeat(rest[None], len(missing), 0),
-                epochs=config.search.epochs,
+                epochs=epochs,
                 batch_size=config.autoencoder.batch_size,
                 learning_rate=rate,
                 seeds=[k] * len(missing),
+                schedule=config.autoencoder.schedule,
                 precision=config.precision,
                 progress=progress,
             )
@@ -200,29 +202,62 @@ def score_candidates(store, config, keys, candidates, progress=None):
 
     architecture = _architecture(config)
     architecture = {
-        k: architecture[k] for k in ("bottleneck", "batch_size", "test_fraction", "centred", "flux_ceiling")
+        k: architecture[k] for k in ("bottleneck", "batch_size", "schedule", "test_fraction", "centred", "flux_ceiling")
     }
-    settings = {"rate": rate, "width": width, "architecture": architecture, "seed": config.seed} | _device(config)
-    settings["search"] = {"folds": folds, "epochs": config.search.epochs}
-    items = [(settings | {"l1": l1}, {"synthetic": keys["synthetic"]}) for _, l1, _ in candidates]
-    return [key for _, key in store.stages("candidate", items, _NETWORK, compute)]
+    common = {"rate": rate, "width": width, "architecture": architecture, "seed": config.seed} | _device(config)
+    common["search"] = {"folds": settings.folds, "fraction": settings.fraction, "epochs": epochs}
+    items = [(common | {"l1": l1}, {"synthetic": keys["synthetic"]}) for _, l1, _ in candidates]
+    return [key for _, key in store.stages("candidate", items, (*_NETWORK, "search", "transfer"), compute)]
 
 
-def select_architectures(table, config):
-    """Rows of the search that go on: mean score below the median of the whole grid, and the learning rate of training.
-
-    The best ``n_models`` of them, best first (paper, section 3.1: 26).
+def score_regressors(store, config, keys, transferred, net, kinds, epochs, progress=None):
+    """Cross-validated MSE of one kind of regressor on the latents of one autoencoder, all folds as one stack.
 
     Arguments
     ---------
-    table : DataFrame of width, l1, learning_rate, mse
+    transferred : key of the autoencoder's fine-tuning
+    net : RegressorConfig
+    kinds : numbers of the parameters that it is tried for
+    epochs : of each training
+
+    Returns
+    -------
+    list of keys, one a parameter.
     """
-    good = table["mse"] <= table["mse"].median()
-    good &= np.isclose(table["learning_rate"], config.autoencoder.learning_rate)
-    kept = table[good]
-    if kept.empty:  # the learning rate of training lost everywhere: keep its best, so that there is something to train
-        kept = table[np.isclose(table["learning_rate"], config.autoencoder.learning_rate)]
-    return kept.sort_values("mse", kind="stable").head(config.autoencoder.n_models)
+    import torch
+
+    from .regressor import RegressionTask
+    from .search import folds
+    from .training import choose_device
+
+    settings = config.search
+
+    def compute(missing, folders, checkpoint):
+        device = choose_device(config.device)
+        labels = load_arrays(store.path("synthetic", keys["synthetic"]) / "synthetic.safetensors")["labels"]
+        latents = _tensors(store.path("transfer", transferred) / "latents.safetensors")["synthetic"].to(device)
+        task = RegressionTask(latents[None], labels, config)
+        tried = np.array([kinds[number] for number in missing])
+        parts = [folds(np.asarray(row), settings.folds, [config.seed, 3]) for row in task.rows(tried)[0].cpu()]
+        sides = []
+        for side in (0, 1):
+            length = min(len(fold[side]) for part in parts for fold in part)
+            rows = np.stack([fold[side][:length] for part in parts for fold in part])
+            sides.append(torch.as_tensor(rows, device=device))
+        kind, number = np.repeat(tried, settings.folds), np.tile(np.arange(settings.folds), len(tried))
+        _, history = task.fit(net, 0 * kind, kind, 10 * kind + number, rows=sides, epochs=epochs, progress=progress)
+        scores = history["test"][-1].reshape(len(tried), settings.folds)
+        for folder, mse in zip(folders, scores, strict=True):
+            save_arrays(folder / "scores.safetensors", {"mse": mse.astype(float)})
+        return history["seconds"]
+
+    plain = {k: getattr(config.regression, k) for k in ("batch_size", "test_fraction", "schedule")}
+    common = {"net": net, "regression": plain, "seed": config.seed, "folds": settings.folds, "epochs": epochs}
+    items = [
+        (common | _device(config) | {"kind": int(k)}, {"transfer": transferred, "synthetic": keys["synthetic"]})
+        for k in kinds
+    ]
+    return [key for _, key in store.stages("regressor_candidate", items, (*_NETWORK, "regressor", "search"), compute)]
 
 
 class Member(NamedTuple):
@@ -279,13 +314,14 @@ def train_autoencoders(store, config, keys, members, progress=None):
         for number, folder in enumerate(folders):
             save_arrays(folder / "weights.safetensors", take(model, [number]))
             save_arrays(folder / "history.safetensors", _histories(history, [number]))
+        return history["seconds"]
 
     common = {"rate": settings.learning_rate, "architecture": _architecture(config), "seed": config.seed}
     items = [
         (common | _device(config) | {"width": m.width, "l1": m.l1, "member": m.seed}, {"synthetic": keys["synthetic"]})
         for m in members
     ]
-    return [key for _, key in store.stages("autoencoder", items, _NETWORK, compute)]
+    return [key for _, key in store.stages("autoencoder", items, (*_NETWORK, "transfer"), compute)]
 
 
 def load_autoencoders(config, folders, width, device="cpu"):
@@ -345,6 +381,7 @@ def transfer_autoencoders(store, config, keys, pretrained, members, progress=Non
             own = _histories(history, [number]) | {name: error[[number]] for name, error in errors.items()}
             save_arrays(folder / "history.safetensors", own | {"test_rows": test})
             save_arrays(folder / "latents.safetensors", {name: z[number] for name, z in latents.items()})
+        return history["seconds"]
 
     loss = {k: _architecture(config)[k] for k in ("contractive", "contractive_weight")}
     common = {"transfer": config.transfer, "seed": config.seed, "loss": loss} | _device(config)
@@ -367,82 +404,68 @@ def _encode(model, flux, batch_size=2048):
 
 
 def train_regressors(store, config, keys, transferred, members, progress=None):
-    """All regressors on the latents of some autoencoders, as one stack: every parameter, ``n_models`` each.
+    """All regressors on the latents of some autoencoders: every parameter, ``n_models`` each.
 
-    Arguments: transferred, a key for each of the members. Returns: list of keys.
+    Those of one shape and learning rate train as one stack, of whichever autoencoder and parameter they are.
+
+    Arguments: transferred, a key for each of the members; progress, called once an epoch of a stack with its share of
+    all regressors. Returns: list of keys.
     """
     import torch
 
-    from .regressor import Regressor, live_units, regression_loss
-    from .training import Checkpoint, choose_device, fit_members, stratified_split
+    from .regressor import RegressionTask, live_units
+    from .stacks import take
+    from .training import Checkpoint, choose_device
 
     settings = config.regression
-    each = len(PARAMETERS) * settings.n_models  # regressors of one autoencoder
+    n = settings.n_models
+    each = len(PARAMETERS) * n  # regressors of one autoencoder
+    column = np.repeat(np.arange(len(PARAMETERS)), n)  # the parameter of each of them
 
     def compute(missing, folders, checkpoint):
         device = choose_device(config.device)
         labels = load_arrays(store.path("synthetic", keys["synthetic"]) / "synthetic.safetensors")["labels"]
         stored = [_tensors(store.path("transfer", transferred[k]) / "latents.safetensors") for k in missing]
         latents = {name: torch.stack([one[name] for one in stored]).to(device) for name in stored[0]}
-        column = np.repeat(np.arange(len(PARAMETERS)), settings.n_models)  # of the regressors of one autoencoder
-        parts = [
-            stratified_split(labels[:, k], settings.test_fraction, [config.seed, 5, k]) for k in range(len(PARAMETERS))
-        ]
-        n_train, n_test = (min(len(part[side]) for part in parts) for side in (0, 1))
-        rows = [np.stack([parts[k][side][:n] for k in column]) for side, n in ((0, n_train), (1, n_test))]
-        targets = torch.as_tensor(labels[:, column].T, dtype=torch.float32, device=device)  # each, n
-        seeds = [
-            1000 * members[m].seed + 10 * k + j
-            for m in missing
-            for k in range(len(PARAMETERS))
-            for j in range(settings.n_models)
-        ]
-
-        def task(numbers):
-            owner, kind = np.divmod(np.asarray(numbers), each)  # which autoencoder, which of its regressors
-            owner = torch.as_tensor(owner, device=device)[:, None]
-            z, target = latents["synthetic"], targets[kind]
-            train, test = (torch.as_tensor(side[kind], device=device) for side in rows)
-            seen, truth = z[owner, test], torch.gather(target, 1, test)
-            model = Regressor(
-                z[owner[:, 0]],
-                torch.gather(target, 1, train),
-                [seeds[k] for k in numbers],
-                filters=settings.filters,
-                units=settings.units,
-            ).to(device)
-            return {
-                "model": model,
-                "loss": lambda m, batch: regression_loss(m, z[owner, batch], torch.gather(target, 1, batch)),
-                "index": train.cpu().numpy(),
-                "seeds": [seeds[k] for k in numbers],
-                "evaluate": lambda m: ((m.predict(seen) - truth) ** 2).mean(1),
-            }
-
-        model, history = fit_members(
-            task,
-            each * len(missing),
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            schedule=settings.schedule,
-            precision=config.precision,
-            progress=progress,
-            checkpoint=Checkpoint(checkpoint),
-        )
-        owner = torch.arange(len(missing), device=device).repeat_interleave(each)
-        estimates = {arm: model.predict(latents[arm][owner]) for arm in ARMS}
-        test = torch.as_tensor(rows[1], device=device).repeat(len(missing), 1)
-        estimates["test_prediction"] = model.predict(latents["synthetic"][owner[:, None], test])
-        weights = model.state_dict()
-        for number, folder in enumerate(folders):
-            own = slice(number * each, (number + 1) * each)
-            save_arrays(folder / "weights.safetensors", {name: value[own] for name, value in weights.items()})
-            out = {name: value[own] for name, value in estimates.items()}
-            out |= {"column": column, "test_truth": torch.gather(targets, 1, test[:each])}
-            out["live"] = live_units(latents["synthetic"][number]).cpu().numpy().astype(np.uint8)
-            mine = _histories(history, own)
-            save_arrays(folder / "estimates.safetensors", out | {f"history_{k}": v for k, v in mine.items()})
+        task = RegressionTask(latents["synthetic"], labels, config)
+        owner = np.repeat(np.arange(len(missing)), each)
+        kind = np.tile(column, len(missing))
+        seeds = np.array([1000 * members[m].seed + 10 * k + j for m in missing for k in range(4) for j in range(n)])
+        nets = [getattr(settings, PARAMETERS[k]) for k in kind]
+        out, histories, seconds = {}, {}, 0.0
+        weights = [{} for _ in missing]
+        for number, net in enumerate(dict.fromkeys(nets)):
+            rows = np.array([k for k, other in enumerate(nets) if other == net])
+            model, history = task.fit(
+                net,
+                owner[rows],
+                kind[rows],
+                seeds[rows],
+                progress=progress and functools.partial(progress, len(rows) / len(nets)),
+                checkpoint=Checkpoint(checkpoint.with_name(f"{checkpoint.stem}-{number}.safetensors")),
+            )
+            seconds = seconds + history.pop("seconds")
+            mine = torch.as_tensor(owner[rows], device=device)
+            estimates = {arm: model.predict(latents[arm][mine]) for arm in ARMS}
+            _, test = task.rows(kind[rows])
+            estimates["test_prediction"] = model.predict(latents["synthetic"][mine[:, None], test])
+            for name, value in estimates.items():
+                out.setdefault(name, np.zeros((len(nets), value.shape[1]), np.float32))[rows] = value.cpu().numpy()
+            for name, value in history.items():
+                histories.setdefault(name, np.full((*value.shape[:-1], len(nets)), np.nan))[..., rows] = value
+            for m, k in sorted(set(zip(owner[rows], kind[rows], strict=True))):
+                own = np.flatnonzero((owner[rows] == m) & (kind[rows] == k))
+                weights[m] |= {f"{PARAMETERS[k]}.{name}": value for name, value in take(model, own).items()}
+        test = task.rows(column)[1]
+        common = {"column": column, "test_truth": torch.gather(task.targets[column], 1, test)}
+        for m, folder in enumerate(folders):
+            save_arrays(folder / "weights.safetensors", weights[m])
+            own = slice(m * each, (m + 1) * each)
+            arrays = {name: value[own] for name, value in out.items()}
+            arrays |= {f"history_{name}": value[..., own] for name, value in histories.items()}
+            arrays["live"] = live_units(latents["synthetic"][m]).cpu().numpy().astype(np.uint8)
+            save_arrays(folder / "estimates.safetensors", common | arrays)
+        return seconds
 
     plain = {k: v for k, v in dataclasses.asdict(settings).items() if k != "n_kept"}
     common = {"regression": plain, "seed": config.seed} | _device(config)

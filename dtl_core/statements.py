@@ -315,9 +315,9 @@ STATEMENTS = (
               where="3.2", from_run=_figure("distance_latent_after"), status=SPECTRA, reason=_TUNED),
     # regression
     _setting("kernel", "kernel of the convolutions", 2, "regression", of=_kernel, where="3.3"),
-    _setting("filters", "filters of the two convolutions, for Teff", (64, 32), "regression.filters", where="3.3"),
-    _setting("units", "units of the dense layers, for Teff", (256, 128, 64), "regression.units", where="3.3"),
-    _setting("cnn_rate", "learning rate, for Teff", 0.01, "regression.learning_rate", step=0.01, where="3.3"),
+    _setting("filters", "filters of the two convolutions, for Teff", (64, 32), "regression.teff.filters", where="3.3"),
+    _setting("units", "units of the dense layers, for Teff", (256, 128, 64), "regression.teff.units", where="3.3"),
+    _setting("cnn_rate", "learning rate, for Teff", 0.01, "regression.teff.learning_rate", step=0.01, where="3.3"),
     _setting("cnn_epochs", "epochs, for Teff", 200, "regression.epochs", where="3.3"),
     _setting("cnn_batch", "batch size, for Teff", 32, "regression.batch_size", where="3.3"),
     _setting("cnn_test", "fraction of spectra for tests", 0.30, "regression.test_fraction", step=0.01, where="3.3"),

@@ -22,6 +22,7 @@ import uuid
 from pathlib import Path
 
 from .errors import DTLError, StoreError
+from .machine import peak_memory, reset_peak_memory
 
 __all__ = [
     "MODULES",
@@ -198,7 +199,11 @@ class Store:
         ------
         StoreError : the result cannot be written.
         """
-        return self.stages(name, [(settings, inputs)], modules, lambda missing, folders, path: compute(folders[0]))[0]
+
+        def alone(_missing, folders, _checkpoint):
+            compute(folders[0])
+
+        return self.stages(name, [(settings, inputs)], modules, alone)[0]
 
     def stages(self, name, items, modules, compute):
         """Several results of one stage, of which those that are missing are computed together.
@@ -208,7 +213,8 @@ class Store:
         name, modules : as for :meth:`stage`
         items : list of (settings, inputs)
         compute : callable(missing, folders, checkpoint): the numbers of the items to compute, a folder for each, and a
-            path beside the store where the state of the computation may be kept until it is over
+            path beside the store where the state of the computation may be kept until it is over; it may return the
+            seconds from its start to each epoch, for :meth:`timing`
 
         Returns
         -------
@@ -236,13 +242,16 @@ class Store:
         folder = self.root
         try:
             started = time.time()
+            reset_peak_memory()
             together = hashlib.sha256("".join(keyed[number][0] for number in missing).encode()).hexdigest()[:20]
-            compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
-            seconds = (time.time() - started) / len(missing)
+            epochs = compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
+            timing = {"seconds": round((time.time() - started) / len(missing), 3), "peak_memory": peak_memory()}
+            epochs = [] if epochs is None else [round(float(seconds), 3) for seconds in epochs]
+            timing |= {"together": len(missing), "epochs": epochs}
             for number, work in zip(missing, works, strict=True):
                 folder, key = found[number]
                 self._finish(name, key, keyed[number][1], work)
-                self._note_time(name, key, seconds)
+                self._note_timing(name, key, timing)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror or error})",
@@ -268,12 +277,12 @@ class Store:
             if not self.ready(name, key):  # else another process finished the same stage first
                 raise
 
-    def _note_time(self, name, key, seconds):
+    def _note_timing(self, name, key, timing):
         # beside the results, not inside: two runs give the same bytes
         folder = self.root / "timings"
         folder.mkdir(exist_ok=True)
         with whole(folder / f"{name}-{key}.json") as part:
-            part.write_text(json.dumps({"seconds": round(seconds, 3)}))
+            part.write_text(json.dumps(timing))
 
     def sweep(self, older_than=86_400.0):
         """Remove what runs killed more than ``older_than`` seconds ago left unfinished; checkpoints a week later."""
@@ -284,9 +293,19 @@ class Store:
             if time.time() - path.stat().st_mtime > older_than + 7 * 86_400:
                 path.unlink(missing_ok=True)
 
+    def timing(self, name, key):
+        """What computing a result took; empty where it is unknown.
+
+        Returns
+        -------
+        dict of seconds, its share of the wall time; together, how many results were computed at once; peak_memory,
+        bytes, of the process; epochs, seconds from the start of a training to the end of each epoch.
+        """
+        try:
+            return json.loads((self.root / "timings" / f"{name}-{key}.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
     def seconds(self, name, key):
         """Wall time that computing a stage took, s; nan when unknown."""
-        try:
-            return float(json.loads((self.root / "timings" / f"{name}-{key}.json").read_text())["seconds"])
-        except (OSError, ValueError, KeyError):
-            return float("nan")
+        return float(self.timing(name, key).get("seconds", float("nan")))

@@ -40,7 +40,7 @@ def test_help_shows_examples(command):
         (["run", "--set", "seed=-1"], ["seed", "-1", "out of range"]),
         (["run", "--set", "synthetic.teff_step=0"], ["synthetic.teff_step", "0.0"]),
         (["run", "--set", "regression.epochs=0"], ["regression.epochs", "give 1 to"]),
-        (["run", "--set", "regression.filters=64"], ["regression.filters", "2 positive"]),
+        (["run", "--set", "regression.mh.filters=64"], ["regression.mh.filters", "2 positive"]),
         (["run", "--until", "dinner"], ["until", "'dinner'", "catalogue"]),
         (["run", "--profile", "smoke", "--spectrum", "nowhere.ecsv"], ["nowhere.ecsv", "not found", "check the path"]),
         (["run", "--profile", "smoke", "--results", "/dev/null/x", "--quiet"], ["/dev/null/x", "DTL_RESULTS"]),

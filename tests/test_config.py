@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtl_core import spectra
-from dtl_core.config import PROFILES, Config, data_mirror, load_profile
+from dtl_core.config import PROFILES, Config, RegressorConfig, data_mirror, load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError, StoreError
 
 
@@ -102,8 +102,8 @@ def test_paper_profile_has_the_papers_values():
     assert config.regression.n_models == 5
     assert config.regression.n_models * config.autoencoder.n_models == 130
     assert config.regression.n_kept == 80
-    assert config.regression.filters == (64, 32) and config.regression.units == (256, 128, 64)
-    assert config.regression.learning_rate == 0.01 and config.regression.batch_size == 32
+    assert config.regression.teff == RegressorConfig((64, 32), (256, 128, 64), 0.01)
+    assert config.regression.batch_size == 32
     assert config.synthetic.n_spectra == 22_933
     assert config.synthetic.vsini == (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30)
     assert config.survey.n_stars == 286

@@ -14,7 +14,7 @@ import pytest
 import torch
 from astropy.table import Table
 
-from dtl_core import figures, pipeline, training
+from dtl_core import figures, machine, pipeline, training
 from dtl_core.config import PARAMETERS, load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.spectra import doppler_shift, window_grid
@@ -365,5 +365,5 @@ def test_two_spectra_of_one_name_are_two_inputs(tiny, tmp_path):
 
 
 def test_workers_fit_the_memory():
-    assert pipeline.affordable_workers(1e15) == 1
-    assert pipeline.affordable_workers(1.0) == len(os.sched_getaffinity(0))
+    assert machine.affordable_workers(1e15) == 1
+    assert machine.affordable_workers(1.0) == len(os.sched_getaffinity(0))

@@ -1,0 +1,84 @@
+"""How an autoencoder and its regressors approach their final error, against time: the faithful recipe and fast ones.
+
+One autoencoder with one regressor a parameter goes through the stages of a profile, on one core, each stage in a store
+of its own; the errors after every epoch come from the stored histories, the seconds from the store's timings. The
+faithful recipe is the profile ``paper``. Keras takes longer for an epoch: ``benchmarks/training.py`` says how much.
+
+    python benchmarks/accuracy.py PROFILE [setting=value ...]
+"""
+
+import json
+import sys
+import tempfile
+
+import numpy as np
+
+from dtl_core import pipeline, stages
+from dtl_core.config import PARAMETERS, load_profile
+from dtl_core.store import load_arrays
+
+WIDTH, L1 = 1024, 1e-7
+
+
+def curves(config, width=WIDTH, l1=L1, root=None):
+    """Errors after every epoch of one autoencoder and of its regressors, and the seconds that it took to get there.
+
+    Arguments: config; width and l1 of the autoencoder; root, a folder for the stages. Returns: dict.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        run = pipeline.run(config, until="observed", root=root or temporary)
+        store, keys, member = run.store, dict(run.keys), [stages.Member(width, l1, 0)]
+        trained = stages.train_autoencoders(store, run.config, keys, member, _ticker("autoencoder"))
+        tuned = stages.transfer_autoencoders(store, run.config, keys, trained, member)
+        fitted = stages.train_regressors(store, run.config, keys, tuned, member, _ticker("regressors"))
+        history = load_arrays(store.path("autoencoder", trained[0]) / "history.safetensors")
+        parts = load_arrays(store.path("regression", fitted[0]) / "estimates.safetensors")
+        timing = {name: store.timing(name, key[0]) for name, key in
+                  (("autoencoder", trained), ("transfer", tuned), ("regression", fitted))}  # fmt: skip
+    n = run.config.regression.n_models * len(PARAMETERS)
+    return {
+        "width": width,
+        "pixels": int(run.synthetic["flux"].shape[1]) if root else None,
+        "autoencoder": {
+            "seconds": timing["autoencoder"]["epochs"],
+            "test_mse": history["test"][:, 0].tolist(),
+            "live_units": int(parts["live"].sum()),
+        },
+        "transfer": {"seconds": timing["transfer"]["seconds"]},
+        "regressors": {
+            "together": n,
+            "seconds": timing["regression"]["epochs"],
+            "test_mse": {
+                name: np.sort(parts["history_test"][:, parts["column"] == k], axis=1).tolist()
+                for k, name in enumerate(PARAMETERS)
+            },
+        },
+    }
+
+
+def _ticker(label):
+    """A line on standard error now and then."""
+    import time
+
+    state = {"n": 0, "start": time.monotonic(), "next": 60.0}
+
+    def tick():
+        state["n"] += 1
+        if time.monotonic() - state["start"] > state["next"]:
+            state["next"] += 60.0
+            print(f"{label}: epoch {state['n']}", file=sys.stderr, flush=True)
+
+    return tick
+
+
+def main(profile="paper", *settings):
+    overrides = {"survey.real_stars": "no", "regression.n_models": 1} | dict(s.split("=", 1) for s in settings)
+    width, root = int(overrides.pop("width", WIDTH)), overrides.pop("root", None)
+    print(json.dumps(curves(load_profile(profile, overrides), width=width, root=root)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""What the machine has: cores and memory for worker processes, the memory that was used, its name for a record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+from pathlib import Path
+
+__all__ = ["affordable_workers", "describe", "peak_memory", "reset_peak_memory"]
+
+
+def affordable_workers(memory_each=1.2e9):
+    """How many worker processes this machine has cores and memory (bytes) for, at least one.
+
+    Containers such as Binder's show all cores of their host but allow little memory: their limit counts.
+    """
+    free = []
+    for file, read in (
+        ("/proc/meminfo", lambda text: 1024 * int(text.split("MemAvailable:")[1].split()[0])),
+        ("/sys/fs/cgroup/memory.max", int),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", int),
+    ):
+        try:
+            free.append(read(Path(file).read_text()))
+        except (OSError, ValueError, IndexError):
+            continue  # another system, or no limit ("max")
+    return max(1, min(_cores(), int(min(free) // memory_each) if free else _cores()))
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def reset_peak_memory():
+    """Let :func:`peak_memory` of this process begin anew, where the system can do that (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory():
+    """Largest resident memory of this process, bytes, since it began or :func:`reset_peak_memory`; nan if unknown."""
+    try:
+        return 1024.0 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1))
+    except (OSError, AttributeError):
+        return float("nan")
+
+
+def describe():
+    """What a measured speed depends on, as a dict of plain values: processor, cores, memory, system, versions, GPU."""
+    import numpy as np
+    import torch
+
+    name, memory = platform.processor(), float("nan")
+    with contextlib.suppress(OSError, AttributeError):
+        name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()).group(1)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    return {
+        "processor": name,
+        "cores": _cores(),
+        "memory_gb": round(memory, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
