@@ -328,6 +328,17 @@ class Run:
         return total
 
 
+    def peak_memory(self):
+        """Largest memory, bytes, of a process in every stage: of the member that took most."""
+        return {
+            stage: max(
+                self.store.timing(stage, key).get("peak_memory", float("nan"))
+                for key in ([keys] if isinstance(keys, str) else keys)
+            )
+            for stage, keys in self.keys.items()
+        }
+
+
 @functools.cache
 def _packages():
     from importlib.metadata import distributions

@@ -23,6 +23,7 @@ __all__ = [
     "Member",
     "library_hash",
     "load_autoencoders",
+    "load_regressors",
     "make_catalogue",
     "make_observed",
     "make_synthetic",
@@ -474,6 +475,26 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
         for member, key in zip(members, transferred, strict=True)
     ]
     return [key for _, key in store.stages("regression", items, (*_NETWORK, "regressor"), compute)]
+
+
+def load_regressors(config, folder, parameter, members, device="cpu"):
+    """The stack of some regressors of one autoencoder and parameter, whose weights lie in a stage's folder."""
+    import torch
+
+    from .regressor import Regressor
+
+    prefix, net = f"{parameter}.", getattr(config.regression, parameter)
+    members = torch.as_tensor(np.asarray(members))
+    weights = {
+        name.removeprefix(prefix): torch.from_numpy(array)[members]
+        for name, array in load_arrays(folder / "weights.safetensors").items()
+        if name.startswith(prefix)
+    }
+    blank = torch.zeros(2, weights["latent_mean"].shape[-1])
+    nothing = torch.zeros(len(members), 2)  # all that the constructor measures comes with the weights
+    model = Regressor(blank, nothing, range(len(members)), filters=net.filters, units=net.units)
+    model.load_state_dict(weights)
+    return model.to(device)
 
 
 def make_catalogue(store, config, keys, regressions, stars):

@@ -14,8 +14,9 @@ import pytest
 import torch
 from astropy.table import Table
 
-from dtl_core import figures, machine, pipeline, training
+from dtl_core import figures, machine, pipeline, search, training
 from dtl_core.config import PARAMETERS, load_profile
+from dtl_core.ensemble import Ensemble
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.spectra import doppler_shift, window_grid
 from dtl_core.store import Store, file_hash
@@ -186,6 +187,46 @@ def test_networks_trained_together_equal_those_trained_one_by_one(tmp_path):
                     np.testing.assert_allclose(theirs[name], value, rtol=0, atol=atol, err_msg=f"{stage} {name}")
 
 
+def test_a_parameter_has_a_regressor_of_its_own_and_changes_no_other(tiny, tmp_path):
+    shutil.copytree(tiny.store.root, tmp_path, dirs_exist_ok=True)
+    change = {"regression.mh.filters": "8,4", "regression.mh.units": "32,16,8", "regression.vsini.learning_rate": 0.01}
+    other = pipeline.run("smoke", overrides=TINY | {"workers": 1} | change, root=tmp_path, quiet=True)
+    mine, theirs = tiny.arrays("regression", "estimates", 0), other.arrays("regression", "estimates", 0)
+    for k, name in enumerate(PARAMETERS):
+        own = mine["column"] == k
+        scale = mine["test_truth"][k].std()
+        difference = np.abs(mine["test_prediction"][own] - theirs["test_prediction"][own]).max() / scale
+        assert (difference < 2e-3) == (name in ("teff", "logg")), name  # another stack rounds otherwise
+    weights = other.arrays("regression", "weights", 0)
+    assert weights["mh.convolutions.0.weight"].shape == (1, 2, 8) and weights["mh.dense.2.weight"].shape[1:] == (16, 8)
+    assert weights["teff.convolutions.0.weight"].shape == (1, 2, 64)
+    assert Ensemble(other).estimate(other.observed[:3]).shape == (3, 4, 3)
+
+
+def test_what_a_stage_took_is_known(tiny):
+    for stage in ("autoencoder", "transfer", "regression"):
+        timing = tiny.store.timing(stage, tiny.keys[stage][0])
+        assert timing["together"] == 1 and timing["seconds"] > 0 and timing["peak_memory"] > 5e7
+        assert len(timing["epochs"]) == getattr(tiny.config, stage).epochs
+        assert np.all(np.diff(timing["epochs"]) >= 0) and timing["epochs"][-1] <= timing["seconds"] + 0.01
+    assert tiny.peak_memory()["regression"] == max(
+        tiny.store.timing("regression", key)["peak_memory"] for key in tiny.keys["regression"]
+    )
+
+
+def test_the_search_for_regressors_finds_a_table_for_every_parameter(tiny):
+    small = {"search.filters": "8,16", "search.second_filters": "8", "search.last_units": "8"}
+    few = {"search.regressor_rates": "1e-5,3e-3", "search.regressor_epochs": 4, "search.halving": 2}
+    overrides = TINY | {"workers": 1} | small | few
+    run = pipeline.run("smoke", "transfer", overrides=overrides, root=tiny.store.root, quiet=True)
+    table = pipeline.search_regressors(run, quiet=True)
+    assert len(table) == 16 and set(table["parameter"]) == set(PARAMETERS)
+    assert (table.groupby("parameter")["epochs"].max() == 4).all() and (table["mse"] > 0).all()
+    chosen = search.select_regressors(table)
+    assert {net.learning_rate for net in chosen.values()} == {3e-3}, "1e-5 learns nothing in so few steps"
+    assert pipeline.search_regressors(run, quiet=True).equals(table)  # from the store
+
+
 @pytest.mark.parametrize("stage", ["train_autoencoders", "train_regressors"])
 def test_a_stage_stopped_in_the_middle_goes_on_from_its_last_epoch(tiny, tmp_path, monkeypatch, request, stage):
     shutil.copytree(tiny.store.root, tmp_path / "store")
@@ -197,8 +238,8 @@ def test_a_stage_stopped_in_the_middle_goes_on_from_its_last_epoch(tiny, tmp_pat
     before = [tiny.keys["transfer"][:1]] if kind == "regression" else []
     calls = []
 
-    def progress():
-        calls.append(1)
+    def progress(share=1.0):
+        calls.append(share)
         if len(calls) == 2:  # at the end of the second epoch, after the first was saved
             raise KeyboardInterrupt
 
@@ -340,7 +381,7 @@ class Fatal:
 
 def test_a_worker_that_dies_is_one_line(tmp_path):
     config = load_profile("smoke", TINY | {"workers": 1})
-    job = ("candidate", tmp_path, config, {"synthetic": "none"}, [(64, 1e-7, 1e-3)], 0, {"candidate": Fatal()})
+    job = ("candidate", tmp_path, config, {"synthetic": "none"}, ([(64, 1e-7, 1e-3)], 1), 0, {"candidate": Fatal()})
     with pytest.raises(DTLError, match="a worker process died") as error:
         pipeline._run_jobs(config, [job], 1.0, "test", True)
     assert "workers=1" in str(error.value)

@@ -1,0 +1,126 @@
+"""The trained ensemble at work: from fluxes of any number of stars to estimates, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+
+from . import stages
+from .config import PARAMETERS
+from .errors import DataError
+from .estimate import kde_mode
+from .machine import affordable_workers
+from .training import choose_device
+
+__all__ = ["Ensemble", "estimate_stream"]
+
+
+class Ensemble:
+    """The autoencoders of a run, and of their regressors those that were kept.
+
+    Arguments
+    ---------
+    run : :class:`dtl_core.pipeline.Run` of the whole method
+    arm : ``transfer``, observed latents from fine-tuned autoencoders, or ``direct``, from those before
+    device : ``cpu``, ``cuda`` or ``auto``
+    """
+
+    def __init__(self, run, arm="transfer", device="cpu"):
+        self.config, self.device = run.config, choose_device(device)
+        selection, n = run.arrays("catalogue", "selection"), run.config.regression.n_models
+        kept = {name: np.sort(selection[f"kept_{name}"]) for name in PARAMETERS}  # over all autoencoders of the run
+        self._order = {name: np.argsort(np.argsort(selection[f"kept_{name}"])) for name in PARAMETERS}
+        self._members = []
+        for member in range(len(run.architectures)):
+            own = {name: rows[rows // n == member] % n for name, rows in kept.items()}
+            own = {name: rows for name, rows in own.items() if len(rows)}
+            if not own:
+                continue  # none of its regressors is among the best
+            model = run.autoencoder(member, tuned=arm == "transfer")
+            model.decoder = None  # half of the memory
+            path = run.store.path("regression", run.keys["regression"][member])
+            regressors = {name: stages.load_regressors(self.config, path, name, rows) for name, rows in own.items()}
+            self._members.append((model.to(self.device), {k: r.to(self.device) for k, r in regressors.items()}))
+        self.n_pixels = len(run.wavelength)
+
+    @torch.no_grad()
+    def votes(self, flux):
+        """Estimates of all kept regressors: parameter -> (n_kept, n_stars), as in the catalogue's selection.
+
+        Arguments: flux, (n_stars, n_pixels), continuum = 1. Errors: DataError, another grid or fluxes not finite.
+        """
+        flux = np.ascontiguousarray(flux, dtype=np.float32)
+        if flux.ndim != 2 or flux.shape[1] != self.n_pixels:
+            remedy = f"put the spectra on the run's grid of {self.n_pixels} pixels"
+            raise DataError(f"has shape {flux.shape}", field="flux", remedy=remedy)
+        if not np.isfinite(flux).all():
+            bad = int(np.flatnonzero(~np.isfinite(flux).all(1))[0])
+            raise DataError(f"spectrum {bad} is not finite", field="flux", remedy="bridge its gaps first")
+        x = torch.from_numpy(flux).to(self.device)
+        parts = {name: [] for name in PARAMETERS}
+        for model, regressors in self._members:
+            latent = model.encode(x)[0]
+            for name, regressor in regressors.items():
+                parts[name].append(regressor.predict(latent, batch_size=64).cpu().numpy())
+        return {name: np.concatenate(part)[self._order[name]] for name, part in parts.items()}
+
+    def estimate(self, flux):
+        """Mode, lower and upper 1-sigma error of every parameter: (n_stars, 4, 3), parameters as in ``PARAMETERS``."""
+        settings, votes = self.config.estimate, self.votes(flux)
+        found = [kde_mode(votes[name], grid_size=settings.grid_size, rule=settings.bandwidth) for name in PARAMETERS]
+        return np.array(found).transpose(2, 0, 1)
+
+
+_ensemble = None  # of a worker process
+
+
+def _start(run, arm):
+    global _ensemble
+    torch.set_num_threads(1)
+    _ensemble = Ensemble(run, arm)
+
+
+def _estimate(flux):
+    return _ensemble.estimate(flux)
+
+
+def estimate_stream(run, chunks, *, arm="transfer", workers=0):
+    """Estimates of an endless number of stars, chunk by chunk, over worker processes.
+
+    No more than two chunks a worker are held at a time, so that memory does not grow with the number of stars.
+
+    Arguments
+    ---------
+    run, arm : as for :class:`Ensemble`
+    chunks : iterable of (n_stars, n_pixels) fluxes, continuum = 1; some hundred stars each
+    workers : processes; 0 takes one a core, or as many as memory allows
+
+    Yields
+    ------
+    (n_stars, 4, 3) of each chunk, in order; see :meth:`Ensemble.estimate`.
+    """
+    workers = workers or affordable_workers()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start, (_bare(run), arm)) as pool:
+        waiting = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_estimate, chunk))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            with contextlib.suppress(IndexError):
+                while True:
+                    waiting.popleft().cancel()
+
+
+def _bare(run):
+    """The run without what it has read from the store, to be sent to a worker."""
+    return type(run)(run.config, run.store, run.keys, run.search, run.architectures)

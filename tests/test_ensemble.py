@@ -1,0 +1,59 @@
+"""The ensemble at work gives the catalogue's estimates, for any number of stars in any chunks."""
+
+import numpy as np
+import pytest
+
+from dtl_core.config import PARAMETER_COLUMNS, PARAMETERS
+from dtl_core.ensemble import Ensemble, estimate_stream
+from dtl_core.errors import DataError
+
+
+@pytest.mark.parametrize("arm", ["transfer", "direct"])
+def test_votes_and_estimates_are_those_of_the_catalogue(smoke, arm):
+    ensemble, selection = Ensemble(smoke, arm), smoke.arrays("catalogue", "selection")
+    votes = ensemble.votes(smoke.observed)
+    for name in PARAMETERS:
+        stored = selection[f"{arm}_{name}"]
+        np.testing.assert_allclose(votes[name], stored, rtol=0, atol=2e-4 * stored.std())
+    found, catalogue = ensemble.estimate(smoke.observed), smoke.catalogue_of(arm)
+    for k, column in enumerate(PARAMETER_COLUMNS.values()):
+        for j, name in enumerate((column, f"e_{column}", f"E_{column}")):
+            step = np.ptp(selection[f"{arm}_{PARAMETERS[k]}"], axis=0) / 20  # several of the density's grid
+            assert np.all(np.abs(found[:, k, j] - catalogue[name]) <= step + 1e-6), name
+
+
+def test_a_stream_of_stars_comes_back_in_order(smoke):
+    sizes = [3, 1, 7, 2, 5, 4, 6]
+    rows = np.arange(sum(sizes))
+    chunks = (smoke.observed[part] for part in np.split(rows, np.cumsum(sizes)[:-1]))
+    found = list(estimate_stream(smoke, chunks, workers=2))
+    assert [len(part) for part in found] == sizes
+    whole = Ensemble(smoke).estimate(smoke.observed[rows])
+    np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-4, atol=0.1)
+
+
+def test_a_stream_takes_no_more_than_it_works_on(smoke):
+    taken = []
+
+    def chunks():
+        for number in range(50):
+            taken.append(number)
+            yield smoke.observed[number : number + 1]
+
+    stream = estimate_stream(smoke, chunks(), workers=1)
+    next(stream)
+    assert len(taken) <= 3
+    stream.close()
+    assert len(taken) <= 3, "closing it stops the work"
+
+
+def test_spectra_on_another_grid_or_with_gaps_are_refused(smoke):
+    ensemble = Ensemble(smoke)
+    with pytest.raises(DataError, match=f"put the spectra on the run's grid of {len(smoke.wavelength)} pixels"):
+        ensemble.votes(smoke.observed[:2, :-1])
+    broken = smoke.observed[:3].copy()
+    broken[1, 5] = np.nan
+    with pytest.raises(DataError, match="spectrum 1 is not finite"):
+        ensemble.estimate(broken)
+    with pytest.raises(DataError, match="spectrum 1 is not finite"):
+        list(estimate_stream(smoke, [broken], workers=1))
