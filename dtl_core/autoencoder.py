@@ -82,8 +82,8 @@ class Autoencoder(nn.Module):
     def members(self, members):
         """A stack of some members of this one, with weights of its own."""
         weights = take(self, members)
-        n_pixels, width = weights["encoder.0.weight"].shape[1:]
-        bottleneck = weights["encoder.5.weight"].shape[2]
+        n_pixels, width = self.encoder[0].matrix.shape[1:]
+        bottleneck = self.encoder[-1].matrix.shape[2]
         out = Autoencoder(n_pixels, width, members, bottleneck=bottleneck, flux_ceiling=self.flux_ceiling)
         out.load_state_dict({name: value.clone() for name, value in weights.items()})
         return out.to(weights["flux_mean"].device, weights["flux_mean"].dtype)
@@ -113,14 +113,14 @@ def contractive_penalty(model, activations, form="paper"):
     """
     latent = activations[-1]
     if form == "paper":
-        weight = model.encoder[-1].weight.detach()  # E, n/8, 32
+        weight = model.encoder[-1].matrix.detach()  # E, n/8, 32
         return ((latent * (1 - latent)) ** 2 * (weight**2).sum(1, keepdim=True)).sum(2).mean(1)
     # rows of the Jacobian, from the latent back to the first hidden layer: (E, B, bottleneck, n)
     rows = torch.diag_embed((latent > 0).to(latent.dtype))
     for layer, below in zip(model.encoder[:0:-1], activations[-2::-1], strict=True):
-        rows = rows @ layer.weight.transpose(1, 2).unsqueeze(1)
+        rows = rows @ layer.matrix.transpose(1, 2).unsqueeze(1)
         rows = rows * (below > 0).unsqueeze(2)
-    first = model.encoder[0].weight  # E, n_pixels, n
+    first = model.encoder[0].matrix  # E, n_pixels, n
     gram = first.transpose(1, 2) @ first  # spares the factor n_pixels: |M W'|^2 = tr(M W'W M')
     return ((rows @ gram.unsqueeze(1)) * rows).sum((2, 3)).mean(1) / model.flux_spread**2
 

@@ -36,13 +36,24 @@ class StackedLinear(nn.Module):
 
     def __init__(self, n_in, n_out, generators):
         super().__init__()
-        self.weight = nn.Parameter(glorot(generators, n_in, n_out, fan_in=n_in, fan_out=n_out))  # E, in, out
+        weight = glorot(generators, n_in, n_out, fan_in=n_in, fan_out=n_out)
+        # On a CPU, sums over many inputs take half the time where these lie side by side in memory.
+        self.gathers = n_in > n_out
+        self.weight = nn.Parameter(weight.transpose(1, 2).contiguous() if self.gathers else weight)
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out))
 
     def forward(self, x):
         if x.dim() == 2 or len(x) == 1:
             x = x.expand(len(self.weight), *x.shape[-2:])
+        if self.gathers:
+            columns = x.transpose(1, 2).contiguous()  # they are already, after another such layer
+            return torch.baddbmm(self.bias.transpose(1, 2), self.weight, columns).transpose(1, 2)
         return torch.baddbmm(self.bias, x, self.weight)
+
+    @property
+    def matrix(self):
+        """W (E, n_in, n_out), whichever way it is stored: from many inputs to few outputs as (E, n_out, n_in)."""
+        return self.weight.transpose(1, 2) if self.gathers else self.weight
 
 
 def take(model, members):

@@ -337,7 +337,7 @@ def load_autoencoders(config, folders, width, device="cpu"):
         for folder in folders
     ]
     weights, settings = join(states, Autoencoder.shared), config.autoencoder
-    n_pixels, seeds = weights["encoder.0.weight"].shape[1], range(len(folders))
+    n_pixels, seeds = len(weights["flux_mean"]), range(len(folders))
     model = Autoencoder(n_pixels, width, seeds, bottleneck=settings.bottleneck, flux_ceiling=settings.flux_ceiling)
     model.load_state_dict(weights)
     return model.to(device)

@@ -54,14 +54,16 @@ def small(seeds=(0,), dtype=torch.float64, **options):
 # ---------------------------------------------------------------- stacks
 
 
-def test_stacked_linear_is_one_linear_layer_a_member():
-    layer = StackedLinear(5, 3, member_generators([1, 2]))
+@pytest.mark.parametrize(("n_in", "n_out"), [(5, 3), (5, 5), (5, 8)])
+def test_stacked_linear_is_one_linear_layer_a_member(n_in, n_out):
+    layer = StackedLinear(n_in, n_out, member_generators([1, 2]))
+    assert layer.matrix.shape == (2, n_in, n_out) and all(p.is_contiguous() for p in layer.parameters())
     nn.init.normal_(layer.bias)
     x = torch.randn(7, 5)
     y = layer(x)
-    assert y.shape == (2, 7, 3)
+    assert y.shape == (2, 7, n_out)
     for k in range(2):
-        torch.testing.assert_close(y[k], F.linear(x, layer.weight[k].T, layer.bias[k, 0]))
+        torch.testing.assert_close(y[k], F.linear(x, layer.matrix[k].T, layer.bias[k, 0]))
     own = torch.randn(2, 7, 5)
     torch.testing.assert_close(layer(own)[1], layer(own[1])[1])
 
@@ -83,9 +85,9 @@ def test_layer_widths_are_the_papers():
 
 def test_autoencoder_has_the_papers_layers_and_shapes():
     model = Autoencoder(3501, 1024, (0,))
-    encoder = [tuple(layer.weight.shape[1:]) for layer in model.encoder]
+    encoder = [tuple(layer.matrix.shape[1:]) for layer in model.encoder]
     assert encoder == [(3501, 1024), (1024, 768), (768, 512), (512, 256), (256, 128), (128, 32)]
-    assert [tuple(layer.weight.shape[1:]) for layer in model.decoder] == [(b, a) for a, b in encoder[::-1]]
+    assert [tuple(layer.matrix.shape[1:]) for layer in model.decoder] == [(b, a) for a, b in encoder[::-1]]
     flux = torch.rand(3, 3501)
     hidden = model.hidden(flux)
     assert [h.shape[-1] for h in hidden] == [1024, 768, 512, 256, 128, 32]
@@ -101,7 +103,7 @@ def test_output_is_a_sigmoid_times_the_ceiling_and_members_take_their_own_flux()
     torch.testing.assert_close(model(flux)[1], model(flux[1])[1])
     by_hand = flux[0] / 1.3
     for layer in model.encoder:
-        by_hand = torch.relu(by_hand @ layer.weight[0] + layer.bias[0])
+        by_hand = torch.relu(by_hand @ layer.matrix[0] + layer.bias[0])
     torch.testing.assert_close(model.encode(flux)[0], by_hand)
 
 
@@ -139,7 +141,7 @@ def test_paper_penalty_is_the_published_formula():
     model = small((0, 1))
     penalty = contractive_penalty(model, model.hidden(flux), "paper")
     for member in range(2):
-        h, weight = model.encode(flux)[member], model.encoder[-1].weight[member]
+        h, weight = model.encode(flux)[member], model.encoder[-1].matrix[member]
         total = 0.0
         for row in h:
             for j in range(h.shape[1]):
@@ -156,12 +158,13 @@ def test_paper_penalty_holds_its_weights_constant():
     contractive_penalty(model, activations, "paper").sum().backward()
     # expected: through h alone, with sum W^2 a number
     below, h = activations[-2].detach()[0], activations[-1].detach()[0]
-    weight = model.encoder[-1].weight.detach()[0]
+    weight = model.encoder[-1].matrix.detach()[0]
     outer = 2 * h * (1 - h) * (1 - 2 * h) * (weight**2).sum(0) * (h > 0) / len(h)
-    torch.testing.assert_close(model.encoder[-1].weight.grad[0], below.T @ outer)
+    last = model.encoder[-1]
+    torch.testing.assert_close(last.weight.grad[0].T if last.gathers else last.weight.grad[0], below.T @ outer)
     torch.testing.assert_close(model.encoder[-1].bias.grad[0, 0], outer.sum(0))
     # and it is not the gradient of the formula as a whole
-    free = model.encoder[-1].weight.detach().clone().requires_grad_()
+    free = model.encoder[-1].matrix.detach().clone().requires_grad_()
     ((h * (1 - h)) ** 2 * (free[0] ** 2).sum(0)).sum(1).mean().backward()
     assert free.grad.abs().max() > 1e-6
 
@@ -539,8 +542,8 @@ def test_pair_convolution_is_conv1d_with_kernel_two_and_padding_same(shape):
 
 def test_regressor_has_the_papers_layers():
     model = Regressor(torch.randn(50, 32), torch.randn(2, 50), (0, 1))
-    shapes = [tuple(layer.weight.shape[1:]) for layer in (*model.convolutions, *model.dense)]
-    assert shapes == [(2, 64), (128, 32), (1024, 256), (256, 128), (128, 64), (64, 1)]
+    assert [tuple(layer.weight.shape[1:]) for layer in model.convolutions] == [(2, 64), (128, 32)]
+    assert [tuple(layer.matrix.shape[1:]) for layer in model.dense] == [(1024, 256), (256, 128), (128, 64), (64, 1)]
     assert model(torch.randn(9, 32)).shape == (2, 9)
 
 

@@ -198,7 +198,7 @@ def test_a_parameter_has_a_regressor_of_its_own_and_changes_no_other(tiny, tmp_p
         difference = np.abs(mine["test_prediction"][own] - theirs["test_prediction"][own]).max() / scale
         assert (difference < 2e-3) == (name in ("teff", "logg")), name  # another stack rounds otherwise
     weights = other.arrays("regression", "weights", 0)
-    assert weights["mh.convolutions.0.weight"].shape == (1, 2, 8) and weights["mh.dense.2.weight"].shape[1:] == (16, 8)
+    assert weights["mh.convolutions.0.weight"].shape == (1, 2, 8) and weights["mh.dense.2.weight"].shape == (1, 8, 16)
     assert weights["teff.convolutions.0.weight"].shape == (1, 2, 64)
     assert Ensemble(other).estimate(other.observed[:3]).shape == (3, 4, 3)
 
