@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
-	@echo "PROFILE=smoke|demo|paper chooses the size of the run (default: demo)"
+	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo)"
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
 	$(BIN)/dtl book --profile $(PROFILE)
@@ -21,8 +21,8 @@ test: lint  ## lint, then the whole test suite with coverage
 lint: .venv/.installed  ## ruff, notebooks included
 	$(BIN)/ruff check .
 
-bench: .venv/.installed  ## every script in benchmarks/
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: .venv/.installed  ## all benchmarks into the record of the book's page (hours; PARTS="training chain" for some)
+	$(BIN)/python benchmarks/run.py $(PARTS)
 
 env: .venv/.installed  ## the virtual environment alone
 

@@ -3,8 +3,9 @@
 One autoencoder with one regressor a parameter goes through the stages of a profile, on one core, each stage in a store
 of its own; the errors after every epoch come from the stored histories, the seconds from the store's timings. The
 faithful recipe is the profile ``paper``. Keras takes longer for an epoch: ``benchmarks/training.py`` says how much.
+The data are the simulated ones, without real stars.
 
-    python benchmarks/accuracy.py PROFILE [setting=value ...]
+    python benchmarks/accuracy.py PROFILE [setting=value ...]          paper takes an hour and more
 """
 
 import json
@@ -36,12 +37,15 @@ def curves(config, width=WIDTH, l1=L1, root=None):
         fitted = stages.train_regressors(store, run.config, keys, tuned, member, _ticker("regressors"))
         history = load_arrays(store.path("autoencoder", trained[0]) / "history.safetensors")
         parts = load_arrays(store.path("regression", fitted[0]) / "estimates.safetensors")
+        n_spectra = len(run.synthetic["labels"])
         timing = {name: store.timing(name, key[0]) for name, key in
                   (("autoencoder", trained), ("transfer", tuned), ("regression", fitted))}  # fmt: skip
-    n = run.config.regression.n_models * len(PARAMETERS)
+    n = len(parts["column"])
     return {
         "width": width,
-        "pixels": int(run.synthetic["flux"].shape[1]) if root else None,
+        "l1": l1,
+        "pixels": len(run.wavelength),
+        "spectra": n_spectra,
         "autoencoder": {
             "seconds": timing["autoencoder"]["epochs"],
             "test_mse": history["test"][:, 0].tolist(),
@@ -74,10 +78,18 @@ def _ticker(label):
     return tick
 
 
+ONE = {"survey.real_stars": "no", "regression.n_models": 1}
+
+
+def measure():
+    """profile -> its curves: the fast recipe, then the faithful one."""
+    return {profile: curves(load_profile(profile, ONE)) for profile in ("paper-fast", "paper")}
+
+
 def main(profile="paper", *settings):
-    overrides = {"survey.real_stars": "no", "regression.n_models": 1} | dict(s.split("=", 1) for s in settings)
-    width, root = int(overrides.pop("width", WIDTH)), overrides.pop("root", None)
-    print(json.dumps(curves(load_profile(profile, overrides), width=width, root=root)))
+    overrides = ONE | dict(setting.split("=", 1) for setting in settings)
+    root = overrides.pop("root", None)
+    print(json.dumps(curves(load_profile(profile, overrides), root=root)))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ def library_calls(spectrum, config, template):
     return filled / level.value, best[1]
 
 
-def main(n=20, rounds=3):
+def measure(n=20, rounds=3):
+    """Rates of both, the ratio [median, least, largest], and the median errors of the velocities: dict."""
     warnings.simplefilter("ignore")
     config = load_profile("paper", {"window.resolving_power": 53_000.0})
     stars, truth = detector_spectra(n, config)
@@ -95,11 +96,23 @@ def main(n=20, rounds=3):
         ours.append(n / (middle - start))
         theirs.append(n / (time.perf_counter() - middle))
     ratio = np.array(ours[1:]) / np.array(theirs[1:])
-    print(f"dtl_core   {np.median(ours[1:]):8.1f} spectra/s ({len(failures)} refused)")
-    print(f"libraries  {np.median(theirs[1:]):8.1f} spectra/s")
-    print(f"ratio      {np.median(ratio):8.1f} (from {ratio.min():.1f} to {ratio.max():.1f} in {rounds} rounds)")
     errors = np.abs([report.velocity for report in reports] - truth), np.abs([v for _, v in found] - truth)
-    print(f"velocity error, median: {np.median(errors[0]):.3f} km/s, libraries {np.median(errors[1]):.3f} km/s")
+    return {
+        "rates": {"dtl_core": float(np.median(ours[1:])), "libraries": float(np.median(theirs[1:]))},
+        "ratio": [float(np.median(ratio)), float(ratio.min()), float(ratio.max())],
+        "velocity_errors": {"dtl_core": float(np.median(errors[0])), "libraries": float(np.median(errors[1]))},
+        "spectra": n,
+        "refused": len(failures),
+        "rounds": rounds,
+    }
+
+
+def main(n=20, rounds=3):
+    found = measure(n, rounds)
+    for name, rate in found["rates"].items():
+        error = found["velocity_errors"][name]
+        print(f"{name:12s} {rate:8.1f} spectra/s, velocity error {error:.3f} km/s in the median")
+    print("ratio        {:8.1f} (from {:.1f} to {:.1f})".format(*found["ratio"]), f"({found['refused']} refused)")
 
 
 if __name__ == "__main__":

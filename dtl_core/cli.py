@@ -1,7 +1,8 @@
-"""The command line: ``dtl run``, ``dtl figures``, ``dtl book``, ``dtl prepare``, ``dtl data``."""
+"""The command line: ``dtl run``, ``dtl search``, ``dtl figures``, ``dtl book``, ``dtl prepare``, ``dtl data``."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -46,6 +47,7 @@ def main():
       dtl run --profile demo --set survey.noise=0
       dtl run --spectrum my_star.ecsv           your own star joins the observed spectra
       dtl prepare night1.fits night2.fits       what the chain makes of spectra
+      dtl search --profile smoke                hyper-parameters, by cross-validation
       dtl figures --json                        headline figures of the last run
       dtl book --profile demo                   run, execute the notebooks, build the HTML book
       dtl data fetch                            published tables, real spectra, line lists: about 11 MB
@@ -53,7 +55,7 @@ def main():
 
 
 @main.command()
-@click.option("--profile", default="demo", show_default=True, help="smoke, demo or paper.")
+@click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--until", default="catalogue", show_default=True, help="Last stage to run.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
 @click.option(
@@ -100,6 +102,49 @@ def _star_lines(found):
 
 
 @main.command()
+@click.option("--profile", default="paper-fast", show_default=True, help="smoke, demo, paper-fast or paper.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
+@click.option("--out", type=click.Path(file_okay=False), help="Folder for the record, searches.json.")
+@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def search(profile, settings, out, results, quiet):
+    """Search for autoencoders and for the regressors of every parameter, by cross-validation.
+
+    Width, L1 factor and learning rate of the autoencoders first; then the regressors, on the latents of the best
+    autoencoder. search.halving=3 tries all candidates for a few epochs and goes on with the best third, and so on.
+
+    \b
+    Examples:
+      dtl search --profile smoke
+      dtl search --set search.halving=0 --out .
+    """
+    from . import pipeline, records
+    from .search import select_regressors
+
+    overrides = _overrides(settings)
+    grid = pipeline.run(profile, "search", overrides=overrides, root=results, quiet=quiet)
+    run = pipeline.first_member(grid, quiet=quiet)
+    table = pipeline.search_regressors(run, quiet=quiet)
+    columns = ["parameter", "filters", "units", "learning_rate", "epochs", "mse", "mse_spread", "rank"]
+    click.echo(grid.search.sort_values("rank").to_string(index=False, float_format="{:.3g}".format))
+    click.echo(table.sort_values(["parameter", "rank"])[columns].to_string(index=False, float_format="{:.4g}".format))
+    chosen = select_regressors(table)
+    for name, net in chosen.items():
+        click.echo(f"{name}: filters {net.filters}, units {net.units}, learning rate {net.learning_rate:g}")
+    if out:
+        values = {
+            "profile": profile,
+            "settings": overrides,
+            "search": dataclasses.asdict(grid.config.search),
+            "autoencoders": grid.search.to_dict("list"),
+            "regressors": table[columns].to_dict("list"),
+            "regressor_autoencoder": {k: run.architectures[k].iloc[0].item() for k in ("width", "l1")},
+            "chosen": {name: dataclasses.asdict(net) for name, net in chosen.items()},
+        }
+        click.echo(records.write("searches", values, out))
+
+
+@main.command()
 @click.option("--profile", default=None, help="Of the last run of this profile; of the last run of all by default.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
@@ -122,7 +167,7 @@ def figures(profile, as_json, results):
 
 
 @main.command()
-@click.option("--profile", default="demo", show_default=True, help="smoke, demo or paper.")
+@click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--only", multiple=True, help="Execute only this notebook, e.g. 03_fine_tuning; may be repeated.")
 @click.option("--no-html", is_flag=True, help="Execute the notebooks and stop.")
 def book(profile, only, no_html):

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import pandas as pd
 
 from . import registry, synthetic
+from .benchmark_page import benchmark_page
 from .book import find_root
 from .explore import explore_files
 from .fidelity import fidelity_page
@@ -201,5 +202,5 @@ def write(run, root=None):
 def _files(run):
     """Name below ``book/generated`` -> text or bytes."""
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
-    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run)}
+    files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
     return files | star_files(run) | explore_files(run)

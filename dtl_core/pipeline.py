@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 from astropy.table import Table
 
-from . import readers, registry, search, stages
+from . import readers, records, registry, search, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
 from .machine import affordable_workers
 from .stages import ARMS
-from .store import MODULES, NotStored, Store, load_arrays, whole
+from .store import MODULES, NotStored, Store, file_hash, load_arrays, whole
 
-__all__ = ["ARMS", "STAGES", "Run", "resolve", "run", "search_regressors"]
+__all__ = ["ARMS", "STAGES", "Run", "first_member", "resolve", "run", "search_regressors"]
 
 STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "catalogue")
 
@@ -291,13 +291,14 @@ class Run:
     def document(self, name, settings, inputs, compute):
         """The folder of something made to be read, such as an executed notebook: found again while nothing changed.
 
-        It depends on the whole run, on all modules, on all packages, and on the public data at hand.
+        It depends on the whole run, on all modules, on all packages, on the records, and on the public data at hand.
 
         Arguments: as for :meth:`dtl_core.store.Store.stage`.
         """
         inputs = inputs | {f"run/{stage}": str(keys) for stage, keys in self.keys.items()}
         inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
         inputs |= {f"package/{name}": version for name, version in _packages().items()}
+        inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}
         settings = settings | {"config": self.config}
         return self.store.stage(name, settings, inputs, MODULES, compute)[0]
 
@@ -351,7 +352,7 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
 
     Arguments
     ---------
-    profile : ``smoke``, ``demo`` or ``paper``, or a Config
+    profile : ``smoke``, ``demo``, ``paper-fast`` or ``paper``, or a Config
     until : one of ``STAGES``
     overrides : dict of dotted settings, see :func:`dtl_core.config.load_profile`
     root : folder of the results; see :func:`dtl_core.store.default_root`
@@ -492,6 +493,13 @@ def _search(result, quiet):
     result.architectures = kept.reset_index(drop=True)
     table["kept"] = table.index.isin(kept.index)
     result.search = table
+
+
+def first_member(result, quiet=False):
+    """A run whose search is done, with its best autoencoder alone trained and fine-tuned: Run."""
+    out = Run(result.config, result.store, dict(result.keys), result.search, result.architectures.head(1))
+    _members(out, 1, quiet)
+    return out
 
 
 def search_regressors(result, quiet=False):

@@ -15,6 +15,7 @@ __all__ = [
     "domain_map",
     "effect_bars",
     "error_change",
+    "errors_against_time",
     "kde_panel",
     "kiel",
     "latent_image",
@@ -186,6 +187,29 @@ def regression_curves(history, column):
         ax.semilogy(np.arange(1, len(history) + 1), np.sqrt(history[:, column == k]), color=BLUE, lw=1, alpha=0.8)
         ax.set(xlabel="epoch", title=LABELS[name])
     axes[0].set_ylabel("rms error of the test set")
+    return fig
+
+
+def errors_against_time(curves, targets=None, titles=None):
+    """Test errors while networks train, against wall time, both logarithmic.
+
+    Arguments
+    ---------
+    curves : dict of panel -> dict of label -> (seconds, errors), the end of every epoch
+    targets : dict of panel -> error to be reached, optional
+    titles : dict of panel -> title
+    """
+    fig, axes = plt.subplots(1, len(curves), figsize=(max(5.6, 2.8 * len(curves)), 3.2), layout="constrained")
+    styles = list(zip((GREY, "k", BLUE, RED), (":", "--", "-", "-."), strict=True))
+    for ax, (panel, lines) in zip(np.atleast_1d(axes), curves.items(), strict=True):
+        for (label, (seconds, errors)), (color, style) in zip(lines.items(), styles, strict=False):
+            ax.loglog(seconds, errors, color=color, ls=style, lw=1.3, label=label)
+        if targets:
+            ax.axhline(targets[panel], color=RED, lw=0.8)
+        ax.set(xlabel="seconds on one core", title=(titles or LABELS).get(panel, panel))
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("mean squared error of the test set")
+    first.legend(fontsize=8, frameon=False)
     return fig
 
 

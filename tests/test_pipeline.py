@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from click.testing import CliRunner
 
-from dtl_core import figures, machine, pipeline, search, training
+from dtl_core import cli, figures, machine, pipeline, records, search, training
 from dtl_core.config import PARAMETERS, load_profile
 from dtl_core.ensemble import Ensemble
 from dtl_core.errors import ConfigError, DataError, DTLError
@@ -214,10 +215,31 @@ def test_what_a_stage_took_is_known(tiny):
     )
 
 
+SEARCH = {
+    "search.filters": "8,16",
+    "search.second_filters": "8",
+    "search.last_units": "8",
+    "search.regressor_rates": "1e-5,3e-3",
+    "search.regressor_epochs": 4,
+    "search.halving": 2,
+}
+
+
+def test_the_search_is_a_command_that_leaves_a_record(tiny, tmp_path):
+    settings = [f"--set={name}={value}" for name, value in (TINY | {"workers": 1} | SEARCH).items()]
+    where = ["--results", str(tiny.store.root), "--out", str(tmp_path), "--quiet"]
+    done = CliRunner().invoke(cli.main, ["search", "--profile", "smoke", *settings, *where])
+    assert done.exit_code == 0, done.output
+    values = records.read("searches", tmp_path)["values"]
+    assert values["profile"] == "smoke" and values["settings"]["search.halving"] == "2"
+    assert sorted(values["autoencoders"]["rank"]) == list(range(len(values["autoencoders"]["width"])))
+    assert len(values["regressors"]["mse"]) == 16 and set(values["chosen"]) == set(PARAMETERS)
+    best = values["chosen"]["teff"]
+    assert f"teff: filters {tuple(best['filters'])}, units {tuple(best['units'])}, learning rate 0.003" in done.output
+
+
 def test_the_search_for_regressors_finds_a_table_for_every_parameter(tiny):
-    small = {"search.filters": "8,16", "search.second_filters": "8", "search.last_units": "8"}
-    few = {"search.regressor_rates": "1e-5,3e-3", "search.regressor_epochs": 4, "search.halving": 2}
-    overrides = TINY | {"workers": 1} | small | few
+    overrides = TINY | {"workers": 1} | SEARCH
     run = pipeline.run("smoke", "transfer", overrides=overrides, root=tiny.store.root, quiet=True)
     table = pipeline.search_regressors(run, quiet=True)
     assert len(table) == 16 and set(table["parameter"]) == set(PARAMETERS)

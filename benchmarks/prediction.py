@@ -1,0 +1,87 @@
+"""Stars per second from fluxes to estimates with the ensemble of a run, and memory, as the number of stars grows.
+
+Fluxes are those of the run's stars, over and over, made while they are asked for. Memory is that of this process and
+its workers together, the largest seen.
+
+    python benchmarks/prediction.py [profile] [largest]          e.g. demo 1000000
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dtl_core import pipeline
+from dtl_core.config import PARAMETERS
+from dtl_core.ensemble import Ensemble, estimate_stream
+from dtl_core.machine import affordable_workers
+
+CHUNK = 256
+
+
+def resident():
+    """Memory of this process and its children now, bytes; nan where there is no /proc."""
+    own, total = str(os.getpid()), 0
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue  # it ended meanwhile
+        if own in (path.parent.name, fields.get("PPid", "").strip()):
+            total += 1024 * int(fields.get("VmRSS", "0 kB").split()[0])
+    return float(total) if total else float("nan")
+
+
+def chunks(flux, n, memory):
+    for start in range(0, n, CHUNK):
+        memory.append(resident())
+        yield flux[np.arange(start, min(start + CHUNK, n)) % len(flux)]
+
+
+def measure(profile="demo", largest=10**6, overrides=None):
+    """Rates and memory: dict."""
+    run = pipeline.run(profile, overrides=overrides, quiet=True)
+    flux, workers, rows = run.observed, affordable_workers(), []
+    sizes = [n for n in (10**2, 10**3, 10**4, 10**5, 10**6) if n <= largest]
+    for n in sizes:
+        memory, done, first = [], 0, None
+        start = time.perf_counter()
+        for part in estimate_stream(run, chunks(flux, n, memory), workers=workers):
+            done += len(part)
+            first = first or time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        rows.append({"stars": done, "seconds": seconds, "until_first": first, "memory": max(memory)})
+        print(f"{n} stars: {seconds:.1f} s", file=sys.stderr, flush=True)
+    ensemble, some = Ensemble(run), flux[: min(len(flux), CHUNK)]
+    ensemble.votes(some)
+    start = time.perf_counter()
+    votes = ensemble.votes(some)
+    networks = time.perf_counter() - start
+    start = time.perf_counter()
+    ensemble.estimate(some)
+    both = time.perf_counter() - start
+    biggest = rows[-1]
+    return {
+        "profile": profile,
+        "workers": workers,
+        "autoencoders": len(run.architectures),
+        "regressors": int(sum(len(votes[name]) for name in PARAMETERS)),
+        "pixels": int(flux.shape[1]),
+        "rows": rows,
+        "stars_per_second": (biggest["stars"] - CHUNK) / (biggest["seconds"] - biggest["until_first"]),
+        "network_share": networks / both,
+    }
+
+
+def main(profile="demo", largest="1000000"):
+    found = measure(profile, int(float(largest)))
+    print(f"{found['autoencoders']} autoencoders, {found['regressors']} regressors, {found['workers']} workers")
+    for row in found["rows"]:
+        print(f"{row['stars']:8d} stars {row['seconds']:8.1f} s, at most {row['memory'] / 1e9:.2f} GB")
+    print(f"{found['stars_per_second']:.0f} stars/s; networks take {found['network_share']:.0%} of the time")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,263 @@
+"""The page of the book on speed: what `make bench` measured, with the day and the machine, part by part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import records
+from .config import PARAMETERS
+from .errors import DataError
+from .markdown import NBSP, code, escape, number, table
+
+__all__ = ["PUBLISHED_ERRORS", "benchmark_page", "curves_in_time", "seconds_until"]
+
+# Test error of the worst regressor that the paper kept, K^2, dex^2, dex^2, (km/s)^2 (its section 3.3).
+PUBLISHED_ERRORS = {"teff": 353.0, "logg": 0.0042, "mh": 0.0016, "vsini": 0.054}
+SYMBOLS = {"teff": "Teff", "logg": "log g", "mh": "\\[M/H\\]", "vsini": "v sin i"}
+UNITS = {"teff": "K²", "logg": "dex²", "mh": "dex²", "vsini": "(km/s)²"}
+_MISSING = "Not measured yet.\n"
+
+
+def seconds_until(errors, seconds, target):
+    """Time at which a falling error is first at or below a target: the end of that epoch; None if it never is."""
+    below = np.flatnonzero(np.asarray(errors) <= target)
+    return float(seconds[below[0]]) if len(below) else None
+
+
+def benchmark_page(folder=None):
+    """The page as Markdown. Arguments: folder, of the records; the package's by default."""
+    try:
+        found = records.read("benchmarks", folder)["values"]
+    except DataError:
+        found = {}
+    out = [_INTRODUCTION]
+    for name, title, write in _PARTS:
+        out.append(f"\n## {title}\n\n")
+        if name not in found:
+            out.append(_MISSING)
+            continue
+        part = found[name]
+        out += [write(part["values"], found), "\n", _origin(part), "\n"]
+    out.append("\n## On a GPU\n\n")
+    gpu = [name for name in found if name.endswith("(GPU)")]
+    if not gpu:
+        out.append("*Not yet run on a GPU.*\n")
+    for name in gpu:
+        write = {part: write for part, _, write in _PARTS}[name.removesuffix(" (GPU)")]
+        out += [f"### {name}\n\n", write(found[name]["values"], found), "\n", _origin(found[name]), "\n"]
+    return "".join(out)
+
+
+_INTRODUCTION = """# How fast it is
+
+`make bench` measures what follows and writes one record, from which this page is made; nothing on it is typed. Ratios
+come from one run on one machine, both sides in turn, and are given as the median of the rounds with the least and the
+largest. Where a part was measured with other code than today's, the day says so.
+"""
+
+
+def _origin(part):
+    made, machine = part["made"], part["machine"]
+    what = machine["gpu"] or machine["processor"]
+    return (
+        f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
+        f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
+        f"PyTorch {escape(machine['torch'])}.*\n"
+    )
+
+
+def _ratio(values):
+    middle, low, high = (number(value, ".2f") for value in values)
+    return f"{middle} ({low}–{high})"
+
+
+def _time(seconds):
+    if seconds is None:
+        return "never"
+    if seconds < 120:
+        return f"{seconds:.0f}{NBSP}s"
+    return f"{seconds / 60:.0f}{NBSP}min" if seconds < 7200 else f"{seconds / 3600:.1f}{NBSP}h"
+
+
+def _training(values, _found):
+    names = {
+        "autoencoder / peak": "autoencoder: share of the peak of a matrix product",
+        "autoencoder / Keras": "autoencoder: times Keras",
+        "no penalty / autoencoder": "autoencoder without contractive penalty: times with the paper's",
+        "exact penalty / autoencoder": "autoencoder with the exact penalty: times with the paper's",
+    }
+    rows = []
+    for name, ratio in values["ratios"].items():
+        stack = name.removeprefix("regressors ").removesuffix(" / Keras")
+        label = names.get(name, f"regressors, {stack} together: model-samples a second, times Keras")
+        rows.append([label, _ratio(ratio)])
+    rates = values["rates"]
+    return (
+        "The autoencoder is the paper's smallest (1024 neurons in the first layer, 3501 pixels, 128 spectra a batch); "
+        "the regressors are those of Teff, 32 latents a batch. Keras runs on TensorFlow, on a core of the CPU, one "
+        f"model at a time ({', '.join(map(code, values['keras']))}).\n\n"
+        + table(["speed", "ratio"], rows)
+        + f"\nThe peak, of a product of 2048 × 2048, was {rates['peak'] / 1e9:.0f} GFLOP/s; the autoencoder trained on "
+        f"{rates['autoencoder']:.0f} spectra a second, Keras's on {rates['Keras autoencoder']:.0f}; a regressor alone "
+        f"on {rates['regressors 1']:.0f} samples a second, Keras's on {rates['Keras regressor']:.0f}.\n"
+    )
+
+
+def _synthesis(values, _found):
+    rates = values["rates"]
+    return (
+        f"Instrument and rotation, and the grid of the window, of {values['spectra']} spectra: "
+        f"{_ratio(values['ratio'])} times a loop of PyAstronomy calls ({rates['dtl_core']:.0f} against "
+        f"{rates['PyAstronomy']:.0f} spectra a second); fluxes differ by at most "
+        f"{number(values['largest_difference'], '.1e')}. With interpolation and continuum "
+        f"{rates['whole']:.0f} spectra a second.\n"
+    )
+
+
+def _chain(values, _found):
+    rates, errors = values["rates"], values["velocity_errors"]
+    return (
+        f"From a spectrum on a detector's pixels to the network's input, {values['spectra']} spectra on one core: "
+        f"{_ratio(values['ratio'])} times the same steps by calls of PyAstronomy, specutils and SciPy "
+        f"({rates['dtl_core']:.1f} against {rates['libraries']:.2f} spectra a second); the velocities err by "
+        f"{errors['dtl_core']:.3f} against {errors['libraries']:.3f} km/s in the median.\n"
+    )
+
+
+def _prediction(values, _found):
+    rows = [
+        [f"{row['stars']:,}".replace(",", NBSP), _time(row["seconds"]), f"{row['memory'] / 1e9:.2f}{NBSP}GB"]
+        for row in values["rows"]
+    ]
+    return (
+        f"From fluxes to estimates with errors, with the ensemble of the profile {code(values['profile'])}: "
+        f"{values['autoencoders']} autoencoders, {values['regressors']} regressors, {values['pixels']} pixels, "
+        f"{values['workers']} processes.\n\n"
+        + table(["stars", "time, with the start of the processes", "memory of all processes"], rows)
+        + f"\nThat is {values['stars_per_second']:.0f} stars a second once all is loaded; the networks take "
+        f"{values['network_share']:.0%} of it, the densities the rest.\n"
+    )
+
+
+def _profiles(values, _found):
+    out = []
+    for profile, found in values.items():
+        rows = [
+            [escape(name), str(row["results"]), _time(row["seconds"]), number(row["memory"] / 1e9, ".2f") + f"{NBSP}GB"]
+            for name, row in found["stages"].items()
+            if row["seconds"] is not None
+        ]
+        out.append(
+            f"**{escape(profile)}**: {_time(found['wall_seconds'])} from an empty store, "
+            f"{found['autoencoders']} autoencoders.\n\n"
+            + table(["stage", "results", "computing, summed over processes", "largest memory of a process"], rows)
+            + "\n"
+        )
+    return "".join(out)
+
+
+def _rate(found, name):
+    """Seconds that an epoch of a spectrum takes by the recorded rate, or None."""
+    part = found.get("training")
+    return 1 / part["values"]["rates"][name] if part else None
+
+
+def _accuracy(values, found):
+    rows = []
+    keras = [_rate(found, name) for name in ("Keras autoencoder", "Keras regressor")]
+    for profile, curves in values.items():
+        own = curves["autoencoder"]["seconds"][-1]
+        mse = curves["autoencoder"]["test_mse"][-1]
+        rows.append([escape(profile), "autoencoder", f"{mse:.1e}", "", _time(own), ""])
+        for name in PARAMETERS:
+            errors = np.array(curves["regressors"]["test_mse"][name])[:, 0]
+            alone = np.array(curves["regressors"]["seconds"]) / curves["regressors"]["together"]
+            until = seconds_until(errors, alone, PUBLISHED_ERRORS[name])
+            epochs = seconds_until(errors, np.arange(1, len(errors) + 1), PUBLISHED_ERRORS[name])
+            slow = ""
+            if profile == "paper" and keras[0] and epochs:
+                n = 0.7 * curves["spectra"]
+                slow = _time(len(curves["autoencoder"]["seconds"]) * n * keras[0] + epochs * n * keras[1])
+            rows.append(
+                [escape(profile), SYMBOLS[name], f"{errors[-1]:.3g}{NBSP}{UNITS[name]}",
+                 f"{PUBLISHED_ERRORS[name]:g}", _time(None if until is None else own + until), slow]
+            )  # fmt: skip
+    return (
+        "One autoencoder (1024 neurons) and one regressor a parameter, on the simulated spectra: test error at the "
+        "end, the published one, and the time from nothing, the whole training of the autoencoder included, until it "
+        "was reached for the first time, on one core; a regressor counts with its share of the stack's time. The "
+        "faithful recipe in Keras: as many epochs at Keras's speed above.\n\n"
+        + table(["profile", "network", "test error", "published", "time until then", "the same in Keras"], rows)
+    )
+
+
+_DATA = {"test": "synthetic test set", "direct": "survey, before", "transfer": "survey, after"}
+
+
+def curves_in_time(found, network):
+    """Recorded test errors against wall time, for :func:`dtl_core.plots.errors_against_time`.
+
+    The faithful recipe's epochs are shown at Keras's speed and at ours, both as `make bench` measured them; the fast
+    one's as they were timed.
+
+    Arguments
+    ---------
+    found : values of the record "benchmarks"
+    network : ``autoencoder``, or a parameter: its best regressor, without the autoencoder
+
+    Returns
+    -------
+    dict of label -> (seconds, errors)
+    """
+    kind = "autoencoder" if network == "autoencoder" else "regressor"
+    out = {}
+    for profile, curves in found["accuracy"]["values"].items():
+        if kind == "autoencoder":
+            errors, seconds = curves[kind]["test_mse"], curves[kind]["seconds"]
+        else:
+            part = curves["regressors"]
+            errors, seconds = np.array(part["test_mse"][network])[:, 0], np.array(part["seconds"]) / part["together"]
+        if profile == "paper":
+            samples = 0.7 * curves["spectra"] * np.arange(1, len(errors) + 1)
+            out["paper, in Keras"] = samples * _rate(found, f"Keras {kind}"), errors
+            own = "autoencoder" if kind == "autoencoder" else "regressors 1"
+            out["paper, here"] = samples * _rate(found, own), errors
+        else:
+            out[profile] = np.asarray(seconds), errors
+    return dict(sorted(out.items(), key=lambda item: item[0] not in ("paper, in Keras", "paper, here")))
+
+
+def _sampling(values, _found):
+    rows, by = [], {}
+    for row in values["rows"]:
+        by.setdefault(row["step"], []).append(row)
+
+    def cell(found, name, form):
+        mean, low, high = (f([row[name] for row in found]) for f in (np.mean, np.min, np.max))
+        return f"{number(mean, form)} ({number(low, form)}–{number(high, form)})"
+
+    forms = {"teff": ".1f", "logg": ".3f", "mh": ".3f", "vsini": ".2f"}
+    for step, found in by.items():
+        for kind, label in _DATA.items():
+            cells = [cell(found, f"{kind}_{name}", forms[name]) for name in PARAMETERS]
+            time = cell(found, "seconds", ".0f") if kind == "test" else ""
+            mse = cell(found, "test_mse", ".1e") if kind == "test" else ""
+            rows.append([f"{step:g}{NBSP}Å", label, mse, *cells, time])
+    header = ["step", "errors on", "reconstruction", "Teff \\[K\\]", "log g", "\\[M/H\\]", "v sin i \\[km/s\\]", "s"]
+    return (
+        f"The profile `paper-fast` with other steps of the wavelength grid (`window.step`), {values['seeds']} seeds: "
+        "mean squared error of the reconstruction, root mean square errors of the estimates, before and after "
+        "fine-tuning for the simulated survey, and the time of one autoencoder with its regressors. Means, with the "
+        "least and the largest.\n\n" + table(header, rows)
+    )
+
+
+_PARTS = (
+    ("training", "Training against Keras and the machine's peak", _training),
+    ("accuracy", "Time to the published test error", _accuracy),
+    ("synthesis", "Synthetic spectra against PyAstronomy", _synthesis),
+    ("chain", "Real spectra through the chain", _chain),
+    ("prediction", "Estimates for many stars", _prediction),
+    ("profiles", "Whole runs: time and memory", _profiles),
+    ("sampling", "What coarser pixels lose", _sampling),
+)

@@ -1,0 +1,58 @@
+"""Measurements that are too long to repeat at every build, kept as JSON in the package with where they come from.
+
+    records.write("searches", {...})     by `dtl search --record` and `make bench`
+    records.read("searches")             in notebooks and pages
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+
+from . import machine
+from .errors import DataError
+from .store import write_whole
+
+__all__ = ["FOLDER", "names", "read", "write"]
+
+FOLDER = Path(__file__).parent / "data" / "records"
+
+
+def names(folder=None):
+    """Names of the records that there are, sorted."""
+    return sorted(path.stem for path in Path(folder or FOLDER).glob("*.json"))
+
+
+def _finite(value):
+    """The same, with None for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(name, values, folder=None):
+    """Keep plain values under a name, with the day and the machine. Returns: Path."""
+    made = datetime.datetime.now(datetime.UTC).date().isoformat()
+    record = {"made": made, "machine": machine.describe(), "values": _finite(values)}
+    return write_whole(Path(folder or FOLDER) / f"{name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def read(name, folder=None):
+    """A record: dict of made (ISO date), machine (see :func:`dtl_core.machine.describe`) and values.
+
+    Errors
+    ------
+    DataError : there is none, or it cannot be read.
+    """
+    path = Path(folder or FOLDER) / f"{name}.json"
+    try:
+        record = json.loads(path.read_text())
+        return {key: record[key] for key in ("made", "machine", "values")}
+    except FileNotFoundError:
+        raise DataError("no such record", file=path, remedy=f"known: {', '.join(names(folder)) or 'none'}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy="restore the file") from None
