@@ -91,7 +91,7 @@ def _module_hash(name):
     return _CODE[name]
 
 
-_LIBRARIES = ("astropy", "kdepy", "numba", "numpy", "pandas", "scipy", "torch", "umap-learn")
+_LIBRARIES = ("astropy", "numba", "numpy", "pandas", "scipy", "torch", "umap-learn")
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from KDEpy.bw_selection import improved_sheather_jones
+from KDEpy.bw_selection import _fixed_point, improved_sheather_jones
 
 from dtl_core import estimate
 
@@ -144,12 +144,24 @@ def test_silverman_bandwidth_and_limits(n):
     assert silverman / 4 <= estimate.bandwidth(z) <= silverman
 
 
-def test_bandwidth_without_a_solution_is_silvermans(monkeypatch):
-    def fail(_):
-        raise ValueError("Root finding did not converge.")
+def test_bandwidth_is_silvermans_where_the_optimum_lies_beyond(monkeypatch):
+    """Evenly spread values: the optimum is wider than Silverman's rule, or not there at all."""
+    z = np.linspace(-1, 1, 80) / np.linspace(-1, 1, 80).std()
+    monkeypatch.setattr(estimate, "_beyond_optimum", lambda t, n, spectra: -1.0)
+    assert estimate.bandwidth(z) == estimate.bandwidth(z, "silverman")
+    monkeypatch.setattr(estimate, "_beyond_optimum", lambda t, n, spectra: 1.0)
+    assert estimate.bandwidth(z) == pytest.approx(estimate.bandwidth(z, "silverman") / 4)
 
-    monkeypatch.setattr("KDEpy.bw_selection.improved_sheather_jones", fail)
-    assert estimate.bandwidth(np.linspace(-1, 1, 80)) == estimate.bandwidth(np.zeros(80), "silverman")
+
+@pytest.mark.parametrize(("n", "n_frequencies"), [(40, 200), (150, 1023)])
+def test_the_fixed_point_is_kdepys(n, n_frequencies):
+    rng = np.random.default_rng(n)
+    cosines = rng.normal(size=n_frequencies) / np.arange(1, n_frequencies + 1) ** 3
+    frequencies = np.arange(1.0, n_frequencies + 1) ** 2
+    spectra = 2 * cosines**2 * estimate._POWERS[:, :n_frequencies]
+    for t in (1e-5, 1e-4, 1e-3, 1e-2):
+        theirs = _fixed_point(t, n, frequencies, 4 * cosines**2)  # the transform of SciPy counts twice
+        assert estimate._beyond_optimum(t, n, spectra) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_best_of_takes_the_lowest_errors_ties_by_position():

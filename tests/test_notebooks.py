@@ -32,13 +32,13 @@ def test_notebook_runs_and_shows_figures(executed, name):
 def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
     monkeypatch.setenv("DTL_RESULTS", str(tmp_path / "results"))
     papermill.execute_notebook(
-        str(ROOT / "notebooks" / "03_fine_tuning.ipynb"),
+        str(ROOT / "notebooks" / "01_domain_gap.ipynb"),
         str(tmp_path / "out.ipynb"),
         parameters={"profile": "smoke"},
         cwd=str(tmp_path),
         progress_bar=False,
     )
-    assert list((tmp_path / "results" / "transfer").iterdir())
+    assert list((tmp_path / "results" / "gap").iterdir())
 
 
 def shown(page):

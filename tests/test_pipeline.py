@@ -387,7 +387,7 @@ def test_manifest_says_what_a_result_was_made_from(tiny):
     manifest = json.loads((tiny.store.path("autoencoder", tiny.keys["autoencoder"][0]) / "manifest.json").read_text())
     assert manifest["inputs"] == {"synthetic": tiny.keys["synthetic"]}
     assert manifest["settings"]["architecture"]["epochs"] == 2
-    assert {"python", "numpy", "torch", "kdepy", "umap-learn"} <= set(manifest["versions"])
+    assert {"python", "numpy", "torch", "scipy", "umap-learn"} <= set(manifest["versions"])
     assert manifest["settings"]["device"] == "cpu"
     assert set(manifest["files"]) == {"weights.safetensors", "history.safetensors"}
     record = figures.last_run("smoke", tiny.store.root)
