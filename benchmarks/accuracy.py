@@ -69,7 +69,7 @@ def _ticker(label):
 
     state = {"n": 0, "start": time.monotonic(), "next": 60.0}
 
-    def tick():
+    def tick(share=1.0):
         state["n"] += 1
         if time.monotonic() - state["start"] > state["next"]:
             state["next"] += 60.0

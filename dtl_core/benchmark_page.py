@@ -62,7 +62,7 @@ def _origin(part):
     return (
         f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
         f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
-        f"PyTorch {escape(machine['torch'])}.*\n"
+        f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}*\n"
     )
 
 

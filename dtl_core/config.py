@@ -187,8 +187,8 @@ class RegressorConfig:
 class RegressionConfig:
     """The convolutional regressors, one parameter each (paper, section 3.3).
 
-    The paper gives the Teff regressor's values; those of the others are not public and come from our own search (see
-    ``dtl search``).
+    The paper gives the values of Teff; those of the others are not public. Theirs come from our own search (record
+    ``searches``, see ``dtl search``), whose best candidates differ by less than its scatter.
     """
 
     n_models: int = 5  # for each autoencoder and parameter
@@ -198,9 +198,9 @@ class RegressionConfig:
     test_fraction: float = 0.3
     schedule: str = "constant"  # or "one-cycle"
     teff: RegressorConfig = field(default_factory=RegressorConfig)
-    logg: RegressorConfig = field(default_factory=RegressorConfig)
-    mh: RegressorConfig = field(default_factory=RegressorConfig)
-    vsini: RegressorConfig = field(default_factory=RegressorConfig)
+    logg: RegressorConfig = field(default_factory=lambda: RegressorConfig((64, 16), (256, 128, 128)))
+    mh: RegressorConfig = field(default_factory=lambda: RegressorConfig((64, 32), (256, 128, 128)))
+    vsini: RegressorConfig = field(default_factory=lambda: RegressorConfig((64, 32), (256, 128, 128)))
 
 
 @dataclass(frozen=True)
@@ -305,9 +305,8 @@ PROFILES = {
         "transfer.learning_rate": 3e-4,
         "regression.batch_size": 128,
         "regression.schedule": "one-cycle",
-        "regression.epochs": 8,
-    }
-    | {f"regression.{name}.learning_rate": 0.003 for name in PARAMETERS},
+        "regression.epochs": 16,
+    },
     "paper": {},
 }
 
