@@ -276,7 +276,9 @@ def test_a_stage_stopped_in_the_middle_goes_on_from_its_last_epoch(tiny, tmp_pat
     monkeypatch.setattr(training, "_order", lambda row, seed, epoch, f=training._order: epochs.append(epoch) or
                         f(row, seed, epoch))  # fmt: skip
     (key,) = getattr(pipeline.stages, stage)(store, config, tiny.keys, *before, members)
-    assert key == tiny.keys[kind][0] and set(epochs) == {1}, "the first epoch is not trained again"
+    later = 3 if kind == "regression" else 0  # those of log g, [M/H] and v sin i train after the stack that was stopped
+    assert key == tiny.keys[kind][0] and epochs[0] == 1, "the first epoch is not trained again"
+    assert epochs.count(0) == later and epochs.count(1) == later + 1
     mine, theirs = tree(tiny.store.path(kind, key)), tree(store.path(kind, key))
     assert mine == theirs and not list((store.root / "checkpoints").iterdir())
 
