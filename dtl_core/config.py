@@ -188,7 +188,7 @@ class RegressionConfig:
     """The convolutional regressors, one parameter each (paper, section 3.3).
 
     The paper gives the values of Teff; those of the others are not public. Theirs come from our own search (record
-    ``searches``, see ``dtl search``), whose best candidates differ by less than its scatter.
+    ``searches``, see ``dtl search``), which hardly tells shapes apart but for v sin i.
     """
 
     n_models: int = 5  # for each autoencoder and parameter
