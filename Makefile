@@ -21,7 +21,7 @@ test: lint  ## lint, then the whole test suite with coverage
 lint: .venv/.installed  ## ruff, notebooks included
 	$(BIN)/ruff check .
 
-bench: .venv/.installed  ## all benchmarks into the record of the book's page (hours; PARTS="training chain" for some)
+bench: .venv/.installed  ## what the book's page on speed shows, into its record (hours; PARTS="training chain" for some)
 	$(BIN)/python benchmarks/run.py $(PARTS)
 
 env: .venv/.installed  ## the virtual environment alone

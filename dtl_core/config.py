@@ -290,7 +290,7 @@ PROFILES = {
         "regression.epochs": 20,
         "umap.n_synthetic": 2000,
     },
-    "paper-fast": {  # the paper's data, numbers and loss; training and sampling that reach its errors sooner
+    "paper-fast": {  # the paper's data, numbers and loss; shorter training on wider pixels
         "window.step": 0.03,
         "autoencoder.centred": True,
         "autoencoder.learning_rate": 5e-4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -33,19 +34,21 @@ class Ensemble:
     def __init__(self, run, arm="transfer", device="cpu"):
         self.config, self.device = run.config, choose_device(device)
         selection, n = run.arrays("catalogue", "selection"), run.config.regression.n_models
-        kept = {name: np.sort(selection[f"kept_{name}"]) for name in PARAMETERS}  # over all autoencoders of the run
-        self._order = {name: np.argsort(np.argsort(selection[f"kept_{name}"])) for name in PARAMETERS}
+        self._kept = {name: selection[f"kept_{name}"] for name in PARAMETERS}  # numbers over all autoencoders
         self._members = []
         for member in range(len(run.architectures)):
-            own = {name: rows[rows // n == member] % n for name, rows in kept.items()}
-            own = {name: rows for name, rows in own.items() if len(rows)}
-            if not own:
+            places = {name: np.flatnonzero(kept // n == member) for name, kept in self._kept.items()}
+            places = {name: where for name, where in places.items() if len(where)}
+            if not places:
                 continue  # none of its regressors is among the best
             model = run.autoencoder(member, tuned=arm == "transfer")
             model.decoder = None  # half of the memory
             path = run.store.path("regression", run.keys["regression"][member])
-            regressors = {name: stages.load_regressors(self.config, path, name, rows) for name, rows in own.items()}
-            self._members.append((model.to(self.device), {k: r.to(self.device) for k, r in regressors.items()}))
+            regressors = {}
+            for name, where in places.items():
+                own = stages.load_regressors(self.config, path, name, self._kept[name][where] % n)
+                regressors[name] = where, own.to(self.device)
+            self._members.append((model.to(self.device), regressors))
         self.n_pixels = len(run.wavelength)
 
     @torch.no_grad()
@@ -62,12 +65,12 @@ class Ensemble:
             bad = int(np.flatnonzero(~np.isfinite(flux).all(1))[0])
             raise DataError(f"spectrum {bad} is not finite", field="flux", remedy="bridge its gaps first")
         x = torch.from_numpy(flux).to(self.device)
-        parts = {name: [] for name in PARAMETERS}
+        votes = {name: np.empty((len(kept), len(flux)), np.float32) for name, kept in self._kept.items()}
         for model, regressors in self._members:
             latent = model.encode(x)[0]
-            for name, regressor in regressors.items():
-                parts[name].append(regressor.predict(latent, batch_size=64).cpu().numpy())
-        return {name: np.concatenate(part)[self._order[name]] for name, part in parts.items()}
+            for name, (where, regressor) in regressors.items():
+                votes[name][where] = regressor.predict(latent, batch_size=64).cpu().numpy()
+        return votes
 
     def estimate(self, flux):
         """Mode, lower and upper 1-sigma error of every parameter: (n_stars, 4, 3), parameters as in ``PARAMETERS``."""
@@ -106,7 +109,8 @@ def estimate_stream(run, chunks, *, arm="transfer", workers=0):
     """
     workers = workers or affordable_workers()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (_bare(run), arm)) as pool:
+    bare = dataclasses.replace(run)  # without what it has read from the store
+    with ProcessPoolExecutor(workers, context, _start, (bare, arm)) as pool:
         waiting = deque()
         try:
             for chunk in chunks:
@@ -119,8 +123,3 @@ def estimate_stream(run, chunks, *, arm="transfer", workers=0):
             with contextlib.suppress(IndexError):
                 while True:
                     waiting.popleft().cancel()
-
-
-def _bare(run):
-    """The run without what it has read from the store, to be sent to a worker."""
-    return type(run)(run.config, run.store, run.keys, run.search, run.architectures)

@@ -43,7 +43,7 @@ def bandwidth(values, rule="ISJ"):
     collapse onto single values: below 20 values, or without a solution, Silverman's rule is taken, and outside a
     quarter of and once Silverman's rule the nearer of the two limits. KDEpy, which the tests compare with, solves for
     the bandwidth on a mesh wider than the data but scales it back by the range of the data (its issues 199 and 201);
-    here it is scaled back by the mesh. Looking between the limits only, this is several times as fast.
+    here it is scaled back by the mesh, and only what lies between the limits is looked at.
     """
     n = len(values)
     silverman = (4 / (3 * n)) ** 0.2

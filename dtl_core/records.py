@@ -1,6 +1,6 @@
 """Measurements that are too long to repeat at every build, kept as JSON in the package with where they come from.
 
-    records.write("searches", {...})     by `dtl search --record` and `make bench`
+    records.write("searches", {...})     by `dtl search --out` and `make bench`
     records.read("searches")             in notebooks and pages
 """
 

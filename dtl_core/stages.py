@@ -431,11 +431,17 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
         task = RegressionTask(latents["synthetic"], labels, config)
         owner = np.repeat(np.arange(len(missing)), each)
         kind = np.tile(column, len(missing))
-        seeds = np.array([1000 * members[m].seed + 10 * k + j for m in missing for k in range(4) for j in range(n)])
+        first = np.repeat([1000 * members[m].seed for m in missing], each)
+        seeds = first + 10 * kind + np.tile(np.arange(n), len(kind) // n)
         nets = [getattr(settings, PARAMETERS[k]) for k in kind]
         out, histories, seconds = {}, {}, 0.0
         weights = [{} for _ in missing]
-        for number, net in enumerate(dict.fromkeys(nets)):
+        stacks = list(dict.fromkeys(nets))
+        checkpoints = [
+            Checkpoint(checkpoint.with_name(f"{checkpoint.stem}-{number}.safetensors"), keep=len(stacks) > 1)
+            for number in range(len(stacks))
+        ]
+        for net, saved in zip(stacks, checkpoints, strict=True):
             rows = np.array([k for k, other in enumerate(nets) if other == net])
             model, history = task.fit(
                 net,
@@ -443,7 +449,7 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
                 kind[rows],
                 seeds[rows],
                 progress=progress and functools.partial(progress, len(rows) / len(nets)),
-                checkpoint=Checkpoint(checkpoint.with_name(f"{checkpoint.stem}-{number}.safetensors")),
+                checkpoint=saved,
             )
             seconds = seconds + history.pop("seconds")
             mine = torch.as_tensor(owner[rows], device=device)
@@ -466,6 +472,8 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
             arrays |= {f"history_{name}": value[..., own] for name, value in histories.items()}
             arrays["live"] = live_units(latents["synthetic"][m]).cpu().numpy().astype(np.uint8)
             save_arrays(folder / "estimates.safetensors", common | arrays)
+        for saved in checkpoints:
+            saved.remove()
         return seconds
 
     plain = {k: v for k, v in dataclasses.asdict(settings).items() if k != "n_kept"}
@@ -477,7 +485,7 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
     return [key for _, key in store.stages("regression", items, (*_NETWORK, "regressor"), compute)]
 
 
-def load_regressors(config, folder, parameter, members, device="cpu"):
+def load_regressors(config, folder, parameter, members):
     """The stack of some regressors of one autoencoder and parameter, whose weights lie in a stage's folder."""
     import torch
 
@@ -494,7 +502,7 @@ def load_regressors(config, folder, parameter, members, device="cpu"):
     nothing = torch.zeros(len(members), 2)  # all that the constructor measures comes with the weights
     model = Regressor(blank, nothing, range(len(members)), filters=net.filters, units=net.units)
     model.load_state_dict(weights)
-    return model.to(device)
+    return model
 
 
 def make_catalogue(store, config, keys, regressions, stars):

@@ -93,10 +93,11 @@ class Checkpoint:
     ---------
     path : where it lies; it is written whole or not at all, and removed when the training is over
     every : seconds between two of them
+    keep : whether it stays when the training is over, because that is a part of something longer
     """
 
-    def __init__(self, path, every=60.0):
-        self.path, self.every, self._last = Path(path), every, time.monotonic()
+    def __init__(self, path, every=60.0, *, keep=False):
+        self.path, self.every, self.keep, self._last = Path(path), every, keep, time.monotonic()
 
     def due(self):
         return time.monotonic() - self._last >= self.every
@@ -232,8 +233,10 @@ def fit(
             break
         if checkpoint and checkpoint.due() and epoch + 1 < epochs:
             checkpoint.save(_state(parameters, optimiser, history))
-    if checkpoint:
+    if checkpoint and not checkpoint.keep:
         checkpoint.remove()
+    elif checkpoint and first < len(history["train"]):
+        checkpoint.save(_state(parameters, optimiser, history))
     return {key: np.array(value) for key, value in history.items() if value}
 
 

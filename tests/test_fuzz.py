@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from dtl_core import formats, readers
+from dtl_core import formats, machine, readers
 from dtl_core.errors import DTLError
 
 LIMIT_S, LIMIT_BYTES = 10, 10**9
@@ -274,7 +274,7 @@ def check(star):
 
 def peak_bytes():
     """Peak memory of this process. Not ``ru_maxrss``: that one starts at the size of the parent, which is pytest."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) * 1024
+    return int(machine.peak_memory())
 
 
 def run(n, seed, folder):
@@ -329,16 +329,15 @@ def _alone(path, data):
     """Name, seconds, peak memory [MB] and the outcome of one file read in a process of its own."""
     path.write_bytes(data)
     code = """
-import re, sys, time
-from pathlib import Path
-from dtl_core import errors, readers
+import sys, time
+from dtl_core import errors, machine, readers
 start = time.perf_counter()
 try:
     line = f"{len(readers.read(sys.argv[1]).flux)} pixels"
 except errors.DTLError as error:
     line = str(error)
 seconds = time.perf_counter() - start
-peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()).group(1)) * 1024 / 1e6
+peak = machine.peak_memory() / 1e6
 print(seconds, peak, line, sep="|")"""
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
     path.unlink()
