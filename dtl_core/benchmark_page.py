@@ -170,7 +170,7 @@ def _samples(profile, curves, kind):
 
 
 def _accuracy(values, found):
-    rows = []
+    rows, width = [], next(iter(values.values()))["width"]
     keras = [_rate(found, name) for name in ("Keras autoencoder", "Keras regressor")]
     for profile, curves in values.items():
         own = curves["autoencoder"]["seconds"][-1]
@@ -191,10 +191,10 @@ def _accuracy(values, found):
                  f"{PUBLISHED_ERRORS[name]:g}", _time(None if until is None else own + until), slow]
             )  # fmt: skip
     return (
-        f"One autoencoder ({next(iter(values.values()))['width']} neurons in the first layer) and one regressor a parameter, on the simulated spectra: test error at the "
-        "end, the published one, and the time from nothing, the whole training of the autoencoder included, until it "
-        "was reached for the first time, on one core; a regressor counts with its share of the stack's time. The "
-        "faithful recipe in Keras: as many epochs at Keras's speed above.\n\n"
+        f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on the simulated spectra: "
+        "test error at the end, the published one, and the time from nothing, the whole training of the autoencoder "
+        "included, until it was reached for the first time, on one core; a regressor counts with its share of the "
+        "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above.\n\n"
         + table(["profile", "network", "test error", "published", "time until then", "the same in Keras"], rows)
     )
 
