@@ -191,7 +191,7 @@ def _accuracy(values, found):
                  f"{PUBLISHED_ERRORS[name]:g}", _time(None if until is None else own + until), slow]
             )  # fmt: skip
     return (
-        f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on the simulated spectra: "
+        f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on simulated spectra: "
         "test error at the end, the published one, and the time from nothing, the whole training of the autoencoder "
         "included, until it was reached for the first time, on one core; a regressor counts with its share of the "
         "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above.\n\n"
