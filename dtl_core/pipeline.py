@@ -328,7 +328,6 @@ class Run:
             total[stage] = float(np.nansum([self.store.seconds(stage, key) for key in keys]))
         return total
 
-
     def peak_memory(self):
         """Largest memory, bytes, of a process in every stage: of the member that took most."""
         return {
