@@ -2,10 +2,10 @@
 
 One autoencoder with one regressor a parameter goes through the stages of a profile, on one core, each stage in a store
 of its own; the errors after every epoch come from the stored histories, the seconds from the store's timings. The
-faithful recipe is the profile ``paper``. Keras takes longer for an epoch: ``benchmarks/training.py`` says how much.
-The data are the simulated ones, without real stars.
+faithful recipe is the profile ``paper``; ``RECIPES`` names all. Keras takes longer for an epoch:
+``benchmarks/training.py`` says how much. The data are the simulated ones, without real stars.
 
-    python benchmarks/accuracy.py PROFILE [setting=value ...]          paper takes an hour and more
+    python benchmarks/accuracy.py [recipe]          paper takes an hour and more
 """
 
 import json
@@ -79,17 +79,21 @@ def _ticker(label):
 
 
 ONE = {"survey.real_stars": "no", "regression.n_models": 1}
+RECIPES = {  # name -> profile and what is changed
+    "paper-fast": ("paper-fast", {}),
+    "paper-fast with the penalty": ("paper-fast", {"autoencoder.contractive_weight": 1e-4}),
+    "paper": ("paper", {}),
+}
 
 
-def measure():
-    """profile -> its curves: the fast recipe, then the faithful one."""
-    return {profile: curves(load_profile(profile, ONE)) for profile in ("paper-fast", "paper")}
+def measure(recipe, root=None):
+    """Curves of one of ``RECIPES``."""
+    profile, changed = RECIPES[recipe]
+    return curves(load_profile(profile, ONE | changed), root=root)
 
 
-def main(profile="paper", *settings):
-    overrides = ONE | dict(setting.split("=", 1) for setting in settings)
-    root = overrides.pop("root", None)
-    print(json.dumps(curves(load_profile(profile, overrides), root=root)))
+def main(recipe="paper-fast"):
+    print(json.dumps(measure(recipe)))
 
 
 if __name__ == "__main__":

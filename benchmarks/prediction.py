@@ -3,7 +3,7 @@
 Fluxes are those of the run's stars, over and over, made while they are asked for. Memory is that of this process and
 its workers together, the largest seen.
 
-    python benchmarks/prediction.py [profile] [largest]          e.g. demo 1000000
+    python benchmarks/prediction.py [profile] [folder of results] [largest]          e.g. demo results 1e6
 """
 
 import os
@@ -40,9 +40,18 @@ def chunks(flux, n, memory):
         yield flux[np.arange(start, min(start + CHUNK, n)) % len(flux)]
 
 
-def measure(profile="demo", largest=10**6, overrides=None):
-    """Rates and memory: dict."""
-    run = pipeline.run(profile, overrides=overrides, quiet=True)
+def measure(profile="demo", root=None, largest=None):
+    """Rates and memory: dict.
+
+    Arguments: root, folder with results, which are computed where they are missing; largest number of stars, by default
+    a million for the small profiles and ten thousand for the others.
+    """
+    run = pipeline.run(profile, root=root, overrides={"survey.real_stars": "no"})
+    return rates(run, largest or (10**6 if profile in ("smoke", "demo") else 10**4))
+
+
+def rates(run, largest):
+    """The same of a finished run."""
     flux, workers, rows = run.observed, affordable_workers(), []
     sizes = [n for n in (10**2, 10**3, 10**4, 10**5, 10**6) if n <= largest]
     for n in sizes:
@@ -63,20 +72,20 @@ def measure(profile="demo", largest=10**6, overrides=None):
     ensemble.estimate(some)
     both = time.perf_counter() - start
     biggest = rows[-1]
+    later, took = biggest["stars"] - CHUNK, biggest["seconds"] - biggest["until_first"]  # without the start
     return {
-        "profile": profile,
         "workers": workers,
         "autoencoders": len(run.architectures),
         "regressors": int(sum(len(votes[name]) for name in PARAMETERS)),
         "pixels": int(flux.shape[1]),
         "rows": rows,
-        "stars_per_second": (biggest["stars"] - CHUNK) / (biggest["seconds"] - biggest["until_first"]),
+        "stars_per_second": later / took if later > 0 else biggest["stars"] / biggest["seconds"],
         "network_share": networks / both,
     }
 
 
-def main(profile="demo", largest="1000000"):
-    found = measure(profile, int(float(largest)))
+def main(profile="demo", root=None, largest=None):
+    found = measure(profile, root, largest and int(float(largest)))
     print(f"{found['autoencoders']} autoencoders, {found['regressors']} regressors, {found['workers']} workers")
     for row in found["rows"]:
         print(f"{row['stars']:8d} stars {row['seconds']:8.1f} s, at most {row['memory'] / 1e9:.2f} GB")

@@ -1,33 +1,32 @@
 """Time and peak memory of every stage of a profile, from an empty store.
 
-    python benchmarks/profiles.py [profile ...]          default: smoke demo
+    python benchmarks/profiles.py [profile]          default: smoke
 """
 
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from dtl_core import pipeline
 from dtl_core.config import PARAMETERS
+from dtl_core.errors import DataError
 from dtl_core.machine import peak_memory
+from dtl_core.stages import ARMS
 
 
-def measure(*profiles):
-    """profile -> what :func:`one` measures, each in a store of its own."""
-    out = {}
-    for profile in profiles or ("smoke", "demo"):
-        with tempfile.TemporaryDirectory() as root:
-            out[profile] = one(profile, root)
-    return out
-
-
-def one(profile, root):
+def measure(profile, root=None):
     """Wall seconds and, by stage, seconds of computing summed over workers and largest memory; how well it did: dict.
 
-    Arguments: root, a folder for the results, empty.
+    Arguments: root, a folder for the results, which must have none yet; a temporary one by default.
     """
+    if root is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            return measure(profile, temporary)
+    if any(Path(root).glob("*/*")):
+        raise DataError("has results already, which would take no time", file=root, remedy="name an empty folder")
     start = time.perf_counter()
     run = pipeline.run(profile, root=root, overrides={"survey.real_stars": "no"})
     wall = time.perf_counter() - start
@@ -35,21 +34,24 @@ def one(profile, root):
     stages = {
         name: {"seconds": seconds[name], "memory": memory[name], "results": _count(run.keys[name])} for name in seconds
     }
-    out = {"wall_seconds": wall, "memory_of_parent": peak_memory(), "stages": stages}
-    selection, kept = run.arrays("catalogue", "selection"), {}
+    return {"wall_seconds": wall, "memory_of_parent": peak_memory(), "stages": stages} | quality(run)
+
+
+def quality(run):
+    """Test errors of the regressors kept [least, median, largest] and errors on the survey, of a finished run: dict."""
+    selection, figures, kept = run.arrays("catalogue", "selection"), run.figures, {}
     for name in PARAMETERS:
         errors = selection[f"test_mse_{name}"][selection[f"kept_{name}"]]
         kept[name] = [float(np.min(errors)), float(np.median(errors)), float(np.max(errors))]
-    figures = run.figures
     survey = {
         arm: {name: {what: figures[f"{what}_{name}_{arm}"] for what in ("rmse", "coverage")} for name in PARAMETERS}
-        for arm in ("transfer", "direct")
+        for arm in ARMS
     }
-    return out | {
+    return {
         "autoencoders": len(run.architectures),
         "restarts": run.restarts(),
         "kept_test_mse": kept,
-        "stars": len(run.stars),
+        "stars": int(figures["n_survey"]),
         "survey": survey,
     }
 
@@ -58,12 +60,12 @@ def _count(keys):
     return 1 if isinstance(keys, str) else len(keys)
 
 
-def main(*profiles):
-    for profile, found in measure(*profiles).items():
-        print(f"{profile}: {found['wall_seconds']:.0f} s")
-        for stage, row in found["stages"].items():
-            each, memory = row["seconds"] / row["results"], row["memory"] / 1e6
-            print(f"  {stage:12s} {row['results']:4d} x {each:8.1f} s {memory:8.0f} MB")
+def main(profile="smoke"):
+    found = measure(profile)
+    print(f"{profile}: {found['wall_seconds']:.0f} s")
+    for stage, row in found["stages"].items():
+        each, memory = row["seconds"] / row["results"], row["memory"] / 1e6
+        print(f"  {stage:12s} {row['results']:4d} x {each:8.1f} s {memory:8.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """Every benchmark in one command: figures into one record of the package, which the book shows on one page.
 
     python benchmarks/run.py                              all parts
-    python benchmarks/run.py training synthesis           only these; the others keep what was measured before
+    python benchmarks/run.py training profiles:demo       only these; the others keep what was measured before
     python benchmarks/run.py --folder .                   the record elsewhere than in the package
 
-Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, prediction,
-profiles, sampling, accuracy (an hour and more: the faithful recipe to its end). What was measured on a machine with a
-GPU is kept beside what was measured without.
+Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, sampling; and one
+for each profile or recipe: profiles, prediction, accuracy (an hour and more for accuracy:paper, the faithful recipe to
+its end, and for profiles:paper-fast). What was measured on a machine with a GPU is kept beside what was measured
+without.
 """
 
 import datetime
 import sys
+import tempfile
+from pathlib import Path
 
 import accuracy
 import chain
@@ -28,14 +31,36 @@ PARTS = {
     "training": training.measure,
     "synthesis": synthesis.measure,
     "chain": chain.measure,
-    "prediction": prediction.measure,
-    "profiles": profiles.measure,
     "sampling": sampling.measure,
-    "accuracy": accuracy.measure,
+}
+BY_PROFILE = {  # the ensembles that `profiles` trains are those that `prediction` finds
+    "profiles": (profiles.measure, ("smoke", "demo", "paper-fast")),
+    "prediction": (prediction.measure, ("demo", "paper-fast")),
+    "accuracy": (accuracy.measure, tuple(accuracy.RECIPES)),
 }
 
 
-def add(part, values, folder=None):
+def expand(parts):
+    """(part, profile) pairs of what the command line names, profile None where a part knows none.
+
+    Errors
+    ------
+    click.UsageError : unknown part.
+    """
+    out = []
+    for name in parts or (*PARTS, *BY_PROFILE):
+        part, _, profile = name.partition(":")
+        if part in PARTS and not profile:
+            out.append((part, None))
+        elif part in BY_PROFILE:
+            out += [(part, each) for each in ((profile,) if profile else BY_PROFILE[part][1])]
+        else:
+            known = ", ".join([*PARTS, *(f"{name}[:PROFILE]" for name in BY_PROFILE)])
+            raise click.UsageError(f"no such part: {name}; known: {known}")
+    return out
+
+
+def add(part, values, profile=None, folder=None):
     """Put the figures of a part into the record beside those of the others, with the day and the machine."""
     try:
         found = records.read("benchmarks", folder)["values"]
@@ -44,18 +69,26 @@ def add(part, values, folder=None):
     described = machine.describe()
     name = f"{part} (GPU)" if described["gpu"] else part
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
-    found[name] = {"made": made, "machine": described, "values": values}
+    entry = {"made": made, "machine": described, "values": values}
+    found[name] = entry if profile is None else found.get(name, {}) | {profile: entry}
     return records.write("benchmarks", found, folder)
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.argument("parts", nargs=-1)
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
-def main(parts, folder):
+@click.option("--results", type=click.Path(), help="Folder for the trained ensembles; a temporary one by default.")
+def main(parts, folder, results):
     """Measure PARTS, all by default."""
-    for part in parts or PARTS:
-        print(f"== {part}", file=sys.stderr, flush=True)
-        path = add(part, PARTS[part](), folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        for part, profile in expand(parts):
+            print(f"== {part} {profile or ''}", file=sys.stderr, flush=True)
+            if profile is None:
+                values = PARTS[part]()
+            else:
+                root = None if part == "accuracy" else Path(results or temporary) / profile
+                values = BY_PROFILE[part][0](profile, root)
+            path = add(part, values, profile, folder)
     print(path)
 
 

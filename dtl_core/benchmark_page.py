@@ -36,15 +36,14 @@ def benchmark_page(folder=None):
         if name not in found:
             out.append(_MISSING)
             continue
-        part = found[name]
-        out += [write(part["values"], found), "\n", _origin(part), "\n"]
+        out += [write(_values(found[name]), found), "\n", *_origins(found[name]), "\n"]
     out.append("\n## On a GPU\n\n")
     gpu = [name for name in found if name.endswith("(GPU)")]
     if not gpu:
         out.append("*Not yet run on a GPU.*\n")
     for name in gpu:
         write = {part: write for part, _, write in _PARTS}[name.removesuffix(" (GPU)")]
-        out += [f"### {name}\n\n", write(found[name]["values"], found), "\n", _origin(found[name]), "\n"]
+        out += [f"### {name}\n\n", write(_values(found[name]), found), "\n", *_origins(found[name]), "\n"]
     return "".join(out)
 
 
@@ -56,11 +55,26 @@ largest. Where a part was measured with other code than today's, the day says so
 """
 
 
-def _origin(part):
+def _values(part):
+    """What was measured: as it is, or by profile where each has a day of its own."""
+    return part["values"] if "values" in part else {profile: entry["values"] for profile, entry in part.items()}
+
+
+def _origins(part):
+    """Where a part comes from, a line for all profiles that were measured alike."""
+    if "values" in part:
+        return [_origin(part)]
+    lines = {}
+    for profile, entry in part.items():
+        lines.setdefault(_origin(entry, "{}: "), []).append(code(profile))
+    return [line.replace("{}", ", ".join(profiles), 1) + "\n" for line, profiles in lines.items()]
+
+
+def _origin(part, whose=""):
     made, machine = part["made"], part["machine"]
     what = machine["gpu"] or machine["processor"]
     return (
-        f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
+        f"*{whose}Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
         f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
         f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}*\n"
     )
@@ -125,18 +139,20 @@ def _chain(values, _found):
 
 
 def _prediction(values, _found):
-    rows = [
-        [f"{row['stars']:,}".replace(",", NBSP), _time(row["seconds"]), f"{row['memory'] / 1e9:.2f}{NBSP}GB"]
-        for row in values["rows"]
-    ]
-    return (
-        f"From fluxes to estimates with errors, with the ensemble of the profile {code(values['profile'])}: "
-        f"{values['autoencoders']} autoencoders, {values['regressors']} regressors, {values['pixels']} pixels, "
-        f"{values['workers']} processes.\n\n"
-        + table(["stars", "time, with the start of the processes", "memory of all processes"], rows)
-        + f"\nThat is {values['stars_per_second']:.0f} stars a second once all is loaded; the networks take "
-        f"{values['network_share']:.0%} of it, the densities the rest.\n"
-    )
+    out = ["From fluxes to estimates with errors, with the whole ensemble of a profile.\n\n"]
+    for profile, found in values.items():
+        rows = [
+            [f"{row['stars']:,}".replace(",", NBSP), _time(row["seconds"]), f"{row['memory'] / 1e9:.2f}{NBSP}GB"]
+            for row in found["rows"]
+        ]
+        out.append(
+            f"**{escape(profile)}**: {found['autoencoders']} autoencoders, {found['regressors']} regressors, "
+            f"{found['pixels']} pixels, {found['workers']} processes.\n\n"
+            + table(["stars", "time, with the start of the processes", "memory of all processes"], rows)
+            + f"\nThat is {found['stars_per_second']:.0f} stars a second once all is loaded; the networks take "
+            f"{found['network_share']:.0%} of it, the densities the rest.\n\n"
+        )
+    return "".join(out)
 
 
 def _profiles(values, _found):
@@ -147,10 +163,21 @@ def _profiles(values, _found):
             for name, row in found["stages"].items()
             if row["seconds"] is not None
         ]
+        errors = []
+        for name in PARAMETERS:
+            best, middle, worst = (f"{value:.3g}" for value in found["kept_test_mse"][name])
+            arms = [found["survey"][arm][name] for arm in ("direct", "transfer")]
+            cells = [f"{arm['rmse']:.3g} ({arm['coverage']} of {found['stars']})" for arm in arms]
+            published = f"{PUBLISHED_ERRORS[name]:g}{NBSP}{_WORST[name].unit}"
+            errors.append([SYMBOLS[name], f"{middle} ({best}–{worst})", published, *cells])
+        header = ["", "test MSE of the regressors kept", "published, the worst", "survey: rmse before", "after"]
         out.append(
             f"**{escape(profile)}**: {_time(found['wall_seconds'])} from an empty store, "
             f"{found['autoencoders']} autoencoders.\n\n"
             + table(["stage", "results", "computing, summed over processes", "largest memory of a process"], rows)
+            + "\nHow well it did, on synthetic test spectra (median, least and largest) and on the simulated survey, "
+            "before and after fine-tuning (in brackets: stars whose truth lies within the error bars):\n\n"
+            + table(header, errors)
             + "\n"
         )
     return "".join(out)
@@ -163,7 +190,7 @@ def _rate(found, name):
 
 
 def _samples(profile, curves, kind):
-    """How many samples an epoch of an ``autoencoder`` or a ``regressor`` has."""
+    """How many samples an epoch of an ``autoencoder`` or a ``regressor`` of the profile has."""
     config = load_profile(profile)
     group = config.autoencoder if kind == "autoencoder" else config.regression
     return (1 - group.test_fraction) * curves["spectra"]
@@ -194,7 +221,8 @@ def _accuracy(values, found):
         f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on simulated spectra: "
         "test error at the end, the published one, and the time from nothing, the whole training of the autoencoder "
         "included, until it was reached for the first time, on one core; a regressor counts with its share of the "
-        "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above.\n\n"
+        "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above. `paper-fast` leaves "
+        "out the contractive penalty and is shown with it for comparison.\n\n"
         + table(["profile", "network", "test error", "published", "time until then", "the same in Keras"], rows)
     )
 
@@ -219,7 +247,7 @@ def curves_in_time(found, network):
     """
     kind = "autoencoder" if network == "autoencoder" else "regressor"
     out = {}
-    for profile, curves in found["accuracy"]["values"].items():
+    for profile, curves in _values(found["accuracy"]).items():
         if kind == "autoencoder":
             errors, seconds = curves[kind]["test_mse"], curves[kind]["seconds"]
         else:
@@ -232,7 +260,8 @@ def curves_in_time(found, network):
             out["paper, here"] = samples * _rate(found, own), errors
         else:
             out[profile] = np.asarray(seconds), errors
-    return dict(sorted(out.items(), key=lambda item: item[0] == "paper-fast"))  # above the others
+    first = [name for name in ("paper, in Keras", "paper, here", "paper-fast") if name in out]
+    return {name: out[name] for name in (*first, *(other for other in out if other not in first))}
 
 
 def _sampling(values, _found):

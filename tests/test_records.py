@@ -85,21 +85,37 @@ def folder(tmp_path):
     rates = {"peak": 8e10, "autoencoder": 1000.0, "regressors 1": 7000.0, "Keras autoencoder": 500.0,
              "Keras regressor": 3500.0}  # fmt: skip
     ratios = {"autoencoder / peak": [0.71, 0.7, 0.72], "regressors 26 / Keras": [3.33, 3.1, 3.5]}
-    parts = {
-        "training": {"rates": rates, "ratios": ratios, "keras": ["keras==3"], "rounds": 3},
-        "accuracy": {"paper-fast": curves, "paper": curves},
-    }
     described = {"gpu": None, "processor": "Some | chip", "cores": 2, "memory_gb": 23.4, "python": "3.11", "torch": "2"}
-    made = {name: {"made": "2026-01-02", "machine": described, "values": part} for name, part in parts.items()}
-    records.write("benchmarks", made, tmp_path)
+
+    def measured(values, day=2):
+        return {"made": f"2026-01-0{day}", "machine": described, "values": values}
+
+    arms = {arm: {name: {"rmse": 1.25, "coverage": 77} for name in PARAMETERS} for arm in ("direct", "transfer")}
+    stages = {"catalogue": {"seconds": 130.0, "memory": 1.5e9, "results": 1}}
+    profile = {"wall_seconds": 7300.0, "stages": stages, "autoencoders": 26, "stars": 286, "survey": arms,
+               "kept_test_mse": dict.fromkeys(PARAMETERS, [0.001, 0.002, 0.003])}  # fmt: skip
+    prediction = {"autoencoders": 26, "regressors": 320, "pixels": 1168, "workers": 2, "stars_per_second": 123.4,
+                  "network_share": 0.5, "rows": [{"stars": 10**6, "seconds": 600.0, "memory": 2e9}]}  # fmt: skip
+    parts = {
+        "training": measured({"rates": rates, "ratios": ratios, "keras": ["keras==3"], "rounds": 3}),
+        "accuracy": {"paper": measured(curves), "paper-fast": measured(curves, 3), "other": measured(curves)},
+        "profiles": {"paper-fast": measured(profile, 4)},
+        "prediction": {"paper-fast": measured(prediction, 5)},
+    }
+    records.write("benchmarks", parts, tmp_path)
     return tmp_path
 
 
 def test_the_page_says_what_was_measured_and_what_was_not(folder):
     page = benchmark_page.benchmark_page(folder)
     assert "| 0.71 (0.70–0.72) |" in page and "regressors, 26 together" in page and "3.33 (3.10–3.50)" in page
-    assert page.count("Not measured yet.") == 5 and "*Not yet run on a GPU.*" in page
+    assert page.count("Not measured yet.") == 3 and "*Not yet run on a GPU.*" in page
     assert page.count("Measured on 2026-01-02: Some \\| chip, 2 cores, 23") == 2
+    assert "*`paper`, `other`: Measured on 2026-01-02" in page and "*`paper-fast`: Measured on 2026-01-03" in page
+    assert "**paper-fast**: 2.0\N{NO-BREAK SPACE}h from an empty store, 26 autoencoders" in page
+    assert "| log g | 0.002 (0.001–0.003) | 0.0042\N{NO-BREAK SPACE}dex² | 1.25 (77 of 286) |" in page
+    assert "| 1 000 000 | 10 min | 2.00 GB |" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "That is 123 stars a second" in page and "the networks take 50% of it" in page
     # 4 / k reaches the published error at epoch 4; the autoencoder took 70 s, a regressor a quarter of 4 x 7 s
     fast = [line for line in page.splitlines() if line.startswith("| paper-fast | Teff")]
     assert "| 77\N{NO-BREAK SPACE}s |" in fast[0]
@@ -123,7 +139,7 @@ def test_without_a_record_the_page_is_there_and_says_so(tmp_path):
 def test_curves_are_shown_at_the_measured_speeds(folder):
     found = records.read("benchmarks", folder)["values"]
     curves = curves_in_time(found, "autoencoder")
-    assert list(curves) == ["paper, in Keras", "paper, here", "paper-fast"]
+    assert list(curves) == ["paper, in Keras", "paper, here", "paper-fast", "other"]
     np.testing.assert_allclose(curves["paper, in Keras"][0], 14.0 * np.arange(1, 11))  # 7000 spectra at 500 a second
     np.testing.assert_allclose(curves["paper, here"][0], 7.0 * np.arange(1, 11))
     assert curves_in_time(found, "mh")["paper-fast"][0][0] == 7.0 / 4
