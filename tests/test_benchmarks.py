@@ -1,0 +1,63 @@
+"""The benchmarks run, and their record keeps what others measured before."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import prediction
+import profiles
+import run as benchmarks
+
+from dtl_core import benchmark_page, records
+from dtl_core.config import PARAMETERS
+from dtl_core.errors import DataError
+
+
+def test_parts_are_named_with_and_without_a_profile():
+    assert benchmarks.expand(["chain", "profiles:smoke"]) == [("chain", None), ("profiles", "smoke")]
+    everything = benchmarks.expand([])
+    assert ("accuracy", "paper") in everything and ("prediction", "paper-fast") in everything
+    assert len(everything) == len(set(everything)) >= 12
+    for wrong in ("chains", "chain:demo"):
+        with pytest.raises(click.UsageError, match=f"no such part: {wrong}; known: training"):
+            benchmarks.expand([wrong])
+
+
+def test_a_part_replaces_itself_and_nothing_else(tmp_path):
+    benchmarks.add("chain", {"a": 1}, folder=tmp_path)
+    benchmarks.add("profiles", {"b": 1}, "demo", tmp_path)
+    benchmarks.add("profiles", {"b": 2}, "paper", tmp_path)
+    path = benchmarks.add("profiles", {"b": 3}, "demo", tmp_path)
+    found = json.loads(path.read_text())["values"]
+    (chain,) = {name for name in found if name.startswith("chain")}
+    (other,) = {name for name in found if name.startswith("profiles")}
+    assert found[chain]["values"] == {"a": 1}
+    assert {name: entry["values"] for name, entry in found[other].items()} == {"demo": {"b": 3}, "paper": {"b": 2}}
+
+
+def test_prediction_counts_its_stars_and_its_page_can_be_written(smoke, tmp_path):
+    found = prediction.rates(smoke, 300)
+    assert [row["stars"] for row in found["rows"]] == [100] and found["autoencoders"] == len(smoke.architectures)
+    assert found["regressors"] == 8 * len(PARAMETERS) and 0 < found["network_share"] < 1
+    assert found["rows"][0]["memory"] > 1e8
+    benchmarks.add("prediction", found, "smoke", tmp_path)
+    assert "**smoke**: 4 autoencoders, 32 regressors" in benchmark_page.benchmark_page(tmp_path)
+
+
+def test_a_profile_is_timed_from_nothing_only(smoke):
+    with pytest.raises(DataError, match="has results already"):
+        profiles.measure("smoke", smoke.store.root)
+
+
+def test_what_a_profile_achieved_is_what_its_catalogue_says(smoke, tmp_path):
+    found = profiles.quality(smoke)
+    errors = smoke.arrays("catalogue", "selection")["test_mse_mh"]
+    assert found["kept_test_mse"]["mh"] == pytest.approx(np.quantile(np.sort(errors)[:8], [0, 0.5, 1]))
+    catalogue, truth = smoke.catalogue_of("direct"), smoke.truth["teff"].to_numpy()
+    assert found["survey"]["direct"]["teff"]["rmse"] == pytest.approx(np.std(catalogue["Teff"] - truth), rel=0.5)
+    assert records.write("x", found, tmp_path).exists()
