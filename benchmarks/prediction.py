@@ -59,6 +59,7 @@ def rates(run, largest):
         start = time.perf_counter()
         for part in estimate_stream(run, chunks(flux, n, memory), workers=workers):
             done += len(part)
+            memory.append(resident())  # the workers have loaded their networks by now
             first = first or time.perf_counter() - start
         seconds = time.perf_counter() - start
         rows.append({"stars": done, "seconds": seconds, "until_first": first, "memory": max(memory)})
