@@ -86,6 +86,7 @@ def main(parts, folder, results):
             if profile is None:
                 values = PARTS[part]()
             else:
+                # accuracy trains in a store of its own, so that no seconds come from an earlier run
                 root = None if part == "accuracy" else Path(results or temporary) / profile
                 values = BY_PROFILE[part][0](profile, root)
             path = add(part, values, profile, folder)

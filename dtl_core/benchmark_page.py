@@ -64,17 +64,17 @@ def _origins(part):
     """Where a part comes from, a line for all profiles that were measured alike."""
     if "values" in part:
         return [_origin(part)]
-    lines = {}
+    alike = {}
     for profile, entry in part.items():
-        lines.setdefault(_origin(entry, "{}: "), []).append(code(profile))
-    return [line.replace("{}", ", ".join(profiles), 1) + "\n" for line, profiles in lines.items()]
+        alike.setdefault(_origin(entry), []).append(code(profile))
+    return [f"{', '.join(profiles)}: {origin}\n" for origin, profiles in alike.items()]
 
 
-def _origin(part, whose=""):
+def _origin(part):
     made, machine = part["made"], part["machine"]
     what = machine["gpu"] or machine["processor"]
     return (
-        f"*{whose}Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
+        f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
         f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
         f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}*\n"
     )
