@@ -200,7 +200,7 @@ def errors_against_time(curves, targets=None, titles=None):
     titles : dict of panel -> title
     """
     fig, axes = plt.subplots(1, len(curves), figsize=(max(5.6, 2.8 * len(curves)), 3.2), layout="constrained")
-    styles = list(zip((GREY, "k", BLUE, RED), (":", "--", "-", "-."), strict=True))
+    styles = list(zip((GREY, "k", BLUE, GREEN), (":", "--", "-", "-."), strict=True))
     for ax, (panel, lines) in zip(np.atleast_1d(axes), curves.items(), strict=True):
         for (label, (seconds, errors)), (color, style) in zip(lines.items(), styles, strict=False):
             ax.loglog(seconds, errors, color=color, ls=style, lw=1.3, label=label)
@@ -209,7 +209,7 @@ def errors_against_time(curves, targets=None, titles=None):
         ax.set(xlabel="seconds on one core", title=(titles or LABELS).get(panel, panel))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("mean squared error of the test set")
-    first.legend(fontsize=8, frameon=False)
+    fig.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return fig
 
 
