@@ -19,6 +19,7 @@ def best_of(test_error, n_kept):
 
 _FREQUENCIES = np.arange(1.0, 1024.0) ** 2  # squared; as many as KDEpy's
 _POWERS = np.array([_FREQUENCIES**s for s in range(2, 8)])
+_DECAY = -np.pi**2 * _FREQUENCIES
 
 
 def _beyond_optimum(t, n, spectra):
@@ -27,13 +28,44 @@ def _beyond_optimum(t, n, spectra):
     Arguments: n, sample size; spectra, half the squared cosine transform of the sample times the frequencies to the
     powers 4, 6 ... 14.
     """
-    decay, time = -np.pi**2 * _FREQUENCIES[: spectra.shape[1]], t
+    time = t
     for s in range(7, 1, -1):
-        norm = np.pi ** (2 * s) * (spectra[s - 2] @ np.exp(decay * time))
+        few = int(2.5 / math.sqrt(time)) + 1  # the next term has decayed to exp(-61)
+        norm = math.pi ** (2 * s) * (spectra[s - 2, :few] @ np.exp(_DECAY[: min(few, spectra.shape[1])] * time))
         if s > 2:  # the plug-in bandwidth for the next lower derivative
-            odd = math.prod(range(1, 2 * s - 1, 2)) / np.sqrt(2 * np.pi)
+            odd = math.prod(range(1, 2 * s - 1, 2)) / math.sqrt(2 * math.pi)
             time = (2 * (1 + 0.5 ** (s - 0.5)) / 3 * odd / (n * norm)) ** (2 / (1 + 2 * s))
-    return t - (2 * n * np.sqrt(np.pi) * norm) ** -0.4
+    return t - (2 * n * math.sqrt(math.pi) * norm) ** -0.4
+
+
+def _mean_cosines(phase, count):
+    """Mean of cos(k phase) over a sample of phases (n,), k = 1 ... count: (count,).
+
+    The powers of exp(i phase) are products of a few: those up to a block's length, and those of whole blocks.
+    """
+    block = max(1, math.isqrt(count))
+    turn = np.exp(1j * phase)
+    within = np.cumprod(np.broadcast_to(turn, (block, len(turn))), axis=0)  # 1 ... block
+    whole = np.ones((-(-count // block), len(turn)), complex)  # 0, block, 2 block ...
+    np.cumprod(np.broadcast_to(within[-1], whole[1:].shape), axis=0, out=whole[1:])
+    return (whole @ within.T).real.ravel()[:count] / len(turn)
+
+
+def _sum_of_kernels(z, x, h):
+    """Sum of exp(-(x - z)^2 / 2 h^2) over a sample z (n,), on an even grid x (m,): (m,).
+
+    With x = X + y, X the nearest of a coarser grid and all positions from its middle, the exponent parts into terms of
+    (z, X), (z, y) and (X, y): a matrix product in place of m n exponentials. Blocks are no longer than lets each
+    term stay a double.
+    """
+    step, middle = (x[1] - x[0]) / h, (x[0] + x[-1]) / 2
+    z, x = (z - middle) / h, (x - middle) / h
+    reach = max(abs(x[0]), np.abs(z).max())
+    block = int(min(32, max(1, 400 / (reach * step))))
+    coarse = x[0] + step * (block * np.arange(-(-len(x) // block)) + (block - 1) / 2)
+    fine = step * (np.arange(block) - (block - 1) / 2)
+    near = np.exp(-0.5 * np.subtract.outer(coarse, z) ** 2) @ np.exp(np.multiply.outer(z, fine))
+    return (near * np.exp(-np.multiply.outer(coarse, fine) - 0.5 * fine**2)).ravel()[: len(x)]
 
 
 def bandwidth(values, rule="ISJ"):
@@ -56,8 +88,7 @@ def bandwidth(values, rule="ISJ"):
     steps = silverman * np.geomspace(0.25, 1, 7)
     below = steps[0]
     count = min(len(_FREQUENCIES), int(3 * width / below))  # beyond, the narrowest kernel leaves exp(-9 pi^2)
-    turn = np.exp(1j * np.pi * (values - values.min() + margin) / width)
-    cosines = np.cumprod(np.broadcast_to(turn, (count, n)), axis=0).real.mean(1)
+    cosines = _mean_cosines(np.pi * (values - values.min() + margin) / width, count)
     spectra = 2 * cosines**2 * _POWERS[:, :count]
     if _beyond_optimum((below / width) ** 2, distinct, spectra) >= 0:
         return below
@@ -89,10 +120,7 @@ def kde_curve(values, *, grid_size=1024, rule="ISJ"):
     z = (values - centre) / spread
     h = bandwidth(z, rule)
     x = np.linspace(z.min() - 4 * h, z.max() + 4 * h, grid_size)
-    kernels = np.subtract.outer(z / h, x / h)
-    np.multiply(kernels, kernels, out=kernels)  # in place: the memory costs more than the arithmetic
-    np.multiply(kernels, -0.5, out=kernels)
-    density = np.exp(kernels, out=kernels).sum(0) / (len(z) * h * np.sqrt(2 * np.pi))
+    density = _sum_of_kernels(z, x, h) / (len(z) * h * np.sqrt(2 * np.pi))
     return centre + spread * x, density / spread
 
 

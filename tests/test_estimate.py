@@ -56,6 +56,23 @@ def test_density_integrates_to_one_and_is_a_sum_of_gaussians():
     np.testing.assert_allclose(density, direct, rtol=1e-9, atol=1e-15)
 
 
+@PROPERTY
+@given(st.integers(0, 1000), st.integers(1, 300), st.sampled_from([0.0, 3.0, 1e3, 1e6]), st.integers(2, 1100))
+def test_the_sum_of_kernels_is_the_direct_one_also_with_stragglers(seed, n, straggler, grid_size):
+    z = np.append(np.random.default_rng(seed).normal(size=n), straggler)
+    h = 0.25 * (4 / (3 * n + 3)) ** 0.2
+    x = np.linspace(z.min() - 4 * h, z.max() + 4 * h, grid_size)
+    direct = np.exp(-0.5 * np.subtract.outer(x / h, z / h) ** 2).sum(1)
+    np.testing.assert_allclose(estimate._sum_of_kernels(z, x, h), direct, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 24, 25, 26, 459])
+def test_mean_cosines_are_numpys(count):
+    phase = np.random.default_rng(0).uniform(0, np.pi, 80)
+    expected = np.cos(np.multiply.outer(np.arange(1, count + 1), phase)).mean(1)
+    np.testing.assert_allclose(estimate._mean_cosines(phase, count), expected, atol=1e-12)
+
+
 def test_gaussian_votes_give_their_mean_and_one_sigma():
     rng = np.random.default_rng(1)
     mode, lower, upper = estimate.kde_mode(rng.normal(3500, 50, (2000, 20)))
