@@ -17,8 +17,20 @@ from dtl_core.config import data_mirror  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 
+SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
+
+
 def pytest_collection_modifyitems(items):
-    """Tests marked ``data`` need the public data; everything else must pass without."""
+    """Which tests can run, and which belong together.
+
+    Tests marked ``data`` need the public data; everything else must pass without. All that use one of ``SHARED`` go to
+    one of several test processes (``-n 2 --dist loadgroup``), so that it is made once, and begin first, because they
+    take longest.
+    """
+    for item in items:
+        if SHARED.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("run"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
         for item in items:

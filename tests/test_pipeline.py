@@ -37,6 +37,7 @@ TINY = {
     "regression.n_models": 1,
     "regression.n_kept": 1,
     "regression.epochs": 2,
+    "regression.vsini.units": "256,128,32",  # as those of [M/H], so that two parameters share a stack
     "umap.n_synthetic": 60,
     "umap.n_neighbors": 5,
 }
