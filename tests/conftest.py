@@ -17,19 +17,21 @@ from dtl_core.config import data_mirror  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 
-SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
+GROUPS = {"built": "run", "executed": "run", "smoke": "run", "tiny": "tiny"}  # by a fixture that takes long
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items):
     """Which tests can run, and which belong together.
 
-    Tests marked ``data`` need the public data; everything else must pass without. All that use one of ``SHARED`` go to
-    one of several test processes (``-n 2 --dist loadgroup``), so that it is made once, and begin first, because they
-    take longest.
+    Tests marked ``data`` need the public data; everything else must pass without. With several test processes
+    (``-n 2 --dist loadgroup``) all of one of ``GROUPS`` go to one process, so that what they share is made once; they
+    begin first, because they take longest.
     """
     for item in items:
-        if SHARED.intersection(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("run"))
+        own = [group for fixture, group in GROUPS.items() if fixture in item.fixturenames]
+        if own:
+            item.add_marker(pytest.mark.xdist_group(own[0]))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
