@@ -1,6 +1,7 @@
 """What the tests share: one small run of the whole method for the session."""
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,22 +18,33 @@ from dtl_core.config import data_mirror  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 
-GROUPS = {"built": "run", "executed": "run", "smoke": "run", "tiny": "tiny"}  # by a fixture that takes long
+TESTS = Path(__file__).parent
+SHARED = re.compile(r"\bdef \w+\([^)]*\b(smoke|executed|built)\b")  # fixtures that take minutes
+SHARING = {path.name for path in TESTS.glob("test_*.py") if SHARED.search(path.read_text())}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
-def pytest_collection_modifyitems(items):
-    """Which tests can run, and which belong together.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With several test processes (``-n 2``): the files that share the session's run go to one, others file by file.
 
-    Tests marked ``data`` need the public data; everything else must pass without. With several test processes
-    (``-n 2 --dist loadgroup``) all of one of ``GROUPS`` go to one process, so that what they share is made once; they
-    begin first, because they take longest.
+    By files, because the groups of pytest-xdist 3.8 do nothing under pytest 9.2.
     """
-    for item in items:
-        own = [group for fixture, group in GROUPS.items() if fixture in item.fixturenames]
-        if own:
-            item.add_marker(pytest.mark.xdist_group(own[0]))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            name = nodeid.split("::")[0]
+            return "the session's run" if Path(name).name in SHARING else name
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked ``data`` need the public data; everything else must pass without.
+
+    What shares the session's run begins first, because it takes longest.
+    """
+    items.sort(key=lambda item: item.path.name not in SHARING)
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
         for item in items:
