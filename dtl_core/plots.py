@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -34,6 +36,10 @@ LABELS = {
     "logg": r"$\log g$ [dex]",
     "mh": "[M/H] [dex]",
     "vsini": r"$v\,\sin i$ [km s$^{-1}$]",
+}
+SQUARED = {  # the same with the units of squared errors
+    name: re.sub(r"\[([^]]*)\]$", lambda unit: f"[({unit[1]})$^2$]" if " " in unit[1] else f"[{unit[1]}$^2$]", label)
+    for name, label in LABELS.items()
 }
 # Okabe-Ito: told apart by every kind of colour vision
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
@@ -206,7 +212,7 @@ def errors_against_time(curves, targets=None, titles=None):
             ax.loglog(seconds, errors, color=color, ls=style, lw=1.3, label=label)
         if targets:
             ax.axhline(targets[panel], color=RED, lw=0.8)
-        ax.set(xlabel="seconds on one core", title=(titles or LABELS).get(panel, panel))
+        ax.set(xlabel="seconds on one core", title=(titles or SQUARED).get(panel, panel))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("mean squared error of the test set")
     fig.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, frameon=False)

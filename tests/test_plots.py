@@ -131,7 +131,7 @@ def test_regression_curves():
 def test_errors_against_time():
     lines = {"slow": (np.array([10.0, 20.0]), [1e-2, 1e-3]), "fast": (np.array([1.0, 2.0]), [1e-2, 1e-3])}
     figure = drawn(plots.errors_against_time({"teff": lines, "mh": lines}, {"teff": 353.0, "mh": 0.0016}))
-    assert [ax.get_title() for ax in figure.axes] == [plots.LABELS["teff"], plots.LABELS["mh"]]
+    assert [ax.get_title() for ax in figure.axes] == [plots.SQUARED["teff"], plots.SQUARED["mh"]]
     for ax, target in zip(figure.axes, (353.0, 0.0016), strict=True):
         assert ax.get_xscale() == ax.get_yscale() == "log" and "seconds" in ax.get_xlabel()
         np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[1, 1e-2], [2, 1e-3]])
