@@ -16,7 +16,7 @@ book: .venv/.installed  ## run everything, execute the notebooks, build _build/h
 	$(BIN)/dtl book --profile $(PROFILE)
 
 test: lint  ## lint, then the whole test suite with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: .venv/.installed  ## ruff, notebooks included
 	$(BIN)/ruff check .

@@ -16,11 +16,9 @@ from dtl_core import book, pages, pipeline  # noqa: E402
 from dtl_core.config import data_mirror  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-TESTS = Path(__file__).parent
-SHARED = re.compile(r"\bdef \w+\([^)]*\b(smoke|executed|built)\b")  # fixtures that take minutes
-SHARING = {path.name for path in TESTS.glob("test_*.py") if SHARED.search(path.read_text())}
+SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
+_ASKS = re.compile(rf"\bdef \w+\([^)]*\b({'|'.join(SHARED)})\b")
+SHARING = {path.name for path in (ROOT / "tests").glob("test_*.py") if _ASKS.search(path.read_text())}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,6 +42,9 @@ def pytest_collection_modifyitems(items):
 
     What shares the session's run begins first, because it takes longest.
     """
+    stray = {item.path.name for item in items if SHARED.intersection(item.fixturenames)} - SHARING
+    if stray:  # it would make the run once more in another process
+        raise pytest.UsageError(f"{', '.join(sorted(stray))}: name the shared fixture in the function that wants it")
     items.sort(key=lambda item: item.path.name not in SHARING)
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")

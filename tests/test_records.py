@@ -64,6 +64,7 @@ def test_the_search_on_record_is_of_the_papers_size_and_gives_the_defaults():
         assert net.learning_rate == best["learning_rate"]
         default = getattr(load_profile("paper").regression, name)
         assert (default.filters, default.units) == (net.filters, net.units)
+    assert fast.regression.teff.learning_rate == values["chosen"]["teff"]["learning_rate"]  # its shape is published
 
 
 def test_time_until_an_error_is_the_end_of_the_first_epoch_below_it():
