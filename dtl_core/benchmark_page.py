@@ -74,7 +74,7 @@ def _origin(part):
     made, machine = part["made"], part["machine"]
     what = machine["gpu"] or machine["processor"]
     return (
-        f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} cores, "
+        f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} core{'s' * (machine['cores'] != 1)}, "
         f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
         f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}*\n"
     )

@@ -101,7 +101,7 @@ def folder(tmp_path):
         "training": measured({"rates": rates, "ratios": ratios, "keras": ["keras==3"], "rounds": 3}),
         "accuracy": {"paper": measured(curves), "paper-fast": measured(curves, 3), "other": measured(curves)},
         "profiles": {"paper-fast": measured(profile, 4)},
-        "prediction": {"paper-fast": measured(prediction, 5)},
+        "prediction": {"paper-fast": measured(prediction, 5) | {"machine": described | {"cores": 1}}},
     }
     records.write("benchmarks", parts, tmp_path)
     return tmp_path
@@ -112,6 +112,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(folder):
     assert "| 0.71 (0.70–0.72) |" in page and "regressors, 26 together" in page and "3.33 (3.10–3.50)" in page
     assert page.count("Not measured yet.") == 3 and "*Not yet run on a GPU.*" in page
     assert page.count("Measured on 2026-01-02: Some \\| chip, 2 cores, 23") == 2
+    assert "Measured on 2026-01-05: Some \\| chip, 1 core, 23" in page
     assert "`paper`, `other`: *Measured on 2026-01-02" in page and "`paper-fast`: *Measured on 2026-01-03" in page
     assert "**paper-fast**: 2.0\N{NO-BREAK SPACE}h from an empty store, 26 autoencoders" in page
     assert "| log g | 0.002 (0.001–0.003) | 0.0042\N{NO-BREAK SPACE}dex² | 1.25 (77 of 286) |" in page
