@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from . import spectra, synthetic
 from .config import SURVEY_EFFECTS
 
-__all__ = ["draw_truth", "effect_sizes", "survey_set"]
+__all__ = ["draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
 
 # Vacuum rest wavelengths, A, of strong atomic lines in the window that a chromosphere fills in: Mg I and Fe I.
 ACTIVE_LINES = (8809.18, 8826.65)
@@ -88,10 +88,10 @@ def _distort_lines(library, rows, truth, settings):
     return depth
 
 
-def _fill_in(norm, wavelength, truth, settings):
+def _fill_in(norm, wavelength, rows, truth, settings):
     """Chromospheric filling of the strong lines of active stars, at most to the continuum."""
     rng = np.random.default_rng([settings.seed, 3])
-    rows = truth["karmn"].str[1:].astype(int) - 1  # every star of the library draws, so a smaller survey is a part
+    # every star of the library draws, so a smaller survey is a part
     amount = rng.uniform(0.1, 0.4, 1000)[rows] * truth["active"].to_numpy() * settings.activity
     core = sum(np.exp(-0.5 * ((wavelength - line) / 0.25) ** 2) for line in ACTIVE_LINES)
     return norm + np.clip(amount[:, None] * core, 0, 1) * (1 - norm)
@@ -121,6 +121,45 @@ def _observe(flux, wavelength, truth, config):
     return flux
 
 
+def starlight(truth, rows, config, *, opacity=1.0):
+    """Spectra of stars as a detector without noise would see them from space, not normalised.
+
+    Arguments
+    ---------
+    truth : DataFrame as of :func:`draw_truth`;  rows : (n_stars,) of the library ``survey_b``
+    opacity : (n_stars, n_library_pixels) or number, factors of the lines' optical depth
+
+    Returns
+    -------
+    (n_stars, n_pixels) flux on ``window_grid(config.window)``, of mean 1 before any broadening.
+    """
+    library = synthetic.load_library("survey_b")
+    settings, window = config.survey, config.window
+    norm = np.exp(-opacity * _distort_lines(library, rows, truth, settings))
+    norm = _fill_in(norm, library.wavelength, rows, truth, settings)
+    raw = norm * library.continuum[rows]
+    vsini = truth["vsini"].to_numpy()
+    flux = synthetic.model_spectra(
+        library.wavelength, raw, vsini, window, limb_darkening=config.synthetic.limb_darkening
+    )
+    grid = spectra.window_grid(window)
+    for k, velocity in enumerate(truth["velocity"]):
+        if velocity:
+            source = np.clip(spectra.doppler_shift(grid, -velocity), grid[0], grid[-1])
+            flux[k] = CubicSpline(grid, flux[k])(source)
+    return flux
+
+
+def recorded(flux, truth, config):
+    """Starlight with atmosphere, blaze and photon noise, then normalised: (n_stars, n_pixels) float32, no margin.
+
+    Arguments: flux, result of :func:`starlight`; truth, its stars, each with a stream of random numbers by ``karmn``.
+    """
+    grid = spectra.window_grid(config.window)
+    flux = _observe(flux.copy(), grid, truth, config)
+    return _cut(spectra.normalise(grid, flux, config.continuum), config.window).astype(np.float32)
+
+
 def survey_set(config):
     """The benchmark survey of a run.
 
@@ -129,22 +168,8 @@ def survey_set(config):
     flux : (n_stars, n_pixels) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
     truth : DataFrame, see :func:`draw_truth`
     """
-    library = synthetic.load_library("survey_b")
-    settings, window = config.survey, config.window
-    truth, rows = draw_truth(library, config)
-    norm = np.exp(-_distort_lines(library, rows, truth, settings))
-    norm = _fill_in(norm, library.wavelength, truth, settings)
-    raw = norm * library.continuum[rows]
-    vsini = truth["vsini"].to_numpy()
-    flux = synthetic.model_spectra(
-        library.wavelength, raw, vsini, window, limb_darkening=config.synthetic.limb_darkening
-    )
-    grid = spectra.window_grid(window)
-    if settings.velocity:
-        for k, velocity in enumerate(truth["velocity"]):
-            flux[k] = CubicSpline(grid, flux[k])(spectra.doppler_shift(grid, -velocity))
-    flux = _observe(flux, grid, truth, config)
-    return _cut(spectra.normalise(grid, flux, config.continuum), window).astype(np.float32), truth
+    truth, rows = draw_truth(synthetic.load_library("survey_b"), config)
+    return recorded(starlight(truth, rows, config), truth, config), truth
 
 
 def effect_sizes(config, n_stars=40):
