@@ -89,15 +89,17 @@ def run(profile, until, settings, files, results, quiet):
 
 
 def _star_lines(found):
-    """The catalogue rows of the real stars, as text."""
-    table = found.catalogue[-len(found.reports) :]
-    lines = []
-    for row in table:
-        values = ", ".join(
-            f"{name} {row[name]:.{digits}f} -{row['e_' + name]:.{digits}f} +{row['E_' + name]:.{digits}f}"
-            for name, digits in (("Teff", 0), ("logg", 2), ("[M/H]", 2), ("vsini", 1))
-        )
-        lines.append(f"{row['karmn']}: {values}")
+    """The catalogue rows of the real stars as text: a line by the paper's method, and one as recommended."""
+    n, lines = len(found.reports), []
+    for rows in zip(found.catalogue[-n:], found.catalogue_of("recommended")[-n:], strict=True):
+        for row, method in zip(rows, ("paper", f"recommended ({rows[1]['method']})"), strict=True):
+            values = ", ".join(
+                f"{name} {row[name]:.{digits}f} -{row['e_' + name]:.{digits}f} +{row['E_' + name]:.{digits}f}"
+                for name, digits in (("Teff", 0), ("logg", 2), ("[M/H]", 2), ("vsini", 1))
+            )
+            lines.append(f"{row['karmn']}, {method}: {values}")
+        if rows[1]["p_domain"] <= 0.05:
+            lines.append(f"{rows[1]['karmn']}: strange (p = {rows[1]['p_domain']:.3f}, {rows[1]['strange']}): beware")
     return "\n".join(lines)
 
 

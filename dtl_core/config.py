@@ -28,6 +28,7 @@ __all__ = [
     "ContinuumConfig",
     "EstimateConfig",
     "RegressionConfig",
+    "RecommendedConfig",
     "RegressorConfig",
     "SearchConfig",
     "SurveyConfig",
@@ -212,6 +213,19 @@ class EstimateConfig:
 
 
 @dataclass(frozen=True)
+class RecommendedConfig:
+    """What the catalogue recommends beside the paper's estimates: an arm of the test bench (notebook 07)."""
+
+    method: str = "combined"  # the winner; or "randomised", which needs no other stars, or "paper"
+    fewest: int = 30  # stars that have lines in common to learn from; fewer are left to the randomised network
+    epochs: int = 20  # of a network
+    emulator_epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    reference_stars: int = 290  # simulated, of ten other surveys, against which stars without a survey are calibrated
+
+
+@dataclass(frozen=True)
 class UmapConfig:
     """Two-dimensional maps of fluxes and latents; drawn only, nothing is computed from them."""
 
@@ -240,6 +254,7 @@ class Config:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     regression: RegressionConfig = field(default_factory=RegressionConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
+    recommended: RecommendedConfig = field(default_factory=RecommendedConfig)
     umap: UmapConfig = field(default_factory=UmapConfig)
 
     def architectures(self):
@@ -276,6 +291,8 @@ PROFILES = {
         "regression.n_kept": 8,
         "regression.epochs": 15,
         "estimate.grid_size": 256,
+        "recommended.epochs": 6,
+        "recommended.emulator_epochs": 30,
         "umap.n_synthetic": 500,
     },
     "demo": _FAST
@@ -436,6 +453,12 @@ _RANGES = {  # setting: (lowest, highest)
     "regression.n_models": (1, 1000),
     "regression.n_kept": (1, 10**6),
     "estimate.grid_size": (64, 10**6),
+    "recommended.fewest": (10, 10**6),
+    "recommended.epochs": (1, 10**5),
+    "recommended.emulator_epochs": (1, 10**5),
+    "recommended.batch_size": (1, 10**6),
+    "recommended.learning_rate": (1e-8, 1.0),
+    "recommended.reference_stars": (50, 2860),
     "umap.n_neighbors": (2, 1000),
 }
 _RANGES |= {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
@@ -450,6 +473,7 @@ _CHOICES = {
     "chain.resampling": ("linear", "spline", "flux"),
     "chain.tellurics": ("keep", "mask"),
     "estimate.bandwidth": ("ISJ", "silverman"),
+    "recommended.method": ("combined", "randomised", "paper"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("float32", "tf32", "bf16"),
     "autoencoder.schedule": ("constant", "one-cycle"),

@@ -20,7 +20,7 @@ from .sample import literature_sample, star_sample
 __all__ = ["catalogue_files", "explore_files", "simbad"]
 
 _TITLES = {"teff": "Effective temperature", "logg": "Surface gravity", "mh": "Metallicity", "vsini": "Rotation"}
-_DIGITS = {"Teff": 0, "logg": 2, "[M/H]": 2, "vsini": 1, "ra": 4, "dec": 4}
+_DIGITS = {"Teff": 0, "logg": 2, "[M/H]": 2, "vsini": 1, "ra": 4, "dec": 4, "p_domain": 3}
 _HOW = (
     "Point at a star for its name and values. Click in the legend to hide or show a group, twice to see it alone; drag "
     "to enlarge, click twice in the figure to go back. {simbad}The same figure, static, is in {there}."
@@ -134,13 +134,14 @@ def _page(name, title, text, figure, static, label):
 
 
 def _cell(table, row, name):
-    value = row[name]
-    if name in _DIGITS:
+    value, base = row[name], name.removesuffix("_recommended")
+    if base in _DIGITS:
         if not np.isfinite(value):
             return ""
-        shown = f"{round(value, _DIGITS[name]) + 0.0:.{_DIGITS[name]}f}".replace("-", "\N{MINUS SIGN}")
+        digits = _DIGITS[base]
+        shown = f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
         if f"e_{name}" in table.colnames:
-            low, high = (f"{row[e + name]:.{_DIGITS[name]}f}" for e in ("e_", "E_"))
+            low, high = (f"{row[e + name]:.{digits}f}" for e in ("e_", "E_"))
             shown += f' <span class="bars">\N{MINUS SIGN}{low} +{high}</span>'
         return f'<td data-order="{value:.10g}">{shown}</td>'
     text = html.escape(str(value))
@@ -150,12 +151,14 @@ def _cell(table, row, name):
 
 
 _HEADS = {"karmn": "star", "spt": "type", "pop": "population", "gj": "GJ", "Teff": "Teff [K]", "logg": "log g",
-          "vsini": "v sin i [km/s]"}  # fmt: skip
+          "vsini": "v sin i [km/s]", "p_domain": "p (ordinary)"}  # fmt: skip
 
 
 def _html_table(table, columns, name, label):
     """A table of a catalogue as HTML; all text from outside is escaped."""
-    head = "".join(f'<th scope="col">{html.escape(_HEADS.get(c, c))}</th>' for c in columns)
+    names = [(c.removesuffix("_recommended"), c.endswith("_recommended")) for c in columns]
+    heads = [_HEADS.get(c, c) + ", recommended" * recommended for c, recommended in names]
+    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
     rows = "".join("<tr>" + "".join(_cell(table, row, c) or "<td></td>" for c in columns) + "</tr>\n" for row in table)
     caption = f"<caption>{html.escape(label)}</caption>"
     return (
@@ -177,14 +180,17 @@ def catalogue_files(run):
     """
     ours = exports.run_table(run)
     parameters = list(PARAMETER_COLUMNS.values())
+    shown = ["karmn", "spectrum", *parameters, *(f"{name}_recommended" for name in parameters), "method", "p_domain"]
     text = (
         "# The catalogue\n\nType in the field above a table to search all of its columns; click on the head of a "
-        "column to sort by it, again to turn the order. Small print: lower and upper error, 1σ.\n\n## This run\n\n"
-        f"What the run that made this book found, profile {code(run.config.profile)}, by transfer. Simulated stars are "
-        "those of the benchmark survey: {ref}`their labels are known <real-data>`, so their values are a test, and no "
-        f"parameters of real stars. The files hold the estimates without fine-tuning and the true labels besides: "
-        f"{_downloads('catalogue_run')}.\n\n"
-        f"```{{raw}} html\n{_html_table(ours, ['karmn', 'spectrum', *parameters], 'run', 'Catalogue of this run')}```\n"
+        "column to sort by it, again to turn the order. Small print: lower and upper error, 1σ.\n\n"
+        "## This run\n\n"
+        f"What the run that made this book found, profile {code(run.config.profile)}: by the paper's transfer, and "
+        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how probable a spectrum that strange "
+        "is among ordinary ones. Simulated stars are those of the benchmark survey: {ref}`their labels are known "
+        "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
+        f"without fine-tuning and the true labels besides: {_downloads('catalogue_run')}.\n\n"
+        f"```{{raw}} html\n{_html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"
     )
     tables = {"catalogue_run": ours}
     try:

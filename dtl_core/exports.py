@@ -41,6 +41,9 @@ _OTHERS = {
     "spt": ("", "src.spType", "Spectral type"),
     "ra": ("deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, Gaia DR3"),
     "dec": ("deg", "pos.eq.dec;meta.main", "Declination, ICRS, Gaia DR3"),
+    "method": ("", "meta.code", "Method of the recommended values: combined, randomised or paper"),
+    "p_domain": ("", "stat.probability", "Probability of a spectrum this strange among those that the method knows"),
+    "strange": ("", "meta.note", "What is strangest about the spectrum: reconstruction, latent, disagreement or grain"),
     "pop": ("", "meta.code.class", "Kinematic population: TD thick disc, TD-D transition, D thin disc, YD young disc"),
 }
 _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
@@ -51,7 +54,7 @@ def _describe(table):
     for name in table.colnames:
         column = table[name]
         prefix = next((p for p in ("e_", "E_", "true_") if name.startswith(p)), "")
-        base = name.removeprefix(prefix).removesuffix("_direct")
+        base = name.removeprefix(prefix).removesuffix("_direct").removesuffix("_recommended")
         unit, ucd, text = _PARAMETERS.get(base) or _OTHERS[base]
         if prefix in _ERRORS:
             unit, ucd, text = unit.replace("dex(cm/s2)", "dex"), f"stat.error;{ucd}", f"{text}: {_ERRORS[prefix]}"
@@ -59,32 +62,39 @@ def _describe(table):
             ucd, text = f"{ucd};meta.modelled", f"{text} with which the star was simulated"
         if name.endswith("_direct"):
             text += "; observed latents from the autoencoder before fine-tuning"
+        if name.endswith("_recommended"):
+            text += "; by the method of the column method, error calibrated on stars of known truth"
         column.unit, column.description, column.meta["ucd"] = unit or None, text, ucd
     return table
 
 
 def run_table(run):
-    """The catalogue of a run: one row a star, with the estimates of both arms, and the truth of simulated stars.
+    """The catalogue of a run: one row a star, with the paper's and the recommended estimates, and true ones.
 
     Returns
     -------
     astropy.table.Table : karmn; spectrum (``simulated`` or ``real``); each parameter with lower and upper error, by
-        transfer, then by the direct arm (``_direct``); ``true_`` labels, NaN for real stars.
+        transfer, then by the direct arm (``_direct``), then as recommended (``_recommended``) with method, p_domain and
+        strange; ``true_`` labels, NaN for real stars.
     """
     both = {"": run.catalogue_of("transfer"), "_direct": run.catalogue_of("direct")}
+    both["_recommended"] = run.catalogue_of("recommended")
     n, known = len(both[""]), len(run.truth)
     table = Table({"karmn": np.array(both[""]["karmn"], str)})
     table["spectrum"] = np.where(np.arange(n) < known, "simulated", "real")
     for arm, found in both.items():
         for column in (f"{e}{name}" for name in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")):
             table[column + arm] = np.asarray(found[column], float)
+    for column in ("method", "p_domain", "strange"):
+        table[column] = both["_recommended"][column]
     for parameter, column in PARAMETER_COLUMNS.items():
         table[f"true_{column}"] = np.append(run.truth[parameter].to_numpy(float), np.full(n - known, np.nan))
     table.meta = {
         "description": f"Parameters of M dwarfs by autoencoders and deep transfer learning: dtl-mdwarfs {__version__}, "
         f"profile {run.config.profile}, R = {run.config.window.resolving_power:g}. Simulated stars are those of the "
         "benchmark survey: no parameters of real stars.",
-        "method": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only",
+        "method": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
+        "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
     }
     return _describe(table)
 

@@ -32,8 +32,11 @@ def headline(run):
     autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_arm``, ``bias_p_arm`` (estimate
     minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that
     of predicting the mean of the training labels, ``spread_p`` the standard deviation of the truth (the rmse of always
-    saying the survey's own mean). ``worst_kept_mse_p`` is the largest test error of a kept regressor.
+    saying the survey's own mean). The arm ``recommended`` has the first four as well, the coverage over the half of the
+    survey on which its error bars were not calibrated. ``worst_kept_mse_p`` is the largest test error of a kept
+    regressor.
     """
+    from .bench import halves
     from .pipeline import ARMS
 
     config, truth = run.config, run.truth
@@ -74,6 +77,13 @@ def headline(run):
             values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
             for name, value in estimate.recovery(*values, truth[p].to_numpy()).items():
                 out[f"{name}_{p}_{arm}"] = value
+        table = run.catalogue_of("recommended")[:n]
+        values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
+        half = halves(truth)[1]
+        for name, value in estimate.recovery(*values, truth[p].to_numpy()).items():
+            out[f"{name}_{p}_recommended"] = value
+        reported = estimate.recovery(*(v[half] for v in values), truth[p].to_numpy()[half])
+        out[f"coverage_{p}_recommended"] = reported["coverage"]
         out[f"spread_{p}"] = float(truth[p].std(ddof=0))
         out[f"rmse_{p}_mean"] = float(np.sqrt(np.mean((labels[:, k].mean() - truth[p]) ** 2)))
         out[f"worst_kept_mse_{p}"] = float(selection[f"test_mse_{p}"][selection[f"kept_{p}"]].max())
@@ -83,7 +93,7 @@ def headline(run):
 
 
 def real_star_table(run):
-    """Estimates of the real stars, both arms, beside published values.
+    """Estimates of the real stars, by both arms and as recommended, beside published values.
 
     Returns
     -------
@@ -99,10 +109,11 @@ def real_star_table(run):
         )
     rows = []
     for k, star in enumerate(run.reports["star"], len(run.truth)):
-        for arm in ARMS:
+        for arm in (*ARMS, "recommended"):
             row = run.catalogue_of(arm)[k]
             text = {c: f"{row[c]:.{n}f} -{row['e_' + c]:.{n}f} +{row['E_' + c]:.{n}f}" for c, n in digits.items()}
-            rows.append({"star": star, "source": f"this run, {arm}"} | text)
+            name = arm if arm in ARMS else f"recommended ({row['method']})"
+            rows.append({"star": star, "source": f"this run, {name}"} | text)
         for *values, source in PUBLISHED_STARS.get(star, []):
             text = {c: "" if v is None else f"{v:.{n}f}" for (c, n), v in zip(digits.items(), values, strict=True)}
             rows.append({"star": star, "source": source} | text)

@@ -1,8 +1,10 @@
 """The stages in order, from spectra to catalogue; each is stored under its key and found again.
 
     synthetic, observed -> gap -> search -> autoencoder -> transfer -> regression -> catalogue
+                       \\-> recommended
 
-Autoencoders are independent of each other: each goes with its fine-tuning and its regressors through one process.
+Autoencoders are independent of each other: each goes with its fine-tuning and its regressors through one process. So
+does the recommended method, which needs none of them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from .store import MODULES, NotStored, Store, file_hash, load_arrays, whole
 
 __all__ = ["ARMS", "STAGES", "Run", "first_member", "resolve", "run", "search_regressors"]
 
-STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "catalogue")
+STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "recommended", "catalogue")
 
 
 def resolve(config):
@@ -89,6 +91,10 @@ def _work(job, only_look=False):
 
     if kind == "candidate":
         return {kind: stages.score_candidates(store, config, keys, *items, tick(kind))}
+    if kind == "recommended":
+        from . import recommended
+
+        return {kind: recommended.make_recommended(store, config, keys, tick(kind))[1]}
     if kind == "regressor_candidate":
         return {kind: stages.score_regressors(store, config, keys, *items, tick(kind))}
     done = {"autoencoder": stages.train_autoencoders(store, config, keys, items, tick("autoencoder"))}
@@ -97,9 +103,7 @@ def _work(job, only_look=False):
             store, config, keys, done["autoencoder"], items, tick("transfer")
         )
     if depth >= 2:
-        done["regression"] = stages.train_regressors(
-            store, config, keys, done["transfer"], items, tick("regression")
-        )
+        done["regression"] = stages.train_regressors(store, config, keys, done["transfer"], items, tick("regression"))
     return done
 
 
@@ -285,7 +289,16 @@ class Run:
         return self.catalogue_of("transfer")
 
     def catalogue_of(self, arm):
-        """The catalogue of an arm: ``transfer``, or ``direct`` with observed latents from before fine-tuning."""
+        """The catalogue of an arm: ``transfer``, ``direct`` with observed latents from before fine-tuning, or
+        ``recommended`` with the columns method, p_domain and strange besides (those of ``transfer`` where the profile
+        chooses the paper's method).
+        """
+        if arm == "recommended" and "recommended" in self.keys:
+            return Table.read(self.store.path("recommended", self.keys["recommended"]) / "catalogue_recommended.ecsv")
+        if arm == "recommended":
+            table = self.catalogue_of("transfer")
+            table["method"], table["p_domain"], table["strange"] = "paper", np.nan, ""
+            return table
         return Table.read(self.store.path("catalogue", self.keys["catalogue"]) / f"catalogue_{arm}.ecsv")
 
     def document(self, name, settings, inputs, compute):
@@ -409,7 +422,8 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
                 f"the search keeps {len(result.architectures)} of {config.autoencoder.n_models} autoencoders asked for"
             )
     if depth >= STAGES.index("autoencoder"):
-        _members(result, min(depth, STAGES.index("regression")) - STAGES.index("autoencoder"), quiet)
+        beside = depth >= STAGES.index("recommended") and config.recommended.method != "paper"
+        _members(result, min(depth, STAGES.index("regression")) - STAGES.index("autoencoder"), quiet, beside)
         note(f"{len(result.architectures)} autoencoders ready")
         for name, count in result.restarts().items():
             note(f"{name}: {count} networks diverged and were trained again at a lower learning rate")
@@ -442,8 +456,8 @@ def _synthetic_with_bar(store, config, quiet):
         return stages.make_synthetic(store, config, bar.update)
 
 
-def _stacked(config, items, width_of, job_of, names, label, quiet):
-    """Results of items over worker processes, those of one width in stacks.
+def _stacked(config, items, width_of, job_of, names, label, quiet, beside=()):
+    """Results of items over worker processes, those of one width in stacks, and of single jobs beside them.
 
     Arguments
     ---------
@@ -451,19 +465,24 @@ def _stacked(config, items, width_of, job_of, names, label, quiet):
     width_of : callable(item) -> tuple, the width first; items with equal ones may train together
     job_of : callable(items of a stack) -> (job for :func:`_work`, its cost for the progress bar)
     names : of the stages whose keys are wanted
+    beside : (job, cost) of others that run at the same time, each of which makes one result
 
     Returns
     -------
-    dict of stage -> keys in the order of the items.
+    dict of stage -> keys in the order of the items, or of one key for a job beside.
     """
     groups = _grouped(items, config, width_of)
-    jobs, costs = zip(*(job_of([items[number] for number in group]) for group in groups), strict=True)
+    stacks = [job_of([items[number] for number in group]) for group in groups]
+    jobs, costs = zip(*beside, *stacks, strict=True)  # those beside first, because they cannot be divided
     done = _run_jobs(config, jobs, sum(costs), label, quiet)
+    extra, done = done[: len(beside)], done[len(beside) :]
     keys = {name: [None] * len(items) for name in names}
     for group, one in zip(groups, done, strict=True):
         for name in names:
             for number, key in zip(group, one[name], strict=True):
                 keys[name][number] = key
+    for one in extra:
+        keys |= one
     return keys
 
 
@@ -547,7 +566,8 @@ def search_regressors(result, quiet=False):
     )
 
 
-def _members(result, depth, quiet):
+def _members(result, depth, quiet, beside=False):
+    """Autoencoders, fine-tuning and regressors, as far as they are to go, and beside them the recommended method."""
     config, store = result.config, result.store
     keys = {name: result.keys[name] for name in ("synthetic", "observed")}
     names = ("autoencoder", "transfer", "regression")[: depth + 1]
@@ -560,7 +580,16 @@ def _members(result, depth, quiet):
         total = sum(cost[name] * getattr(config, name).epochs for name in names)
         return ("member", store.root, config, keys, items, depth, cost), total
 
-    result.keys |= _stacked(config, members, lambda member: (member.width,), job, names, "autoencoders", quiet)
+    more = []
+    if beside:
+        from .recommended import steps
+
+        epoch = config.synthetic.n_spectra * 1e-3  # about what an autoencoder of 256 neurons takes for it
+        pair = {name: result.keys[name] for name in ("synthetic", "observed")}
+        job_beside = ("recommended", store.root, config, pair, None, 0, {"recommended": epoch})
+        more = [(job_beside, epoch * steps(config))]
+    label = "autoencoders"
+    result.keys |= _stacked(config, members, lambda member: (member.width,), job, names, label, quiet, more)
 
 
 def _record(result, seconds):

@@ -1,7 +1,7 @@
 """Measurements that are too long to repeat at every build, kept as JSON in the package with where they come from.
 
-    records.write("searches", {...})     by `dtl search --out` and `make bench`
-    records.read("searches")             in notebooks and pages
+records.write("searches", {...})     by `dtl search --out` and `make bench`
+records.read("searches")             in notebooks and pages
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import machine
 from .errors import DataError
 from .store import write_whole
 
-__all__ = ["FOLDER", "names", "read", "write"]
+__all__ = ["FOLDER", "add", "frame", "lines", "names", "read", "write"]
 
 FOLDER = Path(__file__).parent / "data" / "records"
 
@@ -56,3 +56,27 @@ def read(name, folder=None):
         raise DataError("no such record", file=path, remedy=f"known: {', '.join(names(folder)) or 'none'}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy="restore the file") from None
+
+
+def add(name, part, values, folder=None):
+    """Put one part of a record beside the others, which keep what was measured before. Returns: Path."""
+    try:
+        found = read(name, folder)["values"]
+    except DataError:
+        found = {}
+    made = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return write(name, found | {part: {"made": made, "machine": machine.describe(), **values}}, folder)
+
+
+def lines(table):
+    """A DataFrame as lines of CSV, with five figures of every number: a line a row, for differences to be read."""
+    return table.to_csv(index=False, float_format="%.5g", lineterminator="\n").splitlines()
+
+
+def frame(lines):
+    """The DataFrame of :func:`lines`."""
+    import io
+
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO("\n".join(lines)))

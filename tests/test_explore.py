@@ -38,8 +38,11 @@ def small_run(*, real=("GJ 699",), first="S000"):
     def catalogue_of(arm):
         out = Table({"karmn": [*names, *real]})
         for p, column in PARAMETER_COLUMNS.items():
-            values = np.append(truth[p] + (0.1 if arm == "transfer" else 0.2), np.full(len(real), 3.0))
+            shift = {"transfer": 0.1, "direct": 0.2, "recommended": 0.3}[arm]
+            values = np.append(truth[p] + shift, np.full(len(real), 3.0))
             out[column], out[f"e_{column}"], out[f"E_{column}"] = values, 0.01 + 0 * values, 0.02 + 0 * values
+        if arm == "recommended":
+            out["method"], out["p_domain"], out["strange"] = "combined", 0.5, "latent"
         return out
 
     return SimpleNamespace(config=load_profile("smoke"), truth=truth, catalogue=catalogue_of("transfer"),
@@ -89,6 +92,7 @@ def test_the_table_holds_both_arms_and_the_truth(table, run):
     for parameter, column in PARAMETER_COLUMNS.items():
         assert np.allclose(table[column][:N] - table[f"true_{column}"][:N], 0.1)
         assert np.allclose(table[f"{column}_direct"][:N] - run.truth[parameter], 0.2)
+        assert np.allclose(table[f"{column}_recommended"][:N] - run.truth[parameter], 0.3)
         assert np.isnan(table[f"true_{column}"][N])
         assert (table[f"E_{column}"] == 0.02).all() and (table[f"e_{column}_direct"] == 0.01).all()
 

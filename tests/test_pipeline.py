@@ -38,6 +38,8 @@ TINY = {
     "regression.n_kept": 1,
     "regression.epochs": 2,
     "regression.vsini.units": "256,128,32",  # as those of [M/H], so that two parameters share a stack
+    "recommended.epochs": 1,
+    "recommended.emulator_epochs": 1,
     "umap.n_synthetic": 60,
     "umap.n_neighbors": 5,
 }
@@ -152,6 +154,13 @@ def test_found_again_and_not_computed_again(tiny, monkeypatch):
 def test_a_changed_setting_recomputes_what_depends_on_it_and_nothing_else(tiny, change, until, changed):
     other = pipeline.run("smoke", until, overrides=TINY | {"workers": 1} | change, root=tiny.store.root, quiet=True)
     assert {stage for stage in other.keys if other.keys[stage] != tiny.keys[stage]} == changed
+
+
+def test_a_profile_can_choose_the_papers_method(tiny):
+    change = {"workers": 1, "recommended.method": "paper"}
+    other = pipeline.run("smoke", overrides=TINY | change, root=tiny.store.root, quiet=True)
+    assert "recommended" in tiny.keys and set(tiny.keys) - set(other.keys) == {"recommended"}
+    assert other.keys["catalogue"] == tiny.keys["catalogue"]
 
 
 def test_two_runs_give_the_same_bytes_with_any_number_of_workers(tiny, tmp_path):

@@ -1,0 +1,137 @@
+"""The recommended estimates of a run: better than the paper's where the truth is known, calibrated, and named."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dtl_core import bench, bench_results, exports, figures, outliers, pipeline, recommended
+from dtl_core.config import PARAMETER_COLUMNS, PARAMETERS, load_profile
+from dtl_core.errors import ConfigError
+
+
+def test_the_catalogue_names_the_method_and_what_is_strange(smoke):
+    table, n = smoke.catalogue_of("recommended"), len(smoke.truth)
+    assert list(table["karmn"]) == smoke.stars
+    assert set(table["method"][:n]) == {"combined"} and set(table["method"][n:]) <= {"randomised"}  # real ones are few
+    assert np.all((table["p_domain"] > 0) & (table["p_domain"] <= 1)) and set(table["strange"]) <= set(outliers.SCORES)
+    for column in PARAMETER_COLUMNS.values():
+        values = np.stack([table[f"{e}{column}"] for e in ("", "e_", "E_")])
+        assert np.isfinite(values).all() and (values[1:] >= 0).all() and (values[1:].sum(0) > 0).all()
+
+
+def test_it_recovers_the_survey_better_than_the_papers_arms(smoke):
+    f = smoke.figures
+    for p in PARAMETERS:
+        assert f[f"rmse_{p}_recommended"] < 0.9 * min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"]), p
+
+
+def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
+    n = len(smoke.truth) - len(smoke.truth) // 2
+    for p in PARAMETERS:  # the quantiles come from some fifty stars a third of Teff, so they have noise of their own
+        assert 0.55 < smoke.figures[f"coverage_{p}_recommended"] / n < 0.81, p
+
+
+def test_few_ordinary_stars_are_called_strange(smoke):
+    _, reported = bench.halves(smoke.truth)
+    assert np.mean(smoke.catalogue_of("recommended")["p_domain"][reported] <= 0.05) < 0.10
+
+
+def test_the_exported_catalogue_has_both_methods_side_by_side(smoke):
+    table = exports.run_table(smoke)
+    for column in PARAMETER_COLUMNS.values():
+        assert {column, f"{column}_direct", f"{column}_recommended", f"E_{column}_recommended"} <= set(table.colnames)
+        np.testing.assert_allclose(table[f"{column}_recommended"], smoke.catalogue_of("recommended")[column])
+    assert {"method", "p_domain", "strange"} <= set(table.colnames)
+    for suffix in exports.FORMATS:
+        assert len(exports.as_bytes(table, suffix)) > 10_000
+
+
+def test_where_the_profile_chose_the_papers_method_that_is_what_is_recommended(smoke):
+    keys = {stage: key for stage, key in smoke.keys.items() if stage != "recommended"}
+    table = pipeline.Run(smoke.config, smoke.store, keys, smoke.search, smoke.architectures).catalogue_of("recommended")
+    assert set(table["method"]) == {"paper"} and np.isnan(table["p_domain"]).all()
+    np.testing.assert_array_equal(table["Teff"], smoke.catalogue["Teff"])
+
+
+def test_few_stars_get_the_method_that_needs_no_others():
+    config = load_profile("demo", {"recommended.fewest": 25})
+    assert [recommended.method_of(config, n) for n in (1, 24, 25, 286)] == ["randomised"] * 2 + ["combined"] * 2
+    chosen = load_profile("demo", {"recommended.method": "randomised"})
+    assert recommended.method_of(chosen, 286) == "randomised"
+    with pytest.raises(ConfigError, match=r"recommended\.method"):
+        load_profile("demo", {"recommended.method": "best"})
+
+
+def test_joint_posteriors_hold_the_truth_as_often_as_they_say(smoke):
+    _, reported = bench.halves(smoke.truth)
+    truth, inside = smoke.truth[list(PARAMETERS)].to_numpy(), []
+    for star in reported[:60]:
+        low, high = np.percentile(bench_results.posterior(smoke, star, 500), [16, 84], axis=0)
+        inside.append((truth[star] >= low) & (truth[star] <= high))
+    assert np.all(np.abs(np.mean(inside, 0) - 0.68) < 0.2)
+    samples = bench_results.posterior(smoke, reported[0], 3000)
+    assert np.all(np.isfinite(np.corrcoef(samples.T))) and samples.shape == (3000, 4)
+
+
+def test_a_flow_says_much_the_same(smoke):
+    pytest.importorskip("zuko")
+    _, reported = bench.halves(smoke.truth)
+    star = int(reported[0])
+    flow, other = bench_results.flow_posterior(smoke, star, 500), bench_results.posterior(smoke, star, 500)
+    assert flow.shape == (500, 4) and np.isfinite(flow).all()
+    spread = smoke.truth[list(PARAMETERS)].std().to_numpy()
+    assert np.all(np.abs(np.median(flow, 0) - np.median(other, 0)) < spread)
+
+
+def test_few_star_coverage_counts_stars_and_says_where_they_are_too_few(smoke):
+    table = bench_results.few_star_coverage(smoke)
+    ours = table[table["sample"] == "simulated, recommended"].set_index("parameter")
+    assert ours["n"].to_dict() == {"teff": 14, "logg": 14, "mh": 6}
+    assert np.isnan(ours.loc["mh", "calibrated, 68%"]) and 4 <= ours.loc["teff", "calibrated, 68%"] <= 14
+
+
+def test_the_real_stars_have_a_row_of_the_recommended_method(smoke):
+    table = figures.real_star_table(smoke)
+    if len(smoke.reports):
+        assert (table["source"] == "this run, recommended (randomised)").sum() == len(smoke.reports)
+
+
+# ---------------------------------------------------------------- without a run
+
+
+def estimates(rng, n, strange=0.0):
+    """Estimates of stars whose errors are twice what is expected, skewed; measured for a detector."""
+    low, high = np.array([2900, 4.6, -0.4, 1]), np.array([4200, 5.1, 0.4, 9])
+    truth = low + (high - low) * rng.uniform(0, 1, (n, 4))
+    spread = np.array([20, 0.02, 0.03, 0.5]) * np.exp(rng.normal(0, 0.2, (n, 4)))
+    error = 2 * spread * (rng.exponential(1, (n, 4)) - 1)
+    measured = {"residual": rng.normal(0, 0.01, (n, 60)) + strange, "latent": rng.normal(0, 1, (n, 5)), "step": 0.03}
+    measured |= {"disagreement": rng.normal(0, 1, (n, 4)), "grain": rng.normal(0, 0.1, (n, 12))}
+    return (truth - error, spread, measured), truth
+
+
+def test_intervals_and_p_values_come_from_the_reference():
+    rng = np.random.default_rng(0)
+    reference, known = estimates(rng, 600)
+    stars, truth = estimates(rng, 400)
+    found = recommended.calibrated(reference, known, stars)
+    level = recommended.LEVELS.index(0.68)
+    inside = (truth >= found["low"][:, :, level]) & (truth <= found["high"][:, :, level])
+    assert np.all(np.abs(inside.mean(0) - 0.68) < 0.06)
+    wide = recommended.LEVELS.index(0.90)
+    up, down = found["high"][:, 0, wide] - found["found"][:, 0], found["found"][:, 0] - found["low"][:, 0, wide]
+    assert np.median(up) > 1.5 * np.median(down)  # the planted errors are skewed
+    assert np.mean(found["p"] <= 0.05) < 0.09
+    strange, _ = estimates(rng, 50, strange=0.2)
+    assert np.mean(recommended.calibrated(reference, known, strange)["p"] <= 0.05) == 1
+
+
+def test_progress_counts_every_epoch_of_the_survey():
+    config = load_profile("demo")
+    assert recommended.steps(config) == 2 * config.recommended.epochs + config.recommended.emulator_epochs
+
+
+def test_the_stage_is_in_the_record_of_the_run(smoke):
+    record = json.loads((smoke.store.root / "runs" / "smoke.json").read_text())
+    assert record["keys"]["recommended"] == smoke.keys["recommended"] and record["seconds"]["recommended"] > 1
