@@ -6,7 +6,7 @@ PROFILE ?= demo
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 
-.PHONY: help env book test lint bench clean
+.PHONY: help env book test lint bench transfer clean
 
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
@@ -23,6 +23,9 @@ lint: .venv/.installed  ## ruff, notebooks included
 
 bench: .venv/.installed  ## what the book's page on speed shows, into its record (hours; PARTS="training chain" for some)
 	$(BIN)/python benchmarks/run.py $(PARTS)
+
+transfer: .venv/.installed  ## what notebook 07 shows of the test bench, into its record (hours; PARTS="arms real" for some)
+	$(BIN)/python benchmarks/transfer.py $(PARTS)
 
 env: .venv/.installed  ## the virtual environment alone
 

@@ -186,7 +186,7 @@ def catalogue_files(run):
         "column to sort by it, again to turn the order. Small print: lower and upper error, 1σ.\n\n"
         "## This run\n\n"
         f"What the run that made this book found, profile {code(run.config.profile)}: by the paper's transfer, and "
-        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how probable a spectrum that strange "
+        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so strange "
         "is among ordinary ones. Simulated stars are those of the benchmark survey: {ref}`their labels are known "
         "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
         f"without fine-tuning and the true labels besides: {_downloads('catalogue_run')}.\n\n"
