@@ -126,7 +126,7 @@ def test_votable_is_valid_and_says_what_is_what(table):
     fields = {field.name: field for field in resource.tables[0].fields}
     assert fields["[M/H]"].ucd == "phys.abund.Z" and str(fields["logg"].unit) == "dex(cm / s2)"
     assert fields["E_Teff"].ucd == "stat.error;phys.temperature.effective"
-    assert "Mas-Buitrago" in {info.name: info.value for info in resource.infos}["method"]
+    assert "Mas-Buitrago" in {info.name: info.value for info in resource.infos}["source"]
     assert "benchmark survey" in found.description
 
 
@@ -273,8 +273,10 @@ def test_the_table_of_the_page_holds_every_star(run):
     assert len(rows) == 1 + N + 1
     assert "<script>" not in body and html.escape(HOSTILE) in rows[1]
     order = [float(value) for value in re.findall(r'<td data-order="([^"]+)">\d{4} ', body)]
-    assert np.allclose(order, small_run().catalogue["Teff"][:N])
-    assert all(row.count("<td") == 6 for row in rows[1:])
+    ours = small_run()
+    assert np.allclose(order[::2], ours.catalogue["Teff"][:N])  # the paper's, and beside it what is recommended
+    assert np.allclose(order[1::2], ours.catalogue_of("recommended")["Teff"][:N])
+    assert all(row.count("<td") == 12 for row in rows[1:]) and all("combined" in row for row in rows[1:])
 
 
 @pytest.mark.data

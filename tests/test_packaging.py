@@ -21,6 +21,7 @@ NOTEBOOKS = (
     "04_regression",
     "05_literature",
     "06_activity_kinematics",
+    "07_does_transfer_close_the_gap",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -106,7 +107,7 @@ def test_openmp_threads_wait_passively():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "PASSIVE"
 
 
-def test_the_six_notebooks_are_there_and_in_the_book():
+def test_the_seven_notebooks_are_there_and_in_the_book():
     assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(NOTEBOOKS)
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
