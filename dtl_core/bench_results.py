@@ -17,6 +17,7 @@ __all__ = [
     "coverage",
     "error_table",
     "coverage_of_arm",
+    "coverage_table",
     "expected_inside",
     "few_star_coverage",
     "flow_posterior",
@@ -90,43 +91,52 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
     return pd.DataFrame(rows)
 
 
-def calibrate(stars, halves, surveys=None):
-    """Calibrated intervals of the recommended arm: those of stars of some surveys, from stars of others.
+def calibrate(stars, *, own=False):
+    """Calibrated intervals of the recommended arm, of one half of the stars of every survey.
+
+    Each survey is divided at random in its own way, because one division of 286 stars has peculiarities of its own; its
+    anchor stars are left out of those that are reported.
 
     Arguments
     ---------
-    stars : DataFrame of the record's coverage part
-    halves : (rows that calibrate, rows that are reported) of one survey, the same for all
-    surveys : those that calibrate; by default every second one, and the others are reported
+    stars : DataFrame of the record's recommended part
+    own : each survey is calibrated on its own other half, as a run's is; else on those of all other surveys, which know
+        nothing of what its stars have in common, as simulations of a real survey would not
 
     Returns
     -------
     dict of parameter -> DataFrame of the reported stars: survey, truth, found, third (0, 1, 2 of true Teff), low and
     high of each level, such as ``low_0.68``, and rank, 0 to 1, of the truth in the star's posterior
     """
-    surveys = sorted(stars["survey"].unique())[::2] if surveys is None else surveys
-    place = stars.groupby("survey").cumcount()
-    first = stars[stars["survey"].isin(surveys) & place.isin(halves[0])]
-    last = stars[~stars["survey"].isin(surveys) & place.isin(halves[1])]
-    edges = group_edges(first["found_teff"])
-    groups = [groups_of(part["found_teff"], edges) for part in (first, last)]
-    true_edges = group_edges(stars["teff"])
-    out = {}
-    for name in PARAMETERS:
-        truth, found, spread = name, f"found_{name}", f"spread_{name}"
-        own = Calibration(first[found], first[truth], first[spread], group=groups[0])
-        table = pd.DataFrame({"survey": last["survey"], "truth": last[truth], "found": last[found]})
-        table["third"] = groups_of(last["teff"], true_edges)
-        for level in LEVELS:
-            bounds = own.interval(last[found], last[spread], level, group=groups[1])
-            table[f"low_{level:.2f}"], table[f"high_{level:.2f}"] = bounds
-        score, table["rank"] = ((last[truth] - last[found]) / last[spread]).to_numpy(), 0.0
-        for group in np.unique(groups[1]):
-            rows = groups[1] == group
-            known = np.repeat(np.asarray(own.scores)[groups[0] == group][:, None], rows.sum(), 1)
-            table.loc[rows, "rank"] = pit(known, score[rows])
-        out[name] = table
-    return out
+    from .bench import anchors_of, halves
+
+    first, last = [], []
+    for survey, table in stars.groupby("survey"):
+        chosen, reported = halves(table, survey)
+        anchors = [rows for rows, _ in anchors_of(table, halves(table)[0], survey).values()]
+        first.append(table.iloc[chosen])
+        last.append(table.iloc[np.setdiff1d(reported, np.concatenate(anchors))])
+    first, last = pd.concat(first), pd.concat(last)
+    true_edges, parts = group_edges(stars["teff"]), {name: [] for name in PARAMETERS}
+    for survey, reported in last.groupby("survey"):
+        known = first[(first["survey"] == survey) == own]
+        edges = group_edges(known["found_teff"])
+        groups = [groups_of(part["found_teff"], edges) for part in (known, reported)]
+        for name in PARAMETERS:
+            columns = [f"found_{name}", name, f"spread_{name}"]
+            calibration = Calibration(*known[columns].to_numpy().T, group=groups[0])
+            found, truth, spread = reported[columns].to_numpy().T
+            table = {"survey": survey, "truth": truth, "found": found, "third": groups_of(reported["teff"], true_edges)}
+            for level in LEVELS:
+                bounds = calibration.interval(found, spread, level, group=groups[1])
+                table[f"low_{level:.2f}"], table[f"high_{level:.2f}"] = bounds
+            table["rank"] = np.zeros(len(reported))
+            for group in np.unique(groups[1]):
+                rows = groups[1] == group
+                scores = np.repeat(calibration.scores[groups[0] == group][:, None], rows.sum(), 1)
+                table["rank"][rows] = pit(scores, ((truth - found) / spread)[rows])
+            parts[name].append(pd.DataFrame(table))
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
 
 
 def coverage(intervals):
@@ -145,6 +155,20 @@ def coverage(intervals):
                 error = each.std() / np.sqrt(len(each))
                 rows.append((name, str(third), level, inside.mean(), error, len(own)))
     return pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "n"])
+
+
+def coverage_table(covered, levels=(0.68, 0.90)):
+    """Coverage by several calibrations side by side, in words: DataFrame, a row a parameter and third of Teff.
+
+    Arguments: covered, dict of name -> DataFrame of :func:`coverage`.
+    """
+    out = {}
+    for name, table in covered.items():
+        for level in levels:
+            own = table[table["level"] == level].set_index(["parameter", "third"])
+            values = zip(own["share"], own["error"], strict=True)
+            out[f"{level:.0%}, {name}"] = pd.Series([f"{s:.3f} ± {e:.3f}" for s, e in values], own.index)
+    return pd.DataFrame(out).rename(index=dict(zip("012", ("cool", "middle", "hot"), strict=True)))
 
 
 def goals(errors):

@@ -114,25 +114,33 @@ def survey_stars(n_surveys=8, factor=3.0):
     return pd.concat(parts, ignore_index=True)
 
 
-def test_calibrated_intervals_cover_and_ranks_are_uniform():
-    stars = survey_stars()
-    intervals = bench_results.calibrate(stars, bench.halves(truth()))
+@pytest.mark.parametrize("own", [True, False])
+def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
+    intervals = bench_results.calibrate(survey_stars(), own=own)
     covered = bench_results.coverage(intervals)
     assert len(covered) == 4 * 4 * 4
-    assert np.abs(covered.query("third == 'all'")["share"] - covered.query("third == 'all'")["level"]).max() < 0.05
-    assert covered["n"].max() == 4 * 143 and (covered["error"] > 0).all()
+    excess = (covered["share"] - covered["level"])[covered["third"] == "all"]
+    # quantiles of some fifty stars are order statistics that cover at their level or up to 2 / 49 more
+    assert excess.min() > -0.04 and excess.max() < (0.07 if own else 0.04) and (covered["error"] > 0).all()
     for table in intervals.values():
-        assert set(table["survey"]) == {1, 3, 5, 7}
+        assert table["survey"].nunique() == 8 and 8 * 123 <= len(table) <= 8 * 143  # without the anchors
         counts, _ = np.histogram(table["rank"], np.linspace(0, 1, 6))
         assert np.abs(counts / len(table) - 0.2).max() < 0.06
 
 
-def test_ranks_of_a_method_that_is_biased_since_are_not_uniform():
+def test_what_a_survey_has_in_common_is_known_to_its_own_half_alone():
     stars = survey_stars()
-    later = stars["survey"] % 2 == 1
-    stars.loc[later, "found_teff"] -= 120
-    rank = bench_results.calibrate(stars, bench.halves(truth()))["teff"]["rank"]
-    assert rank.mean() > 0.75
+    stars.loc[stars["survey"] == 3, "found_teff"] -= 120
+    for own, low, high in ((True, 0.4, 0.6), (False, 0.8, 1.0)):
+        table = bench_results.calibrate(stars, own=own)["teff"]
+        assert low < table.loc[table["survey"] == 3, "rank"].mean() < high
+
+
+def test_coverage_in_words_has_a_row_a_parameter_and_third():
+    rows = [("teff", third, 0.68, 0.7, 0.01, 9) for third in ("all", "0", "1", "2")]
+    covered = pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "n"])
+    found = bench_results.coverage_table({"here": covered}, (0.68,))
+    assert found.loc[("teff", "cool"), "68%, here"] == "0.700 ± 0.010" and len(found) == 4
 
 
 def test_what_became_of_latent_units():
@@ -200,11 +208,9 @@ def test_on_record_units_keep_their_meaning_and_the_nearest_distance_tells_most(
 
 
 def test_on_record_intervals_cover_and_strangers_are_flagged():
-    covered = bench_results.coverage(
-        bench_results.calibrate(bench_results.read("recommended", "stars"), bench.halves(truth()))
-    )
-    for level, within in ((0.68, 0.05), (0.90, 0.04)):
-        own = covered[(covered["level"] == level) & (covered["third"].astype(str) == "all")]
-        assert (np.abs(own["share"] - level) < within).all()
+    covered = bench_results.coverage(bench_results.calibrate(bench_results.read("recommended", "stars"), own=True))
+    for level, within in ((0.68, 0.06), (0.90, 0.04)):  # of all, and of each third of Teff
+        own = covered[covered["level"] == level]
+        assert len(own) == 16 and (np.abs(own["share"] - level) < within).all()
     rates = bench_results.read("recommended", "strangers").groupby("kind")["flagged"].mean()
     assert rates["all planted"] >= 0.95 and rates["ordinary"] <= 0.05
