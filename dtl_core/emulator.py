@@ -42,10 +42,12 @@ class Emulator(nn.Module):
         self.register_buffer("scale", torch.ones(pixels))
         # log g as the synthetic set has it: a quadratic in scaled Teff and [M/H] with its scatter
         x = (labels - low) / (high - low)
-        design = _plane(x)
-        solved = torch.linalg.lstsq(design, x[:, 1:2]).solution
-        self.register_buffer("plane", solved[:, 0])
-        self.register_buffer("about_plane", (x[:, 1] - design @ solved[:, 0]).std().clamp_min(0.01))
+        design, wanted = _plane(x).double().numpy(), x[:, 1].double().numpy()
+        # torch's own least squares give other last digits from call to call
+        solved = np.linalg.lstsq(design, wanted, rcond=None)[0]
+        self.register_buffer("plane", torch.as_tensor(solved, dtype=torch.float32))
+        about = max(float((wanted - design @ solved).std()), 0.01)
+        self.register_buffer("about_plane", torch.tensor(about, dtype=torch.float32))
         velocity = float(wavelength[1] - wavelength[0]) / float(np.mean(wavelength)) * C_KMS  # of a pixel
         reach = int(float(high[3]) / velocity) + 2  # of the profile, in pixels
         length = next_fast_len(pixels + 2 * reach, real=True)

@@ -44,22 +44,6 @@ def bench():
     return own
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_emulator():
-    """Arms that are given the same spectra and seed train the same emulator: once here, to save time."""
-    emulated, known = arms.LeastSquares.emulated, {}
-
-    def once(bench):
-        key = id(bench.flux), bench.seed, bench.emulator_epochs
-        if key not in known:
-            known[key] = emulated(bench)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arms.LeastSquares, "emulated", staticmethod(once))
-        yield
-
-
 @pytest.fixture(scope="module")
 def fitted(bench):
     """name -> the arm and its labels of the stars, each fitted once."""
@@ -89,6 +73,7 @@ def test_the_same_bench_gives_the_same_numbers(bench, fitted, name):
 def test_no_arm_sees_the_truth_of_a_star_but_for_the_anchors(bench, fitted):
     assert not [name for name in vars(bench) if name == "labels" and len(vars(bench)[name]) == len(bench.stars)]
     hidden = Bench(**{f: getattr(bench, f) for f in Bench.__dataclass_fields__})  # without ``truth``
+    hidden.known = {}  # and with nothing learnt yet
     np.testing.assert_array_equal(ARMS["combined"]().fit(hidden).predict(bench.stars), fitted("combined")[1])
 
 
