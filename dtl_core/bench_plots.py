@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from .config import PARAMETERS
 from .plots import BLUE, GREEN, GREY, LABELS, ORANGE, RED
@@ -20,6 +21,7 @@ __all__ = [
     "widths",
 ]
 
+TICKS = (0.2, 0.5, 1.0, 2.0, 5.0)  # of relative errors
 THIRDS = ("cool", "middle", "hot")
 COLOURS = (GREY, RED, ORANGE, GREEN, "#56B4E9", BLUE, "#CC79A7", "k")  # Okabe-Ito
 MARKERS = "osD^vP*X"
@@ -107,7 +109,8 @@ def strength_curves(relative, marked="combined"):
     effects, arms = table["effect"].unique(), list(table["arm"].unique())
     at_one = table[table["strength"] == 1].set_index("arm")["relative"]
     rows = -(-len(effects) // 3)
-    fig, axes = plt.subplots(rows, 3, figsize=(9.5, 2.2 * rows + 0.5), sharex=True, sharey=True, layout="constrained")
+    fig, axes = plt.subplots(rows, 3, figsize=(9.5, 2.2 * rows + 0.5), sharex=True, sharey=True, squeeze=False,
+                             layout="constrained")  # fmt: skip
     for ax, effect in zip(axes.flat, effects, strict=False):
         own = table[(table["effect"] == effect) & (table["strength"] != 1)]
         for number, arm in enumerate(arms):
@@ -122,10 +125,12 @@ def strength_curves(relative, marked="combined"):
             }
             ax.plot(x[order], y[order], label=arm, **style)
         ax.set_title(effect.replace("_", " "), fontsize=9)
-        ax.set_yscale("log")
+        ax.set(yscale="log", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
+        ax.yaxis.set_minor_formatter(NullFormatter())
     for ax in axes.flat[len(effects) :]:
         ax.remove()
-    fig.supxlabel("strength, times that of the survey", fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("strength, times the survey's", fontsize=8)
     fig.supylabel("rmse / spread of the truth", fontsize=9)
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8,
                frameon=False)  # fmt: skip
@@ -183,7 +188,7 @@ def widths(tables):
         ax.plot(half, error, color=BLUE, marker="o", ms=4, lw=0.9)
         both = [min(half.min(), error.min()) * 0.8, max(half.max(), error.max()) * 1.2]
         ax.plot(both, both, color="k", lw=0.6)
-        ax.set(xscale="log", yscale="log", xlabel="half width", title=LABELS[name])
+        ax.set(xlabel="half width", title=LABELS[name])
     axes[0].set_ylabel("rms error")
     return fig
 
@@ -196,7 +201,8 @@ def corner_plot(samples, truth=None, others=None):
     import corner
 
     labels = [LABELS[name] for name in PARAMETERS]
-    settings = {"labels": labels, "plot_datapoints": False, "fill_contours": False, "label_kwargs": {"fontsize": 8}}
+    settings = {"labels": labels, "plot_datapoints": False, "fill_contours": False, "smooth": 1.0}
+    settings["label_kwargs"] = {"fontsize": 8}
     span = [tuple(np.percentile(samples[:, k], [0.5, 99.5])) for k in range(len(PARAMETERS))]
     figure = plt.figure(figsize=(7, 7))
     corner.corner(np.asarray(samples), color=BLUE, truths=truth, truth_color=RED, fig=figure, range=span, **settings)

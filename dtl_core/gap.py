@@ -139,8 +139,9 @@ def mean_discrepancy(observed, synthetic, *, n_permutations=500, seed=0):
     Returns: MMD^2, p.
     Source: Gretton et al. (2012, JMLR 13, 723).
     """
-    both = np.concatenate(_scaled(observed, synthetic))
-    squared = cdist(both, both, "sqeuclidean")
+    both = np.concatenate(_scaled(observed, synthetic)).astype(float)
+    norm = np.einsum("ij,ij->i", both, both)  # as a matrix product, many times faster than cdist
+    squared = np.maximum(norm[:, None] + norm - 2 * both @ both.T, 0.0)
     kernel = np.exp(-squared / np.median(squared[np.triu_indices(len(both), 1)]))
     np.fill_diagonal(kernel, 0.0)
     n, m = len(observed), len(synthetic)
