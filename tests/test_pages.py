@@ -47,7 +47,7 @@ class Run:
     def catalogue_of(self, arm):
         rows = np.arange(float(len(self.observed)))
         columns = {f"{e}{column}": 1 + rows for column in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")}
-        return Table(columns | {"[M/H]": -0.25 - rows})
+        return Table(columns | {"[M/H]": -0.25 - rows, "method": ["randomised"] * len(rows)})
 
 
 @pytest.fixture(scope="module")
