@@ -10,7 +10,6 @@ its end, and for profiles:paper-fast). What was measured on a machine with a GPU
 without.
 """
 
-import datetime
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +24,6 @@ import synthesis
 import training
 
 from dtl_core import machine, records
-from dtl_core.errors import DataError
 
 PARTS = {
     "training": training.measure,
@@ -61,17 +59,9 @@ def expand(parts):
 
 
 def add(part, values, profile=None, folder=None):
-    """Put the figures of a part into the record beside those of the others, with the day and the machine."""
-    try:
-        found = records.read("benchmarks", folder)["values"]
-    except DataError:
-        found = {}
-    described = machine.describe()
-    name = f"{part} (GPU)" if described["gpu"] else part
-    made = datetime.datetime.now(datetime.UTC).date().isoformat()
-    entry = {"made": made, "machine": described, "values": values}
-    found[name] = entry if profile is None else found.get(name, {}) | {profile: entry}
-    return records.write("benchmarks", found, folder)
+    """Put the figures of a part into the record; those of a machine with a GPU beside those without."""
+    name = f"{part} (GPU)" if machine.describe()["gpu"] else part
+    return records.add("benchmarks", name, values, profile, folder)
 
 
 @click.command()

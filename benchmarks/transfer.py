@@ -147,7 +147,7 @@ def main(parts, folder, results):
     """Measure PARTS, all by default."""
     for part in parts or PARTS:
         note("==", part)
-        records.add("transfer", part, PARTS[part](results), folder)
+        records.add("transfer", part, PARTS[part](results), folder=folder)
 
 
 if __name__ == "__main__":

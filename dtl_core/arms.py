@@ -401,8 +401,8 @@ class LeastSquares(ChiSquare):
         settings = {"epochs": bench.emulator_epochs, "seed": bench.seed, "progress": bench.progress}
         self.emulator = fit_emulator(bench.flux, bench.labels, bench.train, bench.wavelength, **settings)
 
-    def predict(self, flux, start=None):
-        start = ChiSquare.predict(self, flux) if start is None else start
+    def predict(self, flux):
+        start = super().predict(flux)
         return fit_labels(self.emulator, flux, self.bench.wavelength, start, weight=self.weight)[0]
 
 
@@ -432,12 +432,6 @@ class ZeroPoints(Arm):
         self.arm = copy.copy(self.arm).adapt(bench)
         self.zero = zero_points(self.arm.predict(bench.stars), bench.anchors)
         return self
-
-    def latent(self, flux):
-        return self.arm.latent(flux)
-
-    def synthetic_latent(self, rows):
-        return self.arm.synthetic_latent(rows)
 
     def predict(self, flux):
         return self.arm.predict(flux) - self.zero
@@ -471,7 +465,9 @@ class SelfCalibrated(Arm):
                 labels = labels - zero_points(labels, bench.anchors)
             self._compare(bench.stars, torch.as_tensor(labels, dtype=torch.float32))
         if self.anchored:
-            self.zero = zero_points(self._estimate(bench.stars), bench.anchors)
+            found = self._estimate(bench.stars)
+            self.zero = zero_points(found, bench.anchors)
+            self.labels = found - self.zero  # of the bench's stars
         return self
 
     def _use(self, weight):
@@ -577,10 +573,6 @@ class Prepared(Arm):
     def spread(self, flux):
         return self.network.spread(flux)
 
-    def second_opinion(self, flux):
-        """Labels (n, 4) by the fit."""
-        return self.arm.predict(flux)
-
     def reconstruct(self, labels):
         """Spectra (n, n_pixels) that stars of labels (n, 4) have in the observed domain, as far as it is known."""
         with torch.no_grad():
@@ -601,7 +593,7 @@ class Combined(Prepared):
     def adapt(self, bench):
         self.bench, self.arm = bench, copy.copy(self.arm).adapt(bench)
         self.emulator = self.arm.calibrated
-        left = bench.stars - self.reconstruct(self.arm.predict(bench.stars))
+        left = bench.stars - self.reconstruct(self.arm.labels)
         self.network = _OnLeftovers(bench.flux + self.arm.difference(bench.labels), left)
         self.network.learn(bench)
         self.zero = zero_points(self.network.predict(bench.stars), bench.anchors)

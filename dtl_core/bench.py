@@ -10,8 +10,9 @@ import torch
 
 from . import observed
 from .arms import Bench
+from .calibration import group_edges, groups_of
 from .config import PARAMETERS
-from .gap import gap_metrics
+from .gap import gap_metrics, scaled
 from .training import split
 
 __all__ = [
@@ -95,9 +96,9 @@ def other_survey(config, *, seed=0, **effects):
     return observed.survey_set(dataclasses.replace(config, survey=survey))
 
 
-def regions(teff, n=3):
-    """Which third of Teff each star is in: (n_stars,) of 0 .. n - 1."""
-    return np.searchsorted(np.quantile(teff, np.linspace(0, 1, n + 1)[1:-1]), teff, side="right")
+def regions(teff):
+    """Which third of Teff each star is in: (n_stars,) of 0, 1, 2."""
+    return groups_of(teff, group_edges(teff))
 
 
 def scores(found, truth, rows=None):
@@ -127,9 +128,7 @@ def gaps(arm, bench, *, n_synthetic=800, **settings):
         stars, synthetic = bench.stars.numpy(), bench.flux[rows].numpy()
     else:
         stars, synthetic = arm.latent(bench.stars), arm.synthetic_latent(rows)
-    spread = synthetic.std(0)
-    live = spread > 1e-4 * spread.max()
-    return gap_metrics(stars[:, live] / spread[live], synthetic[:, live] / spread[live], seed=bench.seed, **settings)
+    return gap_metrics(*scaled(stars, synthetic), seed=bench.seed, **settings)
 
 
 def axes(arm, flux):

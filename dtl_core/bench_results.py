@@ -15,16 +15,15 @@ from .config import PARAMETERS
 __all__ = [
     "calibrate",
     "coverage",
-    "error_table",
     "coverage_of_arm",
     "coverage_table",
+    "error_table",
     "expected_inside",
     "few_star_coverage",
     "flow_posterior",
     "goals",
     "meaning",
     "metric_verdicts",
-    "of_mean",
     "paper_and_recommended",
     "posterior",
     "read",
@@ -39,7 +38,7 @@ GOALS = {"teff": 0.6, "logg": 0.7, "mh": 0.5, "vsini": 1.0}  # of the rmse witho
 
 def read(part, table, folder=None):
     """A table of the record ``transfer``: DataFrame."""
-    return records.frame(records.read("transfer", folder)["values"][part][table])
+    return records.frame(records.read("transfer", folder)["values"][part]["values"][table])
 
 
 def error_table(errors, region="all", column="rmse"):
@@ -51,11 +50,6 @@ def error_table(errors, region="all", column="rmse"):
         index="arm", columns="parameter", values=column, aggfunc=["mean", "std"], sort=False
     )
     return tuple(own[name][list(PARAMETERS)].loc[errors["arm"].unique()] for name in ("mean", "std"))
-
-
-def of_mean(truth):
-    """Rmse of always saying the stars' mean: dict by parameter, the measure of an error that knows nothing."""
-    return {name: float(truth[name].std(ddof=0)) for name in PARAMETERS}
 
 
 def relative_errors(errors, spread):
@@ -218,23 +212,25 @@ def few_star_coverage(run):
     """
     from . import catalogues
     from .bench import anchors_of, halves
+    from .comparison import coverage, pairs
 
     samples, truth = [], run.truth
     if catalogues.available() and catalogues.at_hand("interferometric_14.csv"):
         published = catalogues.read_published()
         known = catalogues.read_sources(["Interferometric", "FGK+M"])
-        samples += [("published catalogue", p, published.merge(known[s], on="karmn", suffixes=("", "_true")))
-                    for p, s in (("teff", "Interferometric"), ("mh", "FGK+M"))]  # fmt: skip
+        samples += [
+            ("published catalogue", p, published, known[s]) for p, s in (("teff", "Interferometric"), ("mh", "FGK+M"))
+        ]
     ours = catalogues.tidy(run.catalogue_of("recommended")[: len(truth)])
     for p, (rows, values) in anchors_of(truth, halves(truth)[1], run.config.seed).items():
-        samples.append(("simulated, recommended", p, ours.iloc[rows].assign(**{f"{p}_true": values})))
+        known = pd.DataFrame({"karmn": truth["karmn"].to_numpy()[rows], p: values})
+        samples.append(("simulated, recommended", p, ours, known))
     out = []
-    for sample, p, table in samples:
-        found, true, low, high = (table[name].to_numpy(float) for name in (p, f"{p}_true", f"e_{p}", f"E_{p}"))
-        row = {"sample": sample, "parameter": p, "n": len(table)}
-        row["as given"] = int(np.sum((true >= found - low) & (true <= found + high)))
-        counts = leave_one_out(found, true, (low + high) / 2, (0.50, 0.68))
-        for level, (inside, n) in counts.items():
+    for sample, p, catalogue, known in samples:
+        found, true, low, high = pairs(catalogue, known, p, (f"e_{p}", f"E_{p}"))
+        row = {"sample": sample, "parameter": p, "n": len(found)}
+        row["as given"] = coverage(catalogue, known, p)["inside"]
+        for level, (inside, n) in leave_one_out(found, true, (low + high) / 2, (0.50, 0.68)).items():
             enough = n - 1 >= np.ceil(2 / (1 - level) - 1)
             row[f"calibrated, {level:.0%}"] = inside if enough else np.nan
         out.append(row)

@@ -7,7 +7,6 @@ import pandas as pd
 
 __all__ = [
     "Calibration",
-    "coverage_curve",
     "group_edges",
     "groups_of",
     "joint_samples",
@@ -158,19 +157,6 @@ def joint_samples(estimate, truth, scatter, stars, stars_scatter, n=1000, *, wei
     chance = None if weight is None else np.asarray(weight, float) / np.sum(weight)
     drawn = np.random.default_rng(seed).choice(len(scores), (n, len(stars)), p=chance)
     return stars + stars_scatter * scores[drawn]
-
-
-def coverage_curve(intervals, truth, levels=LEVELS):
-    """Share of stars whose truth lies within, with its binomial error.
-
-    Arguments: intervals, callable(level) -> lower, upper; truth (n,). Returns: dict of level -> (share, error).
-    """
-    out = {}
-    for level in levels:
-        low, high = intervals(level)
-        share = float(np.mean((truth >= low) & (truth <= high)))
-        out[level] = share, float(np.sqrt(level * (1 - level) / len(truth)))
-    return out
 
 
 def pit(samples, truth):

@@ -19,10 +19,10 @@ from .config import PARAMETERS
 from .errors import ConfigError, DataError
 
 __all__ = [
-    "MIN_COMMON",
-    "SPLITS",
     "Agreement",
     "Line",
+    "MIN_COMMON",
+    "SPLITS",
     "agreement_matrix",
     "compare",
     "comparison_statistics",
@@ -30,6 +30,7 @@ __all__ = [
     "coverage",
     "difference_table",
     "orthogonal_slope",
+    "pairs",
     "standing",
     "star_values",
 ]
@@ -58,7 +59,7 @@ def _check(parameter):
         raise ConfigError(f"unknown parameter {parameter!r}", field="parameter", remedy=remedy)
 
 
-def _pairs(catalogue, literature, parameter, errors=()):
+def pairs(catalogue, literature, parameter, errors=()):
     """Values of the stars in both frames: arrays x, y and one for each of the catalogue's error columns."""
     _check(parameter)
     require_columns(catalogue, "catalogue", ("karmn", parameter, *errors))
@@ -88,7 +89,7 @@ def compare(catalogue, literature, parameter):
 
     Errors: ConfigError, unknown parameter; DataError, missing column.
     """
-    x, y = _pairs(catalogue, literature, parameter)
+    x, y = pairs(catalogue, literature, parameter)
     delta, out = y - x, dict.fromkeys(_STATISTICS, np.nan)
     if len(x) > 0:
         out |= {
@@ -139,7 +140,7 @@ def coverage(catalogue, benchmark, parameter):
     Arguments: tidy frames (the benchmark's own errors are not added) and a parameter, as for :func:`compare`.
     Returns: dict with N and inside (counts) and fraction (0.68 if the bars were right; NaN without stars).
     """
-    x, y, low, high = _pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
+    x, y, low, high = pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
     inside = int(((y >= x - low) & (y <= x + high)).sum())
     return {"N": len(x), "inside": inside, "fraction": inside / len(x) if len(x) else float("nan")}
 

@@ -13,6 +13,7 @@ __all__ = [
     "gap_metrics",
     "mean_discrepancy",
     "nearest_distance",
+    "scaled",
     "sliced_wasserstein",
     "umap_map",
 ]
@@ -96,7 +97,7 @@ def umap_map(synthetic, observed, config, *, metric, seed=0):
 # ---------------------------------------------------------------- how far two samples are apart
 
 
-def _scaled(observed, synthetic):
+def scaled(observed, synthetic):
     """Both in units of the spread of the synthetic features, those that never vary left out."""
     centre, spread = synthetic.mean(0), synthetic.std(0)
     live = spread > 1e-4 * spread.max()
@@ -118,7 +119,7 @@ def domain_auc(observed, synthetic, *, seed=0, folds=5):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    both = np.concatenate(_scaled(observed, synthetic))
+    both = np.concatenate(scaled(observed, synthetic))
     domain = np.repeat([1, 0], [len(observed), len(synthetic)])
     model = make_pipeline(
         PCA(min(32, both.shape[1]), random_state=seed),
@@ -139,7 +140,7 @@ def mean_discrepancy(observed, synthetic, *, n_permutations=500, seed=0):
     Returns: MMD^2, p.
     Source: Gretton et al. (2012, JMLR 13, 723).
     """
-    both = np.concatenate(_scaled(observed, synthetic)).astype(float)
+    both = np.concatenate(scaled(observed, synthetic)).astype(float)
     norm = np.einsum("ij,ij->i", both, both)  # as a matrix product, many times faster than cdist
     squared = np.maximum(norm[:, None] + norm - 2 * both @ both.T, 0.0)
     kernel = np.exp(-squared / np.median(squared[np.triu_indices(len(both), 1)]))
@@ -162,7 +163,7 @@ def sliced_wasserstein(observed, synthetic, *, n_projections=200, seed=0):
     """Sliced Wasserstein distance of order 2, a feature, in units of the spread of the synthetic features (POT)."""
     import ot
 
-    x, y = _scaled(observed, synthetic)
+    x, y = scaled(observed, synthetic)
     return float(ot.sliced_wasserstein_distance(x, y, n_projections=n_projections, seed=seed))
 
 

@@ -3,8 +3,9 @@
     survey (or any group of stars large enough)  -> ``combined``: what all its stars have in common is learnt from them
     fewer stars                                  -> ``randomised``: a network that was prepared for anything
 
-Errors of the survey are calibrated on one half of it, whose truth is used for nothing else but choices; those of stars
-without a survey on simulated stars of ten other surveys, each with errors of the line list of its own.
+The survey is calibrated on one half of it, whose truth is used for nothing else but choices and the anchor stars; stars
+without a survey on simulated stars of ten other surveys, each with errors of the line list of its own. An estimate is
+the median of what its calibration says, so that it lies within its own error bars.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ N_SURVEYS = 10  # that the reference stars come from
 
 
 def steps(config):
-    """Epochs of all networks of the stage, each weighted with its rough cost, for the progress bar."""
+    """About how many epochs the stage's networks and emulator take together, for the progress bar."""
     return config.recommended.epochs * 2 + config.recommended.emulator_epochs
 
 
@@ -57,20 +58,23 @@ def calibrated(reference, truth, stars, weight=None):
 
     Returns
     -------
-    dict of found, spread (m, 4), low, high (m, 4, n_levels), p (m,) and strange (m,), the number of the score that
-    tells most
+    dict of found, spread (m, 4), median (m, 4), low, high (m, 4, n_levels), p (m,) and strange (m,), the number of the
+    score that tells most
     """
     found, spread, measured = stars
     edges = group_edges(reference[0][:, 0])  # thirds of the estimated Teff
     known, own = groups_of(reference[0][:, 0], edges), groups_of(found[:, 0], edges)
     low, high = np.zeros((2, *found.shape, len(LEVELS)))
+    median = np.zeros(found.shape)
     for k in range(len(PARAMETERS)):
         each = Calibration(reference[0][:, k], truth[:, k], reference[1][:, k], weight, group=known)
+        median[:, k] = np.mean(each.interval(found[:, k], spread[:, k], 0.0, group=own), axis=0)
         for number, level in enumerate(LEVELS):
             low[:, k, number], high[:, k, number] = each.interval(found[:, k], spread[:, k], level, group=own)
     p, reason = outliers.Detector(**reference[2]).p_values(**measured)
     strange = np.array([outliers.SCORES.index(name) for name in reason])
-    return {"found": found, "spread": spread, "low": low, "high": high, "p": p, "strange": strange}
+    out = {"found": found, "spread": spread, "median": median, "low": low, "high": high}
+    return out | {"p": p, "strange": strange}
 
 
 def _rows(estimates, rows):
@@ -99,7 +103,8 @@ def make_recommended(store, config, keys, progress=None):
         save_arrays(folder / "features.safetensors", _features(arm, own))
         parts.append(calibrated(_rows(survey, chosen), truth, survey))
         if len(run.observed) > n:
-            stars = bench.make_bench(run, config.seed, stars=run.observed[n:], **budget)
+            real = torch.as_tensor(bench.binned(run.observed[n:], config.window.step))
+            stars = dataclasses.replace(own, stars=real, anchors={})
             method, weight = method_of(config, len(stars.stars)), None
             arm = own.learned(_ARM[method]).adapt(stars)
             found = estimate(arm, stars.stars)
@@ -127,10 +132,9 @@ def _table(names, columns, methods, config):
     level = LEVELS.index(0.68)
     table = Table({"karmn": names})
     for k, column in enumerate(PARAMETER_COLUMNS.values()):
-        found = columns["found"][:, k].astype(float)
-        table[column] = found
-        table[f"e_{column}"] = np.maximum(found - columns["low"][:, k, level], 0.0)
-        table[f"E_{column}"] = np.maximum(columns["high"][:, k, level] - found, 0.0)
+        table[column] = columns["median"][:, k]
+        table[f"e_{column}"] = columns["median"][:, k] - columns["low"][:, k, level]
+        table[f"E_{column}"] = columns["high"][:, k, level] - columns["median"][:, k]
     table["method"], table["p_domain"] = methods, columns["p"]
     table["strange"] = [outliers.SCORES[number] for number in columns["strange"]]
     for column, unit in (("Teff", "K"), ("vsini", "km / s")):

@@ -1,7 +1,7 @@
 """Measurements that are too long to repeat at every build, kept as JSON in the package with where they come from.
 
-records.write("searches", {...})     by `dtl search --out` and `make bench`
-records.read("searches")             in notebooks and pages
+    records.write("searches", {...})     by `dtl search --out` and `make bench`
+    records.read("searches")             in notebooks and pages
 """
 
 from __future__ import annotations
@@ -58,14 +58,19 @@ def read(name, folder=None):
         raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy="restore the file") from None
 
 
-def add(name, part, values, folder=None):
-    """Put one part of a record beside the others, which keep what was measured before. Returns: Path."""
+def add(name, part, values, profile=None, folder=None):
+    """Put a part of a record, or one profile of it, beside the others, which keep what was measured before.
+
+    Each has the day and the machine of its own: dict of made, machine and values. Returns: Path.
+    """
     try:
         found = read(name, folder)["values"]
     except DataError:
         found = {}
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return write(name, found | {part: {"made": made, "machine": machine.describe(), **values}}, folder)
+    entry = {"made": made, "machine": machine.describe(), "values": values}
+    found[part] = entry if profile is None else found.get(part, {}) | {profile: entry}
+    return write(name, found, folder)
 
 
 def lines(table):

@@ -1,30 +1,14 @@
 """The figures of notebook 07: what is drawn where, on small tables."""
 
-import matplotlib
+import numpy as np
+import pandas as pd
+from drawing import close_figures, drawn  # noqa: F401
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import pytest  # noqa: E402
-
-from dtl_core import bench_plots, bench_results  # noqa: E402
-from dtl_core.config import PARAMETERS  # noqa: E402
+from dtl_core import bench_plots, bench_results
+from dtl_core.config import PARAMETERS
 
 ARMS = ["no transfer", "fine-tuned", "combined"]
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def drawn(figure):
-    figure.canvas.draw()
-    return figure
 
 
 def errors():

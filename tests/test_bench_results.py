@@ -185,9 +185,11 @@ def test_on_record_the_combination_wins_in_every_parameter_and_meets_the_goals(r
 def test_on_record_the_papers_way_stands_where_the_summary_says(recorded):
     mean, spread = bench_results.error_table(recorded)
     tuned, plain, none, chi = (mean.loc[arm] for arm in ("fine-tuned", "autoencoder", "no transfer", "chi-square"))
-    assert tuned["teff"] < plain["teff"] and (tuned[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
+    assert tuned["teff"] < plain["teff"]
     assert abs(tuned["mh"] - none["mh"]) < spread.loc["no transfer", "mh"]
-    assert tuned["teff"] > chi["teff"] and tuned["logg"] > chi["logg"] and tuned["vsini"] < chi["vsini"]
+    for arm in (tuned, plain):
+        assert (arm[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
+        assert arm["teff"] > chi["teff"] and arm["logg"] > chi["logg"] and arm["vsini"] < chi["vsini"]
     for p, least in (("logg", 0.02), ("mh", 0.06), ("vsini", 1.0)):
         assert abs(tuned[p] - plain[p]) < least
     assert mean.loc["aligned", "teff"] < none["teff"] and mean.loc["aligned", "vsini"] > tuned["vsini"]

@@ -252,11 +252,6 @@ def test_widths_by_hand_about_the_middle_without_infinite_ones():
     assert table["error"].tolist() == [np.sqrt(4.5), 0.0] and table["inside"].tolist() == [0.5, 1.0]
 
 
-def test_coverage_curve_counts_by_hand():
-    truth = np.array([0.0, 1.0, 2.0, 3.0])
-    curve = calibration.coverage_curve(lambda level: (np.zeros(4), np.full(4, 4 * level)), truth, (0.5, 0.75))
-    assert curve[0.5] == (0.75, 0.25) and curve[0.75][0] == 1.0
-
 
 def test_ranks_are_uniform_where_the_posterior_is_right_and_bent_where_it_is_too_narrow():
     rng = np.random.default_rng(3)

@@ -110,7 +110,7 @@ def test_the_mean_discrepancy_is_unbiased_and_its_p_value_uniform_without_a_shif
 
 def test_the_mean_discrepancy_is_its_definition():
     observed, synthetic = samples(3, 0.4, n=(12, 15))
-    x, y = gap._scaled(observed, synthetic)
+    x, y = gap.scaled(observed, synthetic)
     both = np.concatenate([x, y])
     squared = ((both[:, None] - both) ** 2).sum(2)
     kernel = np.exp(-squared / np.median(squared[np.triu_indices(27, 1)]))

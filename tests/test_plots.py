@@ -1,31 +1,15 @@
 """The figures of notebooks 01 to 04: panels, labels and what is drawn, on small arrays."""
 
-import matplotlib
+import numpy as np
+import pytest
+from drawing import close_figures, drawn  # noqa: F401
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-
-from dtl_core import plots  # noqa: E402
-from dtl_core.config import PARAMETERS  # noqa: E402
+from dtl_core import plots
+from dtl_core.config import PARAMETERS
 
 RNG = np.random.default_rng(0)
 WAVE = np.linspace(8800, 8835, 50)
 FLUX = 1 - 0.3 * RNG.random((4, 50))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def drawn(figure):
-    """The figure, rendered: errors of labels and layouts show only then."""
-    figure.canvas.draw()
-    return figure
 
 
 def legend(axes):

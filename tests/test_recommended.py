@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
-from dtl_core import bench, bench_results, exports, figures, outliers, pipeline, recommended
+from dtl_core import bench, bench_results, exports, figures, observed, outliers, pipeline, recommended, synthetic
 from dtl_core.config import PARAMETER_COLUMNS, PARAMETERS, load_profile
 from dtl_core.errors import ConfigError
+from dtl_core.store import Store, save_arrays
 
 
 def test_the_catalogue_names_the_method_and_what_is_strange(smoke):
@@ -91,10 +93,11 @@ def test_few_star_coverage_counts_stars_and_says_where_they_are_too_few(smoke):
     assert np.isnan(ours.loc["mh", "calibrated, 68%"]) and 4 <= ours.loc["teff", "calibrated, 68%"] <= 14
 
 
+@pytest.mark.data
 def test_the_real_stars_have_a_row_of_the_recommended_method(smoke):
     table = figures.real_star_table(smoke)
-    if len(smoke.reports):
-        assert (table["source"] == "this run, recommended (randomised)").sum() == len(smoke.reports)
+    assert len(smoke.reports) == 3
+    assert (table["source"] == "this run, recommended (randomised)").sum() == len(smoke.reports)
 
 
 # ---------------------------------------------------------------- without a run
@@ -120,6 +123,8 @@ def test_intervals_and_p_values_come_from_the_reference():
     inside = (truth >= found["low"][:, :, level]) & (truth <= found["high"][:, :, level])
     assert np.all(np.abs(inside.mean(0) - 0.68) < 0.06)
     wide = recommended.LEVELS.index(0.90)
+    assert np.all((found["low"][:, :, level] <= found["median"]) & (found["median"] <= found["high"][:, :, level]))
+    assert np.all(np.abs((truth > found["median"]).mean(0) - 0.5) < 0.1)  # three standard errors
     up, down = found["high"][:, 0, wide] - found["found"][:, 0], found["found"][:, 0] - found["low"][:, 0, wide]
     assert np.median(up) > 1.5 * np.median(down)  # the planted errors are skewed
     assert np.mean(found["p"] <= 0.05) < 0.09
@@ -127,9 +132,42 @@ def test_intervals_and_p_values_come_from_the_reference():
     assert np.mean(recommended.calibrated(reference, known, strange)["p"] <= 0.05) == 1
 
 
-def test_progress_counts_every_epoch_of_the_survey():
-    config = load_profile("demo")
-    assert recommended.steps(config) == 2 * config.recommended.epochs + config.recommended.emulator_epochs
+@pytest.fixture
+def made(tmp_path):
+    """method of fifteen stars that are no part of the survey -> config, ticks of progress and the stage's catalogue."""
+
+    def make(fewest):
+        settings = {"window.step": 0.03, "synthetic.n_spectra": 300, "survey.n_stars": 60, "survey.real_stars": "no"}
+        settings |= {"recommended.epochs": 2, "recommended.emulator_epochs": 3, "recommended.fewest": fewest}
+        config = load_profile("smoke", settings | {"recommended.reference_stars": 60})
+        store, keys, ticks = Store(tmp_path), {"synthetic": "s", "observed": "o"}, []
+        for stage, key in keys.items():
+            store.path(stage, key).mkdir(parents=True, exist_ok=True)
+        flux, labels = synthetic.synthetic_set(config)
+        save_arrays(store.path("synthetic", "s") / "synthetic.safetensors", {"flux": flux, "labels": labels})
+        survey, truth = observed.survey_set(config)
+        others = bench.other_survey(config, seed=7)[0][:15]
+        folder = store.path("observed", "o")
+        save_arrays(folder / "observed.safetensors", {"flux": np.concatenate([survey, others])})
+        Table.from_pandas(truth).write(folder / "truth.ecsv", overwrite=True)
+        reports = {"stars": [{"star": f"X{k}"} for k in range(15)], "refused": []}
+        (folder / "reports.json").write_text(json.dumps(reports))
+        where, _ = recommended.make_recommended(store, config, keys, lambda: ticks.append(1))
+        return config, len(ticks), Table.read(where / "catalogue_recommended.ecsv")
+
+    return make
+
+
+@pytest.mark.parametrize(("fewest", "method"), [(15, "combined"), (16, "randomised")])
+def test_stars_beside_the_survey_get_the_method_that_their_number_allows(made, fewest, method):
+    config, ticks, table = made(fewest)
+    assert len(table) == 75 and list(table["karmn"][60:]) == [f"X{k}" for k in range(15)]
+    assert set(table["method"][:60]) == {"combined"} and set(table["method"][60:]) == {method}
+    for column in PARAMETER_COLUMNS.values():
+        assert all(np.isfinite(table[f"{e}{column}"]).all() for e in ("", "e_", "E_"))
+        assert (table[f"e_{column}"] >= 0).all() and (table[f"E_{column}"] >= 0).all()
+    assert recommended.steps(config) == 7  # emulator, and a network each for the survey and the stars beside it
+    assert ticks == recommended.steps(config) + (2 if method == "combined" else 0)  # and one for the survey's twin
 
 
 def test_the_stage_is_in_the_record_of_the_run(smoke):

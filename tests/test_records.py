@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dtl_core import benchmark_page, machine, records
@@ -145,3 +146,20 @@ def test_curves_are_shown_at_the_measured_speeds(folder):
     np.testing.assert_allclose(curves["paper, in Keras"][0], 14.0 * np.arange(1, 11))  # 7000 spectra at 500 a second
     np.testing.assert_allclose(curves["paper, here"][0], 7.0 * np.arange(1, 11))
     assert curves_in_time(found, "mh")["paper-fast"][0][0] == 7.0 / 4
+
+
+def test_a_table_comes_back_from_its_lines():
+    table = pd.DataFrame({"arm": ["no transfer", "a, b"], "value": [1234.5678, -1e-7], "p": [0.5, float("nan")]})
+    lines = records.lines(table)
+    assert len(lines) == 3 and all(isinstance(line, str) and "\n" not in line for line in lines)
+    pd.testing.assert_frame_equal(records.frame(json.loads(json.dumps(lines))), table, rtol=1e-4)
+
+
+def test_a_part_is_put_beside_the_others(tmp_path):
+    records.add("bench", "one", {"a": 1}, folder=tmp_path)
+    records.add("bench", "two", {"b": 2}, "demo", tmp_path)
+    records.add("bench", "two", {"b": 3}, "paper", tmp_path)
+    records.add("bench", "one", {"a": 4}, folder=tmp_path)
+    found = records.read("bench", tmp_path)["values"]
+    assert found["one"]["values"] == {"a": 4} and found["one"]["made"] and found["one"]["machine"]["cores"] >= 1
+    assert {name: entry["values"] for name, entry in found["two"].items()} == {"demo": {"b": 2}, "paper": {"b": 3}}
