@@ -4,10 +4,10 @@
     python benchmarks/run.py training profiles:demo       only these; the others keep what was measured before
     python benchmarks/run.py --folder .                   the record elsewhere than in the package
 
-Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, sampling; and one
-for each profile or recipe: profiles, prediction, accuracy (an hour and more for accuracy:paper, the faithful recipe to
-its end, and for profiles:paper-fast). What was measured on a machine with a GPU is kept beside what was measured
-without.
+Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, sampling,
+own_stars; and one for each profile or recipe: profiles, prediction, accuracy (an hour and more for accuracy:paper, the
+faithful recipe to its end, and for profiles:paper-fast). What was measured on a machine with a GPU is kept beside what
+was measured without.
 """
 
 import sys
@@ -17,6 +17,7 @@ from pathlib import Path
 import accuracy
 import chain
 import click
+import own_stars
 import prediction
 import profiles
 import sampling
@@ -30,6 +31,7 @@ PARTS = {
     "synthesis": synthesis.measure,
     "chain": chain.measure,
     "sampling": sampling.measure,
+    "own_stars": own_stars.measure,
 }
 BY_PROFILE = {  # the ensembles that `profiles` trains are those that `prediction` finds
     "profiles": (profiles.measure, ("smoke", "demo", "paper-fast")),

@@ -13,3 +13,10 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+
+
+def load(name="shipped"):
+    """A trained model: ``dtl_core.load().predict("my_star.fits")``; see :func:`dtl_core.models.load`."""
+    from .models import load
+
+    return load(name)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from . import spectra, synthetic
-from .errors import DataError, DTLError
+from .errors import ConfigError, DataError, DTLError
 from .readers import Spectrum
 from .store import whole
 from .velocity import measure_velocity, templates
@@ -296,13 +296,34 @@ def group_exposures(exposures):
 # ---------------------------------------------------------------- all of it
 
 
-def prepare(spectrum, config):
+def _shift(spectrum, velocity, config):
+    """The shift, km/s, that a spectrum shows of a star of a known barycentric velocity; None for one that is not known.
+
+    Errors
+    ------
+    ConfigError : the velocity is beyond what is searched.  DataError : the barycentric correction is not known.
+    """
+    if velocity is None:
+        return None
+    if spectrum.frame == "observatory" and not np.isfinite(spectrum.berv):
+        problem = "a known velocity helps only with the barycentric correction, which is not known"
+        remedy = "give berv in the file, or leave out the velocity"
+        raise DataError(problem, file=_name(spectrum), field="berv", remedy=remedy)
+    shift = {"observatory": _add(velocity, -spectrum.berv), "barycentric": velocity, "rest": 0.0}[spectrum.frame]
+    if not abs(shift) <= config.chain.velocity_limit:
+        problem = f"{velocity:g} km/s is beyond {config.chain.velocity_limit:g}"
+        raise ConfigError(problem, field="velocity", remedy="correct its sign or unit")
+    return float(shift)
+
+
+def prepare(spectrum, config, *, velocity=None):
     """From a real spectrum, or several exposures of one star, to the network's input.
 
     Arguments
     ---------
     spectrum : Spectrum, or a sequence of exposures to be co-added
     config : Config
+    velocity : km/s, the star's barycentric radial velocity where it is known, in place of the one found
 
     Returns
     -------
@@ -334,8 +355,9 @@ def prepare(spectrum, config):
     hit = cosmic_rays(np.where(mask, np.nan, scaled), spectrum.uncertainty / level, settings.cosmic_sigma) & ~mask
     n_cosmic, mask = n_cosmic + int(hit.sum()), mask | hit
     template = templates(window, config.continuum)
-    found = measure_velocity(spectrum.wavelength, scaled, mask, template, settings.velocity_limit)
-    if not found.correlation >= settings.minimum_correlation:
+    known = _shift(spectrum, velocity, config)
+    found = measure_velocity(spectrum.wavelength, scaled, mask, template, settings.velocity_limit, known=known)
+    if known is None and not found.correlation >= settings.minimum_correlation:
         raise DataError(
             f"no velocity found (correlation {found.correlation:.2f})",
             file=name,

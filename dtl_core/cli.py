@@ -1,4 +1,7 @@
-"""The command line: ``dtl run``, ``dtl search``, ``dtl figures``, ``dtl book``, ``dtl prepare``, ``dtl data``."""
+"""The command line: ``dtl predict``, ``dtl explain``, ``dtl run``, ``dtl book``, ``dtl data`` and others.
+
+Commands import what they need when they are called, so that help and errors of usage come at once.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,8 @@ def main():
 
     \b
     Examples:
+      dtl predict my_star.fits                  parameters of your own star, in seconds
+      dtl explain my_star.fits                  a page that says why
       dtl run --profile smoke                   the whole method, small, in minutes
       dtl run --profile demo --set survey.noise=0
       dtl run --spectrum my_star.ecsv           your own star joins the observed spectra
@@ -52,6 +57,329 @@ def main():
       dtl book --profile demo                   run, execute the notebooks, build the HTML book
       dtl data fetch                            published tables, real spectra, line lists: about 11 MB
     """
+
+
+# ---------------------------------------------------------------- your own stars
+
+
+def _spectra_options(command):
+    """Options of all commands that read spectra."""
+    options = (
+        click.option("--instrument", help="Layout of the files, if it is not recognised: HPF, CARMENES, table ..."),
+        click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."),
+        click.option("--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."),
+        click.option("--rv", type=float, help="Barycentric radial velocity, km/s, if it is known."),
+        click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
+        click.option("--models", "name", default="shipped", show_default=True, help="Or a folder of dtl models build."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _one_thread():
+    """These networks are small: threads would wait for each other, and their number changes the last digits."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _reading(instrument, medium, resolution):
+    given = {"instrument": instrument, "medium": medium, "resolving_power": resolution}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _bar(total, quiet, unit="spectra"):
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, disable=quiet or not sys.stderr.isatty(), leave=False)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Catalogue: .ecsv, .fits, .vot or .csv.")
+@_spectra_options
+@click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
+@click.option("--anchors", type=click.Path(), help="With --adapt: table of parameters known of some of the stars.")
+@click.option("--save-models", type=click.Path(), help="With --adapt: folder for the adapted models.")
+@click.option("--plots", type=click.Path(), help="Folder for a one-page report (PNG) of every star.")
+@click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
+@click.option("--workers", default=0, help="Processes for many files; 0 takes one a core.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def predict(
+    files, output, instrument, medium, resolution, rv, coadd, name, adapt, anchors, save_models, plots, as_json,
+    workers, quiet,
+):  # fmt: skip
+    """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra (files or folders).
+
+    One row a star. p says how likely an ordinary spectrum is to look at least as strange. What cannot be used is listed
+    on standard error, and the exit status is then 1; it is 2 where the command cannot be understood.
+
+    \b
+    Examples:
+      dtl predict my_star.fits
+      dtl predict nights/ --coadd -o catalogue.ecsv
+      dtl predict spectrum.csv --resolution 80000 --medium air --rv -110.5
+      dtl predict survey/ --adapt --save-models my_instrument -o catalogue.fits
+      dtl predict new/ --models my_instrument --json
+    """
+    from . import exports, machine, models, readers
+    from . import predict as prediction
+    from .store import write_whole
+
+    _check_output(output, exports.FORMATS)
+    if (anchors or save_models) and not adapt:
+        raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
+    _one_thread()
+    options = dict(coadd=coadd, velocity=rv, **_reading(instrument, medium, resolution))
+    model = models.load(name)
+    if adapt:
+        model = _adapted(model, files, anchors, save_models, quiet, **options)
+    paths = readers.list_files(files)
+    workers = workers or machine.affordable_workers()
+    with _bar(len(paths), quiet) as bar:
+        if workers > 1 and len(paths) > prediction.BATCH and not coadd and not adapt:
+            examined, refused = prediction.examine_files(name, paths, workers=workers, progress=bar.update, **options)
+        else:
+            examined, refused = prediction.examine(model, files, strict=False, progress=bar.update, **options)
+    table = prediction.as_table(examined, refused, model)
+    if output and len(table):
+        exports.save(table, output)
+    if as_json:
+        found = {"stars": prediction.as_records(table), "refused": table.meta["refused"]}
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    elif len(table):
+        click.echo("\n".join(prediction.as_lines(table)))
+    if plots:
+        from . import report
+        from .markdown import file_name
+
+        used = {}
+        for one in examined:
+            stem = file_name(one.report.star)
+            used[stem] = used.get(stem, 0) + 1
+            stem += f"_{used[stem]}" if used[stem] > 1 else ""
+            write_whole(f"{plots}/{stem}.png", report.png_report(model, one))
+    for one in [] if as_json else examined:
+        for warning in one.warnings:
+            click.echo(f"{one.report.star}: {warning}", err=True)
+    for _, error in refused:
+        click.echo(f"dtl: {error}", err=True)
+    sys.exit(1 if refused else 0)
+
+
+def _check_output(output, endings):
+    """Refuse a name before anything is computed for it."""
+    if output and not str(output).lower().endswith(endings):
+        raise ConfigError(f"cannot write {output!r}", field="--output", remedy=f"end the name in {', '.join(endings)}")
+
+
+def _adapted(model, files, anchors, folder, quiet, *, coadd, velocity, **options):
+    from . import adaptation
+
+    known = adaptation.read_anchors(anchors) if anchors else None
+    total = adaptation.steps(model.specialists[0].config)
+    with _bar(total, quiet, "epochs") as bar:
+        adapted = model.adapt(files, anchors=known, strict=False, coadd=coadd, progress=bar.update, **options)
+    if folder:
+        for path in adapted.save(folder):
+            click.echo(path, err=True)
+    return adapted
+
+
+@main.command()
+@click.argument("file", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Report: .html or .png  [default: STAR.html]")
+@_spectra_options
+def explain(file, output, instrument, medium, resolution, rv, coadd, name):
+    """A one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
+
+    It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, the place
+    among simulated stars, and all warnings.
+
+    \b
+    Examples:
+      dtl explain my_star.fits
+      dtl explain my_star.fits -o my_star.png
+    """
+    from . import models, report
+    from . import predict as prediction
+    from .markdown import file_name
+    from .store import write_whole
+
+    _check_output(output, (".html", ".png"))
+    _one_thread()
+    model = models.load(name)
+    options = dict(coadd=coadd, velocity=rv, **_reading(instrument, medium, resolution))
+    examined, _ = prediction.examine(model, [file], **options)
+    if len(examined) > 1:
+        remedy = "give one file, or --coadd exposures of a star"
+        raise ConfigError(f"{len(examined)} spectra", field="FILE", remedy=remedy)
+    path = output or file_name(examined[0].report.star, ".html")
+    page = report.png_report if str(path).lower().endswith(".png") else report.html_report
+    click.echo(write_whole(path, page(model, examined[0])))
+
+
+@main.command()
+@click.argument("folder", default="examples", type=click.Path())
+def examples(folder):
+    """Write three example spectra, simulated stars of known labels, into a folder.
+
+    \b
+    Examples:
+      dtl examples
+      dtl predict examples/
+    """
+    from .examples import write_examples
+
+    paths, truth = write_examples(folder)
+    for path in paths:
+        click.echo(path)
+    click.echo("simulated with:")
+    click.echo(truth.to_string(index=False))
+
+
+@main.group("models")
+def models_group():
+    """Trained models: those of the package, and your own.
+
+    \b
+    Examples:
+      dtl models list
+      dtl models show 53000
+      dtl models build -o my_models --resolution 60000 --set synthetic.library=phoenix
+    """
+
+
+@models_group.command("list")
+@click.option("--models", "name", default="shipped", show_default=True, help="Or a folder or file of your own.")
+def models_list(name):
+    """The specialists: resolving power, method, networks, day, errors on the test surveys."""
+    from . import models
+
+    for one in models.load(name).specialists:
+        card = one.card
+        line = f"R = {one.resolving_power:6.0f}  {card['method']}, {card['members']} networks, {card['made']}"
+        for snr, found in sorted(card.get("figures", {}).items(), key=lambda item: -int(item[0].split("-")[0])):
+            digits = {"teff": 0, "logg": 3, "mh": 3, "vsini": 2}
+            line += f"\n  rmse, simulated, S/N {snr}: "
+            line += ", ".join(f"{name} {found[name]['rmse']:.{n}f}" for name, n in digits.items())
+        click.echo(line)
+
+
+@models_group.command("show")
+@click.argument("resolving_power", type=float)
+@click.option("--models", "name", default="shipped", show_default=True, help="Or a folder or file of your own.")
+def models_show(resolving_power, name):
+    """The card of the specialist that a spectrum of this resolving power goes to, as JSON."""
+    from . import models
+
+    click.echo(json.dumps(models.load(name).specialist_for(resolving_power).card, indent=1, sort_keys=True))
+
+
+@models_group.command("build")
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder for the models.")
+@click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
+@click.option("--resolution", multiple=True, type=float, help="One resolving power, may be repeated  [default: all]")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def models_build(output, profile, settings, resolution, quiet):
+    """Train and calibrate models from nothing: for another synthetic library, window or instrument.
+
+    \b
+    Examples:
+      dtl models build -o my_models
+      dtl models build -o mine --resolution 60000 --set window.start=8805 --set window.stop=8830
+      dtl models build -o phoenix --set synthetic.library=phoenix
+    """
+    from . import model_making
+    from .config import load_profile
+
+    config = load_profile(profile, _overrides(settings))
+    powers = resolution or config.models.resolving_powers
+    _one_thread()
+    with _bar(len(powers) * model_making.steps(config), quiet, "epochs") as bar:
+        for power in powers:
+            specialist = model_making.make_specialist(config, power, progress=bar.update)
+            click.echo(specialist.save(f"{output}/R{power:06.0f}.safetensors"))
+
+
+@models_group.command("export")
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder for the model.")
+@click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
+@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def models_export(output, profile, settings, results, quiet):
+    """The paper's ensemble of a run (found, or made first) as a model for other people's spectra.
+
+    \b
+    Examples:
+      dtl models export -o demo_ensemble
+      dtl predict my_star.fits --models demo_ensemble
+    """
+    from . import model_making, pipeline
+
+    run = pipeline.run(profile, overrides=_overrides(settings), root=results, quiet=quiet)
+    _one_thread()
+    with _bar(run.config.models.emulator_epochs, quiet, "epochs") as bar:
+        specialist = model_making.paper_specialist(run, progress=bar.update)
+    click.echo(specialist.save(f"{output}/paper_R{specialist.resolving_power:06.0f}.safetensors"))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def info(as_json):
+    """Versions, device, caches, and what is embedded.
+
+    \b
+    Examples:
+      dtl info
+      dtl info --json
+    """
+    from . import machine, registry
+    from .store import default_root, versions
+
+    embedded = [entry for entry in registry.resources() if entry.kind == "embedded"]
+    status = {row.name: row.status for row in registry.verify([entry.name for entry in embedded])}
+    found = {
+        "version": __version__,
+        "packages": versions(),
+        "machine": machine.describe(),
+        "results": str(default_root()),
+        "mirror (DTL_DATA)": str(registry.data_mirror() or "-"),
+        "cache (DTL_CACHE)": str(registry.cache_root()),
+        "embedded": {entry.name: f"{entry.size / 1e6:.1f} MB, {status[entry.name]}" for entry in embedded},
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for name, value in found.items():
+        if not isinstance(value, dict):
+            click.echo(f"{name:18s} {value}")
+            continue
+        click.echo(name)
+        for key, item in value.items():
+            click.echo(f"  {key:28s} {'-' if item is None else item}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell):
+    """Print the script that makes a shell complete commands and options.
+
+    \b
+    Examples:
+      dtl completion bash >> ~/.bashrc
+      dtl completion zsh >> ~/.zshrc
+      dtl completion fish > ~/.config/fish/completions/dtl.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    click.echo(get_completion_class(shell)(main, {}, "dtl", "_DTL_COMPLETE").source())
+
+
+# ---------------------------------------------------------------- the method
 
 
 @main.command()

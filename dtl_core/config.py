@@ -27,6 +27,7 @@ __all__ = [
     "Config",
     "ContinuumConfig",
     "EstimateConfig",
+    "ModelsConfig",
     "RegressionConfig",
     "RecommendedConfig",
     "RegressorConfig",
@@ -226,6 +227,22 @@ class RecommendedConfig:
 
 
 @dataclass(frozen=True)
+class ModelsConfig:
+    """Trained models for other people's spectra, one for each resolving power; see dtl_core.model_making."""
+
+    resolving_powers: tuple[float, ...] = (94_600.0, 80_000.0, 53_000.0, 42_000.0)
+    members: int = 4  # networks of an ensemble
+    n_spectra: int = 6000  # synthetic, of the configured library, that they learn from
+    epochs: int = 20
+    emulator_epochs: int = 100
+    noise: float = 0.04  # of a pixel, the largest that a network sees; log-uniform from a tenth of it
+    reference_stars: int = 1200  # simulated, of other surveys, that calibrate errors and p-values
+    test_stars: int = 720  # simulated, of yet other surveys, that the card's figures come from
+    lowest_snr: float = 20.0  # of the reference stars, a detector pixel; log-uniform
+    highest_snr: float = 400.0
+
+
+@dataclass(frozen=True)
 class UmapConfig:
     """Two-dimensional maps of fluxes and latents; drawn only, nothing is computed from them."""
 
@@ -255,6 +272,7 @@ class Config:
     regression: RegressionConfig = field(default_factory=RegressionConfig)
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
     recommended: RecommendedConfig = field(default_factory=RecommendedConfig)
+    models: ModelsConfig = field(default_factory=ModelsConfig)
     umap: UmapConfig = field(default_factory=UmapConfig)
 
     def architectures(self):
@@ -293,6 +311,13 @@ PROFILES = {
         "estimate.grid_size": 256,
         "recommended.epochs": 6,
         "recommended.emulator_epochs": 30,
+        "models.resolving_powers": (53_000.0,),
+        "models.members": 2,
+        "models.n_spectra": 1500,
+        "models.epochs": 5,
+        "models.emulator_epochs": 30,
+        "models.reference_stars": 150,
+        "models.test_stars": 80,
         "umap.n_synthetic": 500,
     },
     "demo": _FAST
@@ -459,6 +484,15 @@ _RANGES = {  # setting: (lowest, highest)
     "recommended.batch_size": (1, 10**6),
     "recommended.learning_rate": (1e-8, 1.0),
     "recommended.reference_stars": (50, 2860),
+    "models.members": (1, 100),
+    "models.n_spectra": (200, 10**6),
+    "models.epochs": (1, 10**5),
+    "models.emulator_epochs": (1, 10**5),
+    "models.noise": (0.0, 1.0),
+    "models.reference_stars": (50, 11_440),
+    "models.test_stars": (20, 5720),
+    "models.lowest_snr": (1.0, 1e4),
+    "models.highest_snr": (1.0, 1e4),
     "umap.n_neighbors": (2, 1000),
 }
 _RANGES |= {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
@@ -497,7 +531,8 @@ def _check(config):
                 f"unknown value {_get(config, key)!r}", field=key, remedy=f"choose one of {', '.join(choices)}"
             )
     lists = ("learning_rates", "filters", "second_filters", "last_units", "regressor_rates")
-    for key in ("autoencoder.widths", "autoencoder.l1", "synthetic.vsini", *(f"search.{name}" for name in lists)):
+    single = ("autoencoder.widths", "autoencoder.l1", "synthetic.vsini", "models.resolving_powers")
+    for key in (*single, *(f"search.{name}" for name in lists)):
         values = _get(config, key)
         if not values or min(values) < 0:
             raise ConfigError(

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from . import stages
+from .autoencoder import Autoencoder
 from .config import PARAMETERS
 from .errors import DataError
 from .estimate import kde_mode
 from .machine import affordable_workers
+from .regressor import Regressor
 from .training import choose_device
 
-__all__ = ["Ensemble", "estimate_stream"]
+__all__ = ["Ensemble", "estimate_stream", "part_of"]
 
 
 class Ensemble:
@@ -32,12 +34,13 @@ class Ensemble:
     """
 
     def __init__(self, run, arm="transfer", device="cpu"):
-        self.config, self.device = run.config, choose_device(device)
+        self.config, self.device, self.n_pixels = run.config, choose_device(device), len(run.wavelength)
         selection, n = run.arrays("catalogue", "selection"), run.config.regression.n_models
-        self._kept = {name: selection[f"kept_{name}"] for name in PARAMETERS}  # numbers over all autoencoders
+        kept = {name: selection[f"kept_{name}"] for name in PARAMETERS}  # numbers over all autoencoders
+        self._n_kept = {name: len(numbers) for name, numbers in kept.items()}
         self._members = []
         for member in range(len(run.architectures)):
-            places = {name: np.flatnonzero(kept // n == member) for name, kept in self._kept.items()}
+            places = {name: np.flatnonzero(numbers // n == member) for name, numbers in kept.items()}
             places = {name: where for name, where in places.items() if len(where)}
             if not places:
                 continue  # none of its regressors is among the best
@@ -46,10 +49,62 @@ class Ensemble:
             path = run.store.path("regression", run.keys["regression"][member])
             regressors = {}
             for name, where in places.items():
-                own = stages.load_regressors(self.config, path, name, self._kept[name][where] % n)
+                own = stages.load_regressors(self.config, path, name, kept[name][where] % n)
                 regressors[name] = where, own.to(self.device)
             self._members.append((model.to(self.device), regressors))
-        self.n_pixels = len(run.wavelength)
+
+    def arrays(self):
+        """All weights by name, and what :meth:`from_arrays` needs besides: for each autoencoder its width and, by
+        parameter, the places of its regressors among all that were kept.
+        """
+        weights, members = {}, []
+        for number, (model, regressors) in enumerate(self._members):
+            weights |= {f"autoencoder{number}.{name}": v for name, v in model.state_dict().items()}
+            for parameter, (_, regressor) in regressors.items():
+                weights |= {f"{parameter}{number}.{name}": v for name, v in regressor.state_dict().items()}
+            places = {name: where.tolist() for name, (where, _) in regressors.items()}
+            members.append({"width": model.encoder[0].matrix.shape[2], "places": places})
+        return weights, members
+
+    @classmethod
+    def from_arrays(cls, config, weights, members):
+        """The ensemble whose :meth:`arrays` these are, tensors, of a run with this configuration."""
+        out = cls.__new__(cls)
+        out.config, out.device = config, choose_device("cpu")
+        out._members, out._n_kept = [], dict.fromkeys(PARAMETERS, 0)
+        for number, member in enumerate(members):
+            state = part_of(weights, f"autoencoder{number}.")
+            out.n_pixels, settings = len(state["flux_mean"]), config.autoencoder
+            options = {"bottleneck": settings.bottleneck, "flux_ceiling": settings.flux_ceiling}
+            model = Autoencoder(out.n_pixels, member["width"], [0], **options)
+            model.decoder = None
+            model.load_state_dict(state)
+            regressors = {}
+            for name, places in member["places"].items():
+                where, net = np.asarray(places), getattr(config.regression, name)
+                blank, nothing = torch.zeros(2, settings.bottleneck), torch.zeros(len(where), 2)
+                own = Regressor(blank, nothing, range(len(where)), filters=net.filters, units=net.units)
+                own.load_state_dict(part_of(weights, f"{name}{number}."))
+                regressors[name] = where, own
+                out._n_kept[name] += len(where)
+            out._members.append((model, regressors))
+        return out
+
+    @torch.no_grad()
+    def latent(self, flux):
+        """Latents (n_stars, n_units) of the first autoencoder."""
+        return self._members[0][0].encode(torch.as_tensor(flux, device=self.device))[0].cpu().numpy()
+
+    def both(self, flux):
+        """Modes and half widths of the 1-sigma intervals, (n_stars, 4) both."""
+        found = self.estimate(np.asarray(flux))
+        return found[..., 0], np.maximum(found[..., 1:].mean(-1), 1e-6)
+
+    def predict(self, flux):
+        return self.both(flux)[0]
+
+    def spread(self, flux):
+        return self.both(flux)[1]
 
     @torch.no_grad()
     def votes(self, flux):
@@ -65,7 +120,7 @@ class Ensemble:
             bad = int(np.flatnonzero(~np.isfinite(flux).all(1))[0])
             raise DataError(f"spectrum {bad} is not finite", field="flux", remedy="bridge its gaps first")
         x = torch.from_numpy(flux).to(self.device)
-        votes = {name: np.empty((len(kept), len(flux)), np.float32) for name, kept in self._kept.items()}
+        votes = {name: np.empty((kept, len(flux)), np.float32) for name, kept in self._n_kept.items()}
         for model, regressors in self._members:
             latent = model.encode(x)[0]
             for name, (where, regressor) in regressors.items():
@@ -77,6 +132,11 @@ class Ensemble:
         settings, votes = self.config.estimate, self.votes(flux)
         found = [kde_mode(votes[name], grid_size=settings.grid_size, rule=settings.bandwidth) for name in PARAMETERS]
         return np.array(found).transpose(2, 0, 1)
+
+
+def part_of(weights, prefix):
+    """Those of a dict's entries whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 _ensemble = None  # of a worker process

@@ -169,7 +169,7 @@ def _html_table(table, columns, name, label):
 
 
 def _downloads(stem):
-    names = {".ecsv": "ECSV", ".vot": "VOTable", ".fits": "FITS"}
+    names = {".ecsv": "ECSV", ".vot": "VOTable", ".fits": "FITS", ".csv": "CSV"}
     return ", ".join(f"{{download}}`{names[suffix]} <{stem}{suffix}>`" for suffix in exports.FORMATS)
 
 

@@ -23,9 +23,9 @@ from .errors import ConfigError
 from .matching import star_names
 from .store import write_whole
 
-__all__ = ["FORMATS", "as_bytes", "published_table", "run_table", "save"]
+__all__ = ["FORMATS", "as_bytes", "describe", "published_table", "run_table", "save"]
 
-FORMATS = (".ecsv", ".vot", ".fits")
+FORMATS = (".ecsv", ".vot", ".fits", ".csv")
 _PARAMETERS = {  # column: unit, UCD, description
     "Teff": ("K", "phys.temperature.effective", "Effective temperature"),
     "logg": ("dex(cm/s2)", "phys.gravity", "Logarithm of the surface gravity in cgs units"),
@@ -44,13 +44,27 @@ _OTHERS = {
     "method": ("", "meta.code", "Method of the recommended values: combined, randomised or paper"),
     "p_domain": ("", "stat.probability", "Probability of a spectrum this strange among those that the method knows"),
     "strange": ("", "meta.note", "What is strangest about the spectrum: reconstruction, latent, disagreement or grain"),
+    "star": ("", "meta.id;meta.main", "Name of the star, as the file gives it"),
+    "instrument": ("", "meta.id;instr", "Instrument, as the file gives it"),
+    "file": ("", "meta.id;meta.file", "File that the spectrum was read from"),
+    "resolving_power": ("", "spect.resolution", "Resolving power that the spectrum was brought to"),
+    "snr": ("", "stat.snr", "Median signal-to-noise of a pixel in the window"),
+    "radial_velocity": ("km/s", "spect.dopplerVeloc.opt", "Barycentric radial velocity against the synthetic spectra"),
+    "e_radial_velocity": ("km/s", "stat.error;spect.dopplerVeloc.opt", "Error of the velocity; 0 where it was given"),
+    "warnings": ("", "meta.note", "What a careful reader should know"),
     "pop": ("", "meta.code.class", "Kinematic population: TD thick disc, TD-D transition, D thin disc, YD young disc"),
 }
 _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
 
 
-def _describe(table):
-    """The table with unit, UCD and description of every column; what has none of its own has a parameter's."""
+def describe(table):
+    """A catalogue, changed in place, with unit, UCD and description of every column.
+
+    Columns are known by name: the parameters with the prefixes e_, E_ and true_ or the endings _direct and
+    _recommended, and those of :func:`run_table`, :func:`published_table` and :func:`dtl_core.predict.as_table`.
+
+    Returns: the table.
+    """
     for name in table.colnames:
         column = table[name]
         prefix = next((p for p in ("e_", "E_", "true_") if name.startswith(p)), "")
@@ -96,7 +110,7 @@ def run_table(run):
         "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
         "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
     }
-    return _describe(table)
+    return describe(table)
 
 
 def published_table():
@@ -123,7 +137,7 @@ def published_table():
         "687, A205; CDS J/A+A/687/A205); names, types and populations from the literature that the book cites",
         "bibcode": bibcode,
     }
-    return _describe(table)
+    return describe(table)
 
 
 # ---------------------------------------------------------------- files
@@ -161,6 +175,10 @@ def _fits(table):
     for column in shown.itercols():
         if isinstance(column.unit, units.function.FunctionUnitBase) or column.unit == units.dex:
             column.description, column.unit = f"{column.description} [{column.unit}]", None
+    for name in shown.colnames:  # FITS knows ASCII only
+        if shown[name].dtype.kind == "U":
+            ascii_only = [str(v).encode("ascii", "backslashreplace").decode() for v in shown[name]]
+            shown[name] = shown.Column(ascii_only, description=shown[name].description, meta=shown[name].meta)
     hdu = fits.table_to_hdu(shown)
     hdu.header["EXTNAME"] = "CATALOGUE"
     for number, column in enumerate(shown.itercols(), 1):  # the keywords that CDS and TOPCAT use
@@ -170,6 +188,12 @@ def _fits(table):
     out = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(out)
     return out.getvalue()
+
+
+def _csv(table):
+    out = io.StringIO()
+    table.write(out, format="ascii.csv")
+    return out.getvalue().encode()
 
 
 def _ecsv(table):
@@ -184,9 +208,10 @@ def as_bytes(table, suffix):
     Arguments: table, as :func:`run_table` gives it; suffix, one of ``FORMATS``.
     Errors: ConfigError, another suffix.
     """
-    writers = {".ecsv": _ecsv, ".vot": _votable, ".fits": _fits}
+    writers = {".ecsv": _ecsv, ".vot": _votable, ".fits": _fits, ".csv": _csv}
     if suffix not in writers:
         raise ConfigError(f"unknown format {suffix!r}", field="format", remedy=f"choose one of {', '.join(FORMATS)}")
+    table = Table(table)  # without quantities, which keep unit and description elsewhere
     with warnings.catch_warnings():  # of column names such as [M/H], which are the published ones
         warnings.simplefilter("ignore")
         return writers[suffix](table)

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from . import spectra, synthetic
 from .config import SURVEY_EFFECTS
 
-__all__ = ["draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
+__all__ = ["detected", "draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
 
 # Vacuum rest wavelengths, A, of strong atomic lines in the window that a chromosphere fills in: Mg I and Fe I.
 ACTIVE_LINES = (8809.18, 8826.65)
@@ -150,13 +150,21 @@ def starlight(truth, rows, config, *, opacity=1.0):
     return flux
 
 
+def detected(flux, truth, config):
+    """Starlight with atmosphere, blaze and photon noise: (n_stars, n_pixels), with the margin, not normalised.
+
+    Arguments: as for :func:`recorded`.
+    """
+    return _observe(flux.copy(), spectra.window_grid(config.window), truth, config)
+
+
 def recorded(flux, truth, config):
     """Starlight with atmosphere, blaze and photon noise, then normalised: (n_stars, n_pixels) float32, no margin.
 
     Arguments: flux, result of :func:`starlight`; truth, its stars, each with a stream of random numbers by ``karmn``.
     """
     grid = spectra.window_grid(config.window)
-    flux = _observe(flux.copy(), grid, truth, config)
+    flux = detected(flux, truth, config)
     return _cut(spectra.normalise(grid, flux, config.continuum), config.window).astype(np.float32)
 
 

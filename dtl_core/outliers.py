@@ -84,6 +84,8 @@ class Detector:
     Source: Bates et al. (2023, Ann. Statist. 51, 149), conformal p-values for outliers.
     """
 
+    _STATE = ("usual", "offset", "noise", "centre", "inverse")
+
     def __init__(self, residual, latent, disagreement, grain, step):
         usual = np.median(np.abs(residual), 0)
         self.usual = np.hypot(usual, 0.3 * np.median(usual)) + 1e-9  # a pixel does not count for more than this
@@ -92,7 +94,7 @@ class Detector:
         self.centre, self.inverse = shrunk.location_, np.linalg.pinv(shrunk.covariance_, hermitian=True)
         scores = self.score(residual, latent, disagreement, grain, step)
         scores["latent"] = self._left_out(latent, shrunk)
-        self.reference = {name: np.sort(v) for name, v in scores.items()}
+        self.reference = scores
 
     @staticmethod
     def _left_out(latent, shrunk):
@@ -102,6 +104,20 @@ class Detector:
         most = kept * d.T @ d / n + shrunk.shrinkage_ * np.mean(d**2) * np.eye(d.shape[1])
         inside = np.einsum("ij,jk,ik->i", d, np.linalg.pinv(most, hermitian=True), d)
         return (n / (n - 1)) ** 2 * inside / (1 - kept / (n - 1) * inside)
+
+    def state(self):
+        """Arrays by name that :meth:`from_state` makes the same detector of."""
+        plain = {name: np.asarray(getattr(self, name)) for name in self._STATE}
+        return plain | {f"reference_{name}": values for name, values in self.reference.items()}
+
+    @classmethod
+    def from_state(cls, arrays):
+        """The detector whose :meth:`state` these arrays are."""
+        out = cls.__new__(cls)
+        for name in cls._STATE:
+            setattr(out, name, arrays[name])
+        out.reference = {name: arrays[f"reference_{name}"] for name in SCORES}
+        return out
 
     def score(self, residual, latent, disagreement, grain, step):
         """Scores: dict of name -> (n,), of stars measured as the reference was; infinite where one is not finite."""
@@ -114,10 +130,13 @@ class Detector:
         )
         return {name: np.where(np.isfinite(v), v, np.inf) for name, v in zip(SCORES, values, strict=True)}
 
-    def p_values(self, residual, latent, disagreement, grain, step):
-        """p of each star (n,), and which score is the most telling (n,) of str."""
+    def p_values(self, residual, latent, disagreement, grain, step, *, among=slice(None)):
+        """p of each star (n,), and which score is the most telling (n,) of str.
+
+        Arguments: as for :meth:`score`; among, which reference stars these are compared with, by default all.
+        """
         found = self.score(residual, latent, disagreement, grain, step)
-        p = np.stack([_reached(found[name], self.reference[name]) for name in SCORES])
+        p = np.stack([_reached(found[name], np.sort(self.reference[name][among])) for name in SCORES])
         return np.minimum(1.0, len(SCORES) * p.min(0)), np.asarray(SCORES)[p.argmin(0)]
 
 

@@ -22,7 +22,7 @@ from .calibration import LEVELS, Calibration, group_edges, groups_of, likelihood
 from .config import PARAMETER_COLUMNS, PARAMETERS
 from .store import save_arrays
 
-__all__ = ["calibrated", "estimate", "make_recommended", "method_of", "steps"]
+__all__ = ["calibrated", "estimate", "intervals", "make_recommended", "method_of", "steps"]
 
 _ARM = {"combined": Combined, "randomised": Prepared}
 _BUDGET = ("epochs", "emulator_epochs", "batch_size", "learning_rate")
@@ -61,7 +61,14 @@ def calibrated(reference, truth, stars, weight=None):
     dict of found, spread (m, 4), median (m, 4), low, high (m, 4, n_levels), p (m,) and strange (m,), the number of the
     score that tells most
     """
-    found, spread, measured = stars
+    out = intervals(reference[:2], truth, stars[:2], weight)
+    p, reason = outliers.Detector(**reference[2]).p_values(**stars[2])
+    return out | {"p": p, "strange": np.array([outliers.SCORES.index(name) for name in reason])}
+
+
+def intervals(reference, truth, stars, weight=None):
+    """Intervals alone: reference and stars are (found, spread), the rest is as for :func:`calibrated`."""
+    found, spread = stars
     edges = group_edges(reference[0][:, 0])  # thirds of the estimated Teff
     known, own = groups_of(reference[0][:, 0], edges), groups_of(found[:, 0], edges)
     low, high = np.zeros((2, *found.shape, len(LEVELS)))
@@ -71,10 +78,7 @@ def calibrated(reference, truth, stars, weight=None):
         median[:, k] = np.mean(each.interval(found[:, k], spread[:, k], 0.0, group=own), axis=0)
         for number, level in enumerate(LEVELS):
             low[:, k, number], high[:, k, number] = each.interval(found[:, k], spread[:, k], level, group=own)
-    p, reason = outliers.Detector(**reference[2]).p_values(**measured)
-    strange = np.array([outliers.SCORES.index(name) for name in reason])
-    out = {"found": found, "spread": spread, "median": median, "low": low, "high": high}
-    return out | {"p": p, "strange": strange}
+    return {"found": found, "spread": spread, "median": median, "low": low, "high": high}
 
 
 def _rows(estimates, rows):

@@ -29,7 +29,7 @@ from .store import file_hash, whole
 
 __all__ = ["Check", "Resource", "cache_root", "fetch", "find", "find_all", "fingerprint", "get", "resources", "verify"]
 
-GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded")
+GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded", "models")
 _NEEDS = {  # kind: fields that it must have besides those without default
     "file": ("url", "sha256", "size"),
     "open": ("url",),  # a file without a published hash

@@ -56,7 +56,7 @@ def templates(window, continuum):
     return grid, out, np.column_stack([label, width])
 
 
-def measure_velocity(wavelength, flux, mask, template, limit=250.0):
+def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=None):
     """Velocity of the best correlation with any template, by a parabola through its peak.
 
     The error is that of the maximum of the likelihood (Zucker 2003, MNRAS 342, 1291, eq. 8),
@@ -70,19 +70,24 @@ def measure_velocity(wavelength, flux, mask, template, limit=250.0):
     wavelength, flux, mask : (n_pixels,) A, continuum roughly 1, True where a pixel is lost
     template : result of :func:`templates`
     limit : km/s searched on either side of zero
+    known : km/s, the velocity if it is known; then only the correlation and the best template at it are looked for
 
     Returns
     -------
-    Velocity
+    Velocity, of error zero where it was known
     """
     grid, models, label = template
-    known = ~mask & np.isfinite(flux)
-    on_grid = spectra.combine(grid, [wavelength], [np.where(known, flux, np.nan)], [np.ones(len(flux))])[0]
+    good = ~mask & np.isfinite(flux)
+    on_grid = spectra.combine(grid, [wavelength], [np.where(good, flux, np.nan)], [np.ones(len(flux))])[0]
     n_lags = int(np.ceil(limit / VELOCITY_STEP)) + 1
     with np.errstate(all="ignore"):
         found = spectra.cross_correlate(on_grid, models, n_lags)[0]
-    peak = np.argmax(found[:, 1:-1], axis=1) + 1
     rows = np.arange(len(models))
+    if known is not None:
+        lag = round(spectra.C_KMS * np.arctanh(known / spectra.C_KMS) / VELOCITY_STEP) + n_lags
+        best = int(np.argmax(found[:, lag]))
+        return Velocity(float(known), 0.0, float(found[best, lag]), best)
+    peak = np.argmax(found[:, 1:-1], axis=1) + 1
     left, top, right = (found[rows, peak + d] for d in (-1, 0, 1))
     bend = np.minimum(left - 2 * top + right, -1e-12)
     shift = np.clip(0.5 * (left - right) / bend, -1, 1)
@@ -90,7 +95,7 @@ def measure_velocity(wavelength, flux, mask, template, limit=250.0):
     height = top - 0.25 * (left - right) * shift
     best = int(np.argmax(height))
     inside = np.isfinite(models[0])
-    rest = spectra.doppler_shift(wavelength[known], -velocity[best])
+    rest = spectra.doppler_shift(wavelength[good], -velocity[best])
     rest = rest[(rest > grid[inside][0]) & (rest < grid[inside][-1])]
     span = spectra.C_KMS * np.ptp(rest) / rest.mean() if len(rest) > 1 else 0.0
     n = max(min(len(rest), span / (label[best, 2] / 2)), 1)

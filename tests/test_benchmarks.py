@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import own_stars
 import prediction
 import profiles
 import run as benchmarks
@@ -47,6 +48,15 @@ def test_prediction_counts_its_stars_and_its_page_can_be_written(smoke, tmp_path
     assert found["rows"][0]["memory"] > 1e8
     benchmarks.add("prediction", found, "smoke", tmp_path)
     assert "**smoke**: 4 autoencoders, 32 regressors" in benchmark_page.benchmark_page(tmp_path)
+
+
+def test_own_stars_are_timed_and_their_part_of_the_page_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_stars, "REPEATS", 1)
+    found = own_stars.measure(6, workers=1)
+    assert found["files"] == 6 and found["ratio"][0] > 1 and found["per_second"]["one process"] > 0.2
+    assert found["seconds"]["import torch"] < found["seconds"]["predict"] < 300
+    benchmarks.add("own_stars", found, folder=tmp_path)
+    assert "6 here, one process reads" in benchmark_page.benchmark_page(tmp_path)
 
 
 def test_a_profile_is_timed_from_nothing_only(smoke):

@@ -1,8 +1,11 @@
 """The ensemble at work gives the catalogue's estimates, for any number of stars in any chunks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from dtl_core import model_making, models
 from dtl_core.config import PARAMETER_COLUMNS, PARAMETERS
 from dtl_core.ensemble import Ensemble, estimate_stream
 from dtl_core.errors import DataError
@@ -57,3 +60,25 @@ def test_spectra_on_another_grid_or_with_gaps_are_refused(smoke):
         ensemble.estimate(broken)
     with pytest.raises(DataError, match="spectrum 1 is not finite"):
         list(estimate_stream(smoke, [broken], workers=1))
+
+
+def test_an_ensemble_comes_back_from_its_arrays(smoke):
+    ensemble = Ensemble(smoke, "direct")
+    again = Ensemble.from_arrays(smoke.config, *ensemble.arrays())
+    np.testing.assert_array_equal(ensemble.estimate(smoke.observed[:5]), again.estimate(smoke.observed[:5]))
+
+
+def test_the_papers_ensemble_becomes_a_model_for_other_peoples_spectra(smoke, tmp_path):
+    sizes = {"n_spectra": 400, "emulator_epochs": 3, "reference_stars": 80, "test_stars": 40}
+    small = dataclasses.replace(smoke.config.models, **sizes)
+    run = dataclasses.replace(smoke, config=dataclasses.replace(smoke.config, models=small))
+    made = model_making.paper_specialist(run)
+    one = models.load(made.save(tmp_path / "paper.safetensors")).specialists[0]
+    assert one.card["method"] == "paper" and len(one.wavelength) == len(smoke.wavelength)
+    flux = smoke.observed[:6]
+    votes, found = Ensemble(smoke, "direct").estimate(flux)[..., 0], one.estimate(flux)
+    # the weights are rounded to half precision, and modes of few votes move with them
+    spread = smoke.truth[list(PARAMETERS)].std().to_numpy()
+    assert np.all(np.abs(found["found"] - votes) < 0.1 * spread)
+    assert np.isfinite(found["low"]).all() and (found["low"] <= found["high"]).all()
+    assert set(one.card["figures"]) == {f"{low}-{high}" for low, high in model_making.TEST_SNR}

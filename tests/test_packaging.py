@@ -22,6 +22,7 @@ NOTEBOOKS = (
     "05_literature",
     "06_activity_kinematics",
     "07_does_transfer_close_the_gap",
+    "08_your_own_star",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -67,6 +68,7 @@ def test_binder_reads_the_same_environment_and_installs_the_package():
     assert environment(ROOT / ".binder" / "environment.yml") == environment(ROOT / "environment.yml")
     post_build = ROOT / ".binder" / "postBuild"
     assert "pip install --no-deps -e ." in post_build.read_text()
+    assert "dtl run --profile demo" in post_build.read_text()  # notebooks find its results
     assert post_build.stat().st_mode & 0o100, "postBuild is executable"
 
 
@@ -107,7 +109,7 @@ def test_openmp_threads_wait_passively():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "PASSIVE"
 
 
-def test_the_seven_notebooks_are_there_and_in_the_book():
+def test_the_eight_notebooks_are_there_and_in_the_book():
     assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(NOTEBOOKS)
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
@@ -117,8 +119,11 @@ def test_the_seven_notebooks_are_there_and_in_the_book():
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_is_clean_and_has_a_profile(name):
+def test_notebook_is_clean_and_has_a_profile_and_badges(name):
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    badges = "".join(cells[1]["source"])  # hidden in the book, which has launch buttons and loads nothing
+    assert badges.count(f"notebooks/{name}.ipynb)") == 2 and cells[1]["metadata"]["tags"] == ["remove-cell"]
+    assert "mybinder.org/v2/gh/dtl-mdwarfs/" in badges and "colab.research.google.com/github/dtl-mdwarfs/" in badges
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert not any(cell["outputs"] or cell["execution_count"] for cell in code), "run nbstripout"
     tagged = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
@@ -167,7 +172,8 @@ def test_no_large_file_is_committed():
 def test_embedded_data_is_small_and_packaged():
     data = [path for path in (ROOT / "dtl_core" / "data").rglob("*") if path.is_file()]
     assert {"grid_a.npz", "survey_b.npz"} <= {path.name for path in data}
-    assert sum(path.stat().st_size for path in data) < 15e6
+    models = sum(path.stat().st_size for path in data if path.parent.name == "models")
+    assert 1e6 < models < 20e6 and sum(path.stat().st_size for path in data) - models < 15e6
 
 
 def test_make_has_the_two_commands_and_ci_runs_the_tests():

@@ -496,3 +496,24 @@ def test_check_exits_1_above_the_tolerance(fake_codes, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit) as failure:
         main([*argv, "1e-9"])
     assert "above the tolerance" in one_line(failure)
+
+
+# --------------------------------------------------------------------------------------------- models
+
+
+def test_the_registry_lists_the_models_that_are_there_and_nothing_else_of_it_changes(tmp_path):
+    from dtl_core import registry
+    from tools import register_models
+
+    there = ROOT / "dtl_core" / "registry.toml"
+    copy = tmp_path / "registry.toml"
+    copy.write_text(there.read_text())
+    register_models.register(copy, ROOT / "dtl_core" / "data" / "models")
+    assert copy.read_text() == there.read_text()  # the entries in the package are those of its files
+    (tmp_path / "R012345.safetensors").write_bytes(b"not read")
+    register_models.register(copy, tmp_path)
+    changed = registry.load(copy)
+    assert [name for name in changed if name.startswith("models/R")] == ["models/R012345.safetensors"]
+    assert changed["models/R012345.safetensors"].size == 8
+    others = {name: entry for name, entry in registry.load().items() if entry.group != "models"}
+    assert {name: entry for name, entry in changed.items() if entry.group != "models"} == others

@@ -1,0 +1,206 @@
+"""From files to a catalogue with a trained model: reading, the chain, estimates, one table.
+
+    examined, refused = examine(models.load(), ["night1.fits", "folder/"], strict=False)
+    table = as_table(examined, refused, model)
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from astropy.table import QTable, Table
+
+from . import __version__, chain, exports, readers
+from .calibration import LEVELS
+from .config import PARAMETER_COLUMNS
+from .errors import ConfigError, DataError, DTLError
+from .spectrum import Spectrum
+
+__all__ = ["as_lines", "as_records", "as_table", "examine", "read_spectra"]
+
+BATCH = 64  # spectra that are estimated together
+ONE_SIGMA = LEVELS.index(0.68)
+
+
+def read_spectra(spectra, *, strict=True, coadd=False, **options):
+    """What is meant by paths or spectra, or a list of either.
+
+    Arguments
+    ---------
+    spectra : path, :class:`dtl_core.readers.Spectrum`, a list of either, or of lists of exposures of one star
+    strict : raise the error of the first file that cannot be read
+    coadd : exposures of one star and instrument become one
+    options : instrument, medium, resolving_power, star for :func:`dtl_core.readers.read`; star only with one file
+
+    Returns
+    -------
+    items : list of Spectrum or of lists of exposures
+    refused : list of (name, message)
+    """
+    star = options.pop("star", None)
+    given = [spectra] if isinstance(spectra, str | Path | Spectrum) else list(spectra)
+    paths = [one for one in given if isinstance(one, str | Path)]
+    items, refused = [one for one in given if not isinstance(one, str | Path)], []
+    if star is not None and (len(paths) != 1 or items or Path(paths[0]).is_dir()):
+        raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
+    if star is not None:
+        items = [readers.read(paths[0], star=star, **options)]
+    elif paths or not items:
+        found, failures = readers.read_many(paths, strict=strict, **options)
+        items += found
+        refused += [*zip(failures["file"], failures["error"], strict=True)]
+    return chain.group_exposures(items) if coadd else items, refused
+
+
+def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress=None, **options):
+    """All that a model says of spectra.
+
+    Arguments
+    ---------
+    model : :class:`dtl_core.models.Model`
+    spectra, strict, coadd, options : as for :func:`read_spectra`; folders count as the files in them
+    velocity : km/s, barycentric radial velocity that is known, instead of the one found
+    progress : callable, optional, called with 1 after each spectrum
+
+    Returns
+    -------
+    examined : list of :class:`dtl_core.models.Examination`
+    refused : list of (name, message); empty if ``strict``
+
+    Errors
+    ------
+    DataError : a spectrum cannot be used, and ``strict`` is true.
+    """
+    items, refused = read_spectra(spectra, strict=strict, coadd=coadd, **options)
+    examined = []
+    for batch in _batches(items):
+        prepared = []
+        for item in batch:
+            try:
+                prepared.append(model.prepare(item, velocity=velocity))
+            except DataError as error:
+                if strict:
+                    raise
+                first = item if isinstance(item, Spectrum) else item[0]
+                refused.append((first.file or first.star, str(error)))
+            if progress:
+                progress(1)
+        examined += model.examine(prepared)
+    return examined, refused
+
+
+def _batches(items):
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+
+
+_model = None  # of a worker process
+
+
+def _start(name):
+    global _model
+    import torch
+
+    from .models import load
+
+    torch.set_num_threads(1)
+    _model = load(name)
+
+
+def _examine(arguments):
+    paths, options = arguments
+    try:
+        return examine(_model, paths, strict=False, **options)
+    except DTLError as error:  # such as a file twice: it concerns this part alone
+        return [], [(str(paths[0]), str(error))]
+
+
+def examine_files(name, files, *, workers=1, progress=None, **options):
+    """:func:`examine` for many files, over worker processes; what cannot be used is listed.
+
+    Arguments: name, of the model for :func:`dtl_core.models.load`; files, list of paths; the others as there.
+    """
+    chunks = _batches(files)
+    examined, refused = [], []
+    with ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start, (name,)) as pool:
+        for chunk, (good, bad) in zip(chunks, pool.map(_examine, [(c, options) for c in chunks]), strict=True):
+            examined += good
+            refused += bad
+            if progress:
+                progress(len(chunk))
+    return examined, refused
+
+
+# ---------------------------------------------------------------- tables
+
+
+def as_table(examined, refused, model):
+    """A catalogue of examinations.
+
+    Returns
+    -------
+    astropy.table.QTable, a row a star: star; Teff [K], logg, [M/H], vsini [km/s], each with lower and upper error
+    (68 %, calibrated); p_domain, how likely an ordinary spectrum is at least as strange, and strange, in what; method;
+    resolving_power, that it was brought to; snr, a pixel; radial_velocity with error [km/s]; instrument; file;
+    warnings. ``meta["refused"]`` lists what could not be used.
+    """
+    columns = {"star": np.array([one.report.star for one in examined], str)}
+    median, low, high = (
+        np.array([getattr(one, name) for one in examined]).reshape(len(examined), len(PARAMETER_COLUMNS), n)
+        for name, n in (("median", 1), ("low", len(LEVELS)), ("high", len(LEVELS)))
+    )
+    for k, column in enumerate(PARAMETER_COLUMNS.values()):
+        columns[column] = median[:, k, 0]
+        columns[f"e_{column}"] = median[:, k, 0] - low[:, k, ONE_SIGMA]
+        columns[f"E_{column}"] = high[:, k, ONE_SIGMA] - median[:, k, 0]
+    columns["p_domain"] = np.array([one.p for one in examined], float)
+    for name in ("strange", "method"):
+        columns[name] = np.array([getattr(one, name) for one in examined], str)
+    columns["resolving_power"] = np.array([one.resolving_power for one in examined], float)
+    for name in ("snr", "radial_velocity"):
+        columns[name] = np.array([getattr(one.report, name) for one in examined], float)
+    columns["e_radial_velocity"] = np.array([one.report.e_velocity for one in examined], float)
+    columns["instrument"] = np.array([one.report.instrument for one in examined], str)
+    columns["file"] = np.array([one.report.file for one in examined], str)
+    columns["warnings"] = np.array(["; ".join(one.warnings) for one in examined], str)
+    table = QTable(exports.describe(Table(columns)))
+    library = sorted({one.card["library"] for one in model.specialists})
+    table.meta = {
+        "description": f"Parameters of M dwarfs: dtl-mdwarfs {__version__}, models {model.name!r}, trained on "
+        f"synthetic spectra of {' and '.join(library)}; errors (68 %) are calibrated on simulated stars",
+        "refused": [{"file": str(file), "error": str(error)} for file, error in refused],
+    }
+    return table
+
+
+def as_records(table):
+    """The rows of :func:`as_table` as plain values for JSON: list of dict; what is not finite is None."""
+    rows = []
+    for row in table:
+        plain = {}
+        for name in table.colnames:
+            value = row[name]
+            value = getattr(value, "value", value)
+            value = str(value) if isinstance(value, str) else float(value)
+            plain[name] = None if isinstance(value, float) and not np.isfinite(value) else value
+        rows.append(plain)
+    return rows
+
+
+def as_lines(table):
+    """The rows of :func:`as_table` for a terminal, a line a star under a head: list of str."""
+    digits = dict(zip(PARAMETER_COLUMNS.values(), (0, 2, 2, 1), strict=True))
+    heads = {"Teff": "Teff [K]", "logg": "log g", "[M/H]": "[M/H]", "vsini": "v sin i [km/s]"}
+    cells = [["star", *heads.values(), "p", "S/N", ""]]
+    for row in as_records(table):
+        line = [row["star"]]
+        for column, n in digits.items():
+            value, lower, upper = (row[prefix + column] for prefix in ("", "e_", "E_"))
+            line.append(f"{value:.{n}f} -{lower:.{n}f} +{upper:.{n}f}")
+        line += [f"{row['p_domain']:.2f}", "" if row["snr"] is None else f"{row['snr']:.0f}"]
+        cells.append([*line, f"({row['warnings'].count(';') + 1} warnings)" if row["warnings"] else ""])
+    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
+    return ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in cells]  # fmt: skip

@@ -1,0 +1,37 @@
+"""Draw the figure of the README: an example star by the models of the package.
+
+python tools/readme_figure.py
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+from dtl_core import models, predict, report  # noqa: E402
+from dtl_core.examples import write_examples  # noqa: E402
+from dtl_core.store import write_whole  # noqa: E402
+
+TARGET = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme_spectrum.png"
+
+
+def draw(name="shipped", dpi=90):
+    """The figure of the second example star, of middling temperature. Returns: PNG as bytes."""
+    model = models.load(name)
+    with tempfile.TemporaryDirectory() as folder:
+        paths, _ = write_examples(folder)
+        (star,), _ = predict.examine(model, paths[1])
+    figure, out = report.spectrum_figure(model.specialist_for(star.resolving_power), star), io.BytesIO()
+    figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    plt.close(figure)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    print(write_whole(TARGET, draw(*sys.argv[1:2])))

@@ -1,0 +1,47 @@
+"""Write the entries of the package's models in dtl_core/registry.toml anew: size and hash of each file.
+
+dtl models build -o dtl_core/data/models && python tools/register_models.py
+"""
+
+import re
+from pathlib import Path
+
+from dtl_core.store import file_hash, write_whole
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = "# ---------------------------------------------------------------- trained models\n"
+
+
+def entries(folder):
+    """The text of all entries."""
+    out = []
+    for path in sorted(Path(folder).glob("R*.safetensors"), reverse=True):
+        power = int(path.stem[1:])
+        out.append(
+            f"""
+[[resource]]
+name = "models/{path.name}"
+group = "models"
+kind = "embedded"
+what = "Networks, emulator and calibration for spectra of R = {power} and more, trained on the embedded spectra"
+sha256 = "{file_hash(path)}"
+size = {path.stat().st_size}
+licence = "MIT"
+cite = []
+checked = "hash of the file in the package"
+"""
+        )
+    return HEAD + "".join(out)
+
+
+def register(registry, folder):
+    """Replace the part of a registry that begins with ``HEAD``, up to the next such line or the end, or add it."""
+    text = Path(registry).read_text(encoding="utf-8")
+    before, found, after = text.partition(HEAD)
+    rest = re.search(r"^# -{64} ", after, re.M)
+    beyond = "\n" + after[rest.start() :] if rest else ""
+    write_whole(registry, before.rstrip("\n") + "\n\n" + entries(folder) + beyond)
+
+
+if __name__ == "__main__":
+    register(ROOT / "dtl_core" / "registry.toml", ROOT / "dtl_core" / "data" / "models")
