@@ -15,6 +15,7 @@ __all__ = ["fill", "setup"]
 
 
 def setup(app):
+    """Connect :func:`fill` with a Sphinx application, when all pages are read and links are resolved."""
     app.connect("doctree-resolved", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

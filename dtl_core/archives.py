@@ -143,6 +143,7 @@ def gaia_table(source_ids, downloader=None):
 
 
 def fetch_gaia(resource, downloader):
+    """Put the entry of the registry for the stars of the paper into the cache; see :func:`gaia_table`."""
     stars = find("published/stars_286.csv")
     if stars is None:
         raise DataError(

@@ -37,6 +37,7 @@ def number(value, form):
 
 
 def percent(fraction):
+    """A fraction in per cent, with one decimal."""
     return f"{100 * fraction:.1f}{NBSP}%"
 
 
@@ -46,4 +47,5 @@ def measured(value, error, form=".2f"):
 
 
 def cite(keys, kind="t"):
+    """A citation of entries of the bibliography; ``kind`` is ``t`` (in the text) or ``p`` (in parentheses)."""
     return f"{{cite:{kind}}}`{','.join(keys)}`" if keys else ""

@@ -136,14 +136,14 @@ class Detector:
         Arguments: as for :meth:`score`; among, which reference stars these are compared with, by default all.
         """
         found = self.score(residual, latent, disagreement, grain, step)
-        p = np.stack([_reached(found[name], np.sort(self.reference[name][among])) for name in SCORES])
+        p = np.stack([_reached(found[name], self.reference[name][among]) for name in SCORES])
         return np.minimum(1.0, len(SCORES) * p.min(0)), np.asarray(SCORES)[p.argmin(0)]
 
 
 def _reached(score, reference):
-    """Share of a sorted reference, and of the star itself, that lies as high as each score."""
+    """Share of a reference, and of the star itself, that lies as high as each score."""
     n = len(reference)
-    return (1 + n - np.searchsorted(reference, score, "left")) / (1 + n)
+    return (1 + n - np.searchsorted(np.sort(reference), score, "left")) / (1 + n)
 
 
 def flag_rates(arm, reference, groups, level=0.05):

@@ -18,9 +18,12 @@ from .book import find_root
 from .explore import explore_files
 from .fidelity import fidelity_page
 from .markdown import NBSP, cite, code, escape, number, table
+from .model_page import model_files
+from .reference import reference_files
+from .sliders import slider_files
 from .stages import library_hash
 from .star_pages import SLOW, star_files
-from .store import write_whole
+from .store import file_hash, write_whole
 
 __all__ = ["cut_page", "interpolation_errors", "interpolation_page", "registry_page", "write"]
 
@@ -34,6 +37,7 @@ TITLES = {
     "vizier": "Catalogues at CDS",
     "gaia": "Gaia",
     "embedded": "Embedded in the package",
+    "models": "Trained models",
 }
 METHODS = ("linear", "cubic")
 AXES = {"teff": "Teff", "logg": "log g", "mh": "\\[M/H\\]"}
@@ -192,9 +196,12 @@ def write(run, root=None):
         for name, content in _files(run).items():
             write_whole(folder / quote(name, safe=""), content)
 
-    folder = run.document("pages", {}, {}, compute)
+    listed = {"registry.toml": file_hash(registry.__file__.removesuffix(".py") + ".toml")}  # hashes of the models too
+    folder = run.document("pages", {}, listed, compute)
     made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
     written = [write_whole(target / unquote(path.name), path.read_bytes()) for path in made]
+    for path in set((target / "reference").glob("*.md")).difference(written):  # a module that is no more
+        path.unlink()
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written
 
@@ -203,4 +210,5 @@ def _files(run):
     """Name below ``book/generated`` -> text or bytes."""
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
-    return files | star_files(run) | explore_files(run)
+    files |= reference_files() | model_files()
+    return files | star_files(run) | explore_files(run) | slider_files(run)

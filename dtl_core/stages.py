@@ -40,10 +40,12 @@ _NETWORK = ("autoencoder", "stacks", "training", "stages")
 
 
 def library_hash(name):
+    """SHA-256 of the file of an embedded library, ``grid_a`` or ``survey_b``."""
     return file_hash(Path(synthetic.__file__).parent / "data" / "lte" / f"{name}.npz")
 
 
 def make_synthetic(store, config, progress=None):
+    """Stage ``synthetic``: fluxes and labels of the source domain. Returns: folder and key."""
     def compute(folder):
         flux, labels = synthetic.synthetic_set(config, progress=progress)
         save_arrays(folder / "synthetic.safetensors", {"flux": flux, "labels": labels})

@@ -1,8 +1,10 @@
 """The built book in a real browser: no complaint, no request that leaves the machine, nothing out of reach."""
 
+import re
+
 import pytest
 from astropy.table import Table
-from browser import CHROMIUM, SIZES, look_at_all
+from browser import CHROMIUM, SIZES, look, look_at_all, serve
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -74,3 +76,50 @@ def test_without_scripts_the_picture_and_the_table_are_there(built, chromium):
     page.goto((built / "generated" / "catalogue.html").as_uri())
     assert page.locator("#run tbody tr").count() > 250
     context.close()
+
+
+def test_from_the_landing_page_to_a_notebook_with_a_figure(built, page):
+    with serve(built) as root:
+        found = look(page, root + "index.html", axe=False)
+        page.wait_for_url("**/intro.html")
+        assert page.locator("h1").count() == 1
+        page.locator("nav.bd-links a", has_text="Your own star").first.click()
+        page.wait_for_url("**/08_your_own_star.html")
+        figure = page.locator("figure img").first
+        assert figure.evaluate("image => image.complete && image.naturalWidth > 300")
+        assert not found["console"] and not found["loads"]
+
+
+def test_search_finds_a_page_and_its_words(built, page):
+    with serve(built) as root:
+        found = look(page, root + "search.html?q=anchors", axe=False)
+        page.wait_for_selector("#search-results ul.search li a", timeout=20_000)
+        titles = page.locator("#search-results ul.search li a").all_inner_texts()
+        assert any("instrument" in title.lower() for title in titles), titles
+        assert not found["console"] and not found["loads"]
+
+
+def test_a_notebook_can_be_launched_elsewhere(built, page):
+    page.goto((built / "notebooks" / "08_your_own_star.html").as_uri())
+    links = [a.get_attribute("href") for a in page.locator("a[href]").all()]
+    wanted = "main.*notebooks/08_your_own_star.ipynb"
+    assert any(re.search(rf"mybinder.org/v2/gh/dtl-mdwarfs/dtl-mdwarfs/{wanted}", link) for link in links)
+    colab = "colab.research.google.com/github/dtl-mdwarfs/dtl-mdwarfs/blob/"
+    assert any(re.search(colab + wanted, link) for link in links)
+
+
+def test_the_sliders_draw_a_spectrum_without_a_server(built, page):
+    messages, loads = [], []
+    page.on("pageerror", lambda error: messages.append(str(error)))  # the theme's fonts complain of a disk
+    page.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else loads.append(r.url))
+    page.goto((built / "generated" / "sliders.html").as_uri())
+    page.wait_for_function("window.dtlSliders && window.dtlSliders.spectrum")
+    before = page.evaluate("Array.from(window.dtlSliders.spectrum(3500, 4.8, 0, 2))")
+    after = page.evaluate("Array.from(window.dtlSliders.spectrum(3000, 5.1, 0, 2))")
+    assert len(before) == len(after) > 300 and max(abs(a - b) for a, b in zip(before, after, strict=True)) > 0.05
+    slider = page.locator("input[type=range]").first
+    shown = page.locator("output").first.inner_text()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"document.querySelector('output').innerText !== {shown!r}")
+    assert not messages and not loads
