@@ -133,8 +133,8 @@ def _overview(modules):
         names = names.split() or [name for name in modules if name not in grouped]
         rows = []
         for module in (modules[name] for name in names if name in modules):
-            about = inline(module.doc.split("\n\n")[0], links(modules, module))
-            rows.append([f"[{escape(module.name)}](reference/{module.name}.md)", about])
+            page, link = f"[{escape(module.name)}](reference/{module.name}.md)", links(modules, module)
+            rows.append([page, inline(module.doc.split("\n\n")[0], link)])
         text += f"\n## {title}\n\n" + _table(["module", "what it holds"], rows) if rows else ""
     return text
 
@@ -174,8 +174,9 @@ def _command(command, parent, name):
     path, below = context.command_path, getattr(command, "commands", {})
     text = f"\n({_target(path)})=\n## {escape(path)}\n\n"
     text += fence("text", " ".join([path, *command.collect_usage_pieces(context)])) + f"\n\n{blocks(command.help)}\n"
-    records = filter(None, (option.get_help_record(context) for option in command.get_params(context)))
-    options = [[code(names.replace("|", "¦")).replace("¦", "\\|"), inline(what)] for names, what in records]
+    records = filter(None, (given.get_help_record(context) for given in command.get_params(context)))
+    told = [(names.replace("|", "¦"), what) for names, what in records if what or names[0] == "-"]  # not of arguments
+    options = [[code(names).replace("¦", "\\|"), inline(what)] for names, what in told]
     text, rows = text + _table(["option", "what it does"], options), []
     for name, sub in below.items():
         rows.append([f"{{ref}}`{name} <{_target(f'{path} {name}')}>`", inline(sub.get_short_help_str(200))])
@@ -205,9 +206,8 @@ def _settings(node, prefix=""):
 
 def _value(value):
     """A value as ``--set`` takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(_value, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = ",".join(map(_value, value)) if isinstance(value, tuple) else str(value)
+    return text.lower() if isinstance(value, bool) else text
 
 
 def _allowed(name):

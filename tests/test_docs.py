@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from dtl_core import (
+    __version__,
     adaptation,
     arms,
     bench,
@@ -234,6 +235,7 @@ def facts():
     return [
         ("README.md", f"from a resolving power of {lowest} on"),
         ("README.md", f"With {few} or more spectra"),
+        ("README.md", f"dtl_mdwarfs-{__version__}-py3-none-any.whl"),
         (star, f"covers {seen} at a resolving power of {lowest} or more"),
         (star, f"At {models.STRANGE} and below"),
         (star, f"shift all velocities by about {chain.AIR_SHIFT:.0f} km/s"),
