@@ -324,7 +324,7 @@ def test_the_gpu_page_says_whether_a_gpu_was_measured():
 
 def test_predicting_takes_no_more_memory_than_is_said(tmp_path):
     write_examples(tmp_path)
-    (limit,) = re.findall(r"`dtl predict` stays below (\d+) GB", flat(PAGES["book/faq.md"]))
+    (limit,) = re.findall(r"`dtl predict` stays below ([\d.]+) GB", flat(PAGES["book/faq.md"]))
     command = [sys.executable, "-m", "dtl_core", "predict", str(tmp_path), "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)

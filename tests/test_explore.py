@@ -113,8 +113,9 @@ def test_astropy_reads_what_was_written(table, tmp_path, suffix):
     assert list(back["karmn"].astype(str)) == list(table["karmn"])
     for column in PARAMETER_COLUMNS.values():
         assert np.array_equal(np.ma.filled(back[column], np.nan), table[column])
-    assert back["Teff"].unit == units.K and back["e_vsini"].unit == units.km / units.s
-    if suffix != ".fits":  # which has no word for it
+    if suffix != ".csv":  # which knows nothing but values
+        assert back["Teff"].unit == units.K and back["e_vsini"].unit == units.km / units.s
+    if suffix in (".ecsv", ".vot"):  # FITS has no word for it
         assert back["logg"].unit == units.Unit("dex(cm/s2)")
         assert back["Teff"].description == table["Teff"].description
     assert exports.as_bytes(table, suffix) == path.read_bytes() == exports.as_bytes(table.copy(), suffix)
