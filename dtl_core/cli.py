@@ -68,7 +68,7 @@ def _spectra_options(command):
         click.option("--instrument", help="Layout of the files, if it is not recognised: HPF, CARMENES, table ..."),
         click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."),
         click.option("--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."),
-        click.option("--rv", type=float, help="Barycentric radial velocity, km/s, if it is known."),
+        click.option("--rv", type=float, help="Barycentric radial velocity of all stars given, km/s, if it is known."),
         click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
         click.option("--models", "name", default="shipped", show_default=True, help="Or a folder of dtl models build."),
     )
@@ -119,7 +119,8 @@ def predict(
     Examples:
       dtl predict my_star.fits
       dtl predict nights/ --coadd -o catalogue.ecsv
-      dtl predict spectrum.csv --resolution 80000 --medium air --rv -110.5
+      dtl predict spectrum.csv --resolution 80000 --medium air
+      dtl predict my_star.fits --rv -110.5
       dtl predict survey/ --adapt --save-models my_instrument -o catalogue.fits
       dtl predict new/ --models my_instrument --json
     """

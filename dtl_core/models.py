@@ -407,6 +407,8 @@ def load(name="shipped"):
     """
     if str(name) == "shipped":
         rows = registry.verify([one.name for one in registry.resources("models") if one.kind == "embedded"])
+        if not rows:
+            raise DataError("lists no models", file="registry.toml", remedy="reinstall the package")
         for row in rows:
             if row.status != "ok":
                 raise DataError(f"is {row.status}", file=row.path or row.name, remedy="reinstall the package")

@@ -200,7 +200,8 @@ def as_lines(table):
             value, lower, upper = (row[prefix + column] for prefix in ("", "e_", "E_"))
             line.append(f"{value:.{n}f} -{lower:.{n}f} +{upper:.{n}f}")
         line += [f"{row['p_domain']:.2f}", "" if row["snr"] is None else f"{row['snr']:.0f}"]
-        cells.append([*line, f"({row['warnings'].count(';') + 1} warnings)" if row["warnings"] else ""])
+        n = row["warnings"].count(";") + 1 if row["warnings"] else 0
+        cells.append([*line, f"({n} warning{'s' * (n > 1)})" if n else ""])
     widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
     return ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in cells]  # fmt: skip
