@@ -122,9 +122,9 @@ def map_figure(specialist, examination):
 
 
 def figures(specialist, examination):
-    """All figures of the report: name -> (matplotlib Figure, caption)."""
+    """All figures of the report, closed, so that a notebook shows them once: name -> (matplotlib Figure, caption)."""
     samples = specialist.posterior(examination.found, examination.spread, examination.report.snr)
-    return {
+    out = {
         "spectrum": (
             spectrum_figure(specialist, examination),
             "The spectrum as the networks saw it (black), the emulated spectrum at their estimate (red), and the "
@@ -146,6 +146,9 @@ def figures(specialist, examination):
             "Far from all of them, an estimate is an extrapolation.",
         ),
     }
+    for figure, _ in out.values():
+        plt.close(figure)
+    return out
 
 
 # ---------------------------------------------------------------- pages
