@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from . import __version__, bench, machine, model_making, outliers
+from . import __version__, bench, chain, machine, model_making, outliers
 from .arms import Combined, LeastSquares
 from .config import PARAMETERS
 from .errors import ConfigError, DataError
@@ -126,7 +126,7 @@ def adapt(
     ------
     DataError : too few spectra, none of the anchor stars among them, or as for ``examine``.
     """
-    items, refused = read_spectra(spectra, strict=strict, **options)
+    items, _ = read_spectra(spectra, strict=strict, **options)
     first = [one if isinstance(one, Spectrum) else one[0] for one in items]
     if len(items) < FEWEST:
         problem = f"{len(items)} spectra are too few to adapt to, {FEWEST} are needed"
@@ -136,33 +136,22 @@ def adapt(
     if base.card["method"] != "randomised":
         problem = f"the model {model.name} is of the method {base.card['method']}"
         raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
-    flux, reports = [], []
-    for item in items:
-        try:
-            prepared, report = Model([base]).prepare(item)[1:]
-        except DataError as error:
-            if strict:
-                raise
-            refused.append((report_name(item), str(error)))
-        else:
-            flux.append(prepared)
-            reports.append(report)
+    flux, reports, failures = chain.prepare_many(items, base.config, strict=strict)
     if len(flux) < FEWEST:
-        raise DataError(f"only {len(flux)} of {len(items)} spectra can be used, {FEWEST} are needed", field="adapt",
-                        remedy=refused[0][1] if refused else "give more")  # fmt: skip
-    stars = base.input(np.stack(flux))
+        problem = f"only {len(flux)} of {len(items)} spectra can be used, {FEWEST} are needed"
+        raise DataError(problem, field="adapt", remedy=failures[0][1])
+    stars = base.input(flux)
     anchors = _rows(anchors or {}, [report.star for report in reports])
     config = _config(base, seed, n_spectra)
     budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
     own = model_making.training_bench(config, stars, **budget)
-    own.known[LeastSquares] = _fit(base, own)
+    own.known[LeastSquares] = LeastSquares()
+    own.known[LeastSquares].emulator = base.emulator  # as it was trained
     arm = own.learned(Combined).adapt(dataclasses.replace(own, anchors=anchors))
     arrays = _arrays(base, arm)
     snr = np.array([report.snr for report in reports], float)
-    arrays |= _calibration(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
-    measured = outliers.measure(arm, stars)
-    detector = outliers.Detector(**measured)
-    arrays |= {f"detector.{name}": value.astype(np.float32) for name, value in detector.state().items()}
+    reference = _reference(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
+    arrays |= model_making.as_arrays(reference, outliers.Detector(**outliers.measure(arm, stars)))
     card = {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
         "method": "combined",
         "members": 1,
@@ -174,23 +163,12 @@ def adapt(
     return Model([Specialist(arrays, card)], "adapted")
 
 
-def report_name(item):
-    first = item if isinstance(item, Spectrum) else item[0]
-    return first.file or first.star
-
-
 def _config(base, seed, n_spectra):
     """The configuration of a specialist, with as many of the synthetic spectra that it learnt from."""
     drawn = base.card["training"]["synthetic"] | {"n_spectra": n_spectra}
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in drawn.items()}
     synthetic = dataclasses.replace(base.config.synthetic, **plain)
     return dataclasses.replace(base.config, synthetic=synthetic, seed=seed)
-
-
-def _fit(base, own):
-    fit = LeastSquares()
-    fit.bench, fit.emulator = own, base.emulator
-    return fit
 
 
 def _arrays(base, arm):
@@ -202,7 +180,7 @@ def _arrays(base, arm):
     return arrays | {"coarse": base.arrays["coarse"]}
 
 
-def _calibration(base, own, config, n, snr, anchors, arrays):
+def _reference(base, own, config, n, snr, anchors, arrays):
     """Reference stars: what arms adapted alike to simulated surveys say of their stars, whose truth is known."""
     levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
     each = min(n, MOST_TWINS)
@@ -223,5 +201,4 @@ def _calibration(base, own, config, n, snr, anchors, arrays):
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))
     reference = {"found": found, "spread": spread, "truth": truth, "latent": latent, "snr": level}
-    reference["map"] = model_making.latent_map(latent, config.seed)
-    return {f"reference.{name}": value.astype(np.float32) for name, value in reference.items()}
+    return reference | {"map": model_making.latent_map(latent, config.seed)}

@@ -193,7 +193,9 @@ def _execute_one(source, folder, values, root):
         raise DTLError(problem, file=source, remedy="python -m ipykernel install --sys-prefix") from None
     for cell in notebook.cells:  # the page shows the values in force, not the defaults above them
         if "parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("remove-cell")
+            lines = [line for line in cell.source.splitlines() if line.partition("=")[0].strip() not in values]
+            cell.source = "\n".join(lines).strip()  # what was not replaced stays
+            cell.metadata.tags += [] if cell.source else ["remove-cell"]
     write_ipynb(notebook, str(running))
     os.replace(running, final)
     return final

@@ -29,6 +29,7 @@ __all__ = [
     "cut",
     "group_exposures",
     "match_resolution",
+    "name_of",
     "prepare",
     "prepare_many",
     "report_table",
@@ -71,8 +72,10 @@ class Report:
     warnings: tuple[str, ...] = ()
 
 
-def _name(spectrum):
-    return spectrum.file or spectrum.star
+def name_of(item):
+    """What a spectrum, or the first of several exposures, is called in an error: its file, else its star."""
+    first = item if isinstance(item, Spectrum) else item[0]
+    return first.file or first.star
 
 
 def _add(a, b):
@@ -100,7 +103,7 @@ def cut(spectrum, low, high):
     if inside.sum() < 10:
         raise DataError(
             f"covers {spectrum.wavelength[0]:.1f}-{spectrum.wavelength[-1]:.1f} A, not {low:.1f}-{high:.1f} A",
-            file=_name(spectrum),
+            file=name_of(spectrum),
             field="wavelength",
             remedy="give a longer wavelength range, in vacuum A",
         )
@@ -217,8 +220,8 @@ def coadd(exposures, config):
             a, b = getattr(first, field), getattr(one, field)
             if a != b and not (a != a and b != b):
                 raise DataError(
-                    f"is {b}, but {a} in {_name(first)}",
-                    file=_name(one),
+                    f"is {b}, but {a} in {name_of(first)}",
+                    file=name_of(one),
                     field=field,
                     remedy="co-add exposures of one star and one instrument only",
                 )
@@ -308,7 +311,7 @@ def _shift(spectrum, velocity, config):
     if spectrum.frame == "observatory" and not np.isfinite(spectrum.berv):
         problem = "a known velocity helps only with the barycentric correction, which is not known"
         remedy = "give berv in the file, or leave out the velocity"
-        raise DataError(problem, file=_name(spectrum), field="berv", remedy=remedy)
+        raise DataError(problem, file=name_of(spectrum), field="berv", remedy=remedy)
     shift = {"observatory": _add(velocity, -spectrum.berv), "barycentric": velocity, "rest": 0.0}[spectrum.frame]
     if not abs(shift) <= config.chain.velocity_limit:
         problem = f"{velocity:g} km/s is beyond {config.chain.velocity_limit:g}"
@@ -342,7 +345,7 @@ def prepare(spectrum, config, *, velocity=None):
         spectrum, n_cosmic = exposures[0], 0
     else:
         spectrum, n_cosmic = coadd(exposures, config)
-    name = _name(spectrum)
+    name = name_of(spectrum)
     mask = spectrum.mask | ~np.isfinite(spectrum.flux)
     if mask.all() or not np.median(spectrum.flux[~mask]) > 0:
         raise DataError("has no positive flux", file=name, field="flux", remedy="check the order and the sky")
@@ -465,7 +468,7 @@ def prepare_many(items, config, *, strict=False, progress=None):
         except DataError as error:
             if strict:
                 raise
-            failures.append((_name(item if isinstance(item, Spectrum) else item[0]), str(error)))
+            failures.append((name_of(item), str(error)))
         else:
             rows.append(flux)
             reports.append(report)

@@ -89,10 +89,11 @@ def _reading(instrument, medium, resolution):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _bar(total, quiet, unit="spectra"):
+def _bar(total, quiet, what="spectra"):
+    """A bar with the time to the end, on a terminal, for what takes more than two seconds."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=unit, disable=quiet or not sys.stderr.isatty(), leave=False)
+    return tqdm(total=total, desc=what, disable=quiet or None, file=sys.stderr, delay=2, leave=False)
 
 
 @main.command()
@@ -132,17 +133,18 @@ def predict(
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
     _one_thread()
-    options = dict(coadd=coadd, velocity=rv, **_reading(instrument, medium, resolution))
-    model = models.load(name)
-    if adapt:
-        model = _adapted(model, files, anchors, save_models, quiet, **options)
-    paths = readers.list_files(files)
-    workers = workers or machine.affordable_workers()
+    reading, model, unread = _reading(instrument, medium, resolution), models.load(name), []
+    if adapt:  # what is read is used twice
+        files, unread = prediction.read_spectra(files, strict=False, coadd=coadd, **reading)
+        model, reading = _adapted(model, files, anchors, save_models, quiet), {}
+    workers, paths = workers or machine.affordable_workers(), files if adapt else readers.list_files(files)
     with _bar(len(paths), quiet) as bar:
+        options = dict(velocity=rv, progress=bar.update, **reading)
         if workers > 1 and len(paths) > prediction.BATCH and not coadd and not adapt:
-            examined, refused = prediction.examine_files(name, paths, workers=workers, progress=bar.update, **options)
+            examined, refused = prediction.examine_files(name, paths, workers=workers, **options)
         else:
-            examined, refused = prediction.examine(model, files, strict=False, progress=bar.update, **options)
+            examined, refused = prediction.examine(model, files, strict=False, coadd=coadd and not adapt, **options)
+    refused = unread + refused
     table = prediction.as_table(examined, refused, model)
     if output and len(table):
         exports.save(table, output)
@@ -175,13 +177,13 @@ def _check_output(output, endings):
         raise ConfigError(f"cannot write {output!r}", field="--output", remedy=f"end the name in {', '.join(endings)}")
 
 
-def _adapted(model, files, anchors, folder, quiet, *, coadd, velocity, **options):
+def _adapted(model, spectra, anchors, folder, quiet):
     from . import adaptation
 
     known = adaptation.read_anchors(anchors) if anchors else None
     total = adaptation.steps(model.specialists[0].config)
     with _bar(total, quiet, "epochs") as bar:
-        adapted = model.adapt(files, anchors=known, strict=False, coadd=coadd, progress=bar.update, **options)
+        adapted = model.adapt(spectra, anchors=known, strict=False, progress=bar.update)
     if folder:
         for path in adapted.save(folder):
             click.echo(path, err=True)
@@ -548,7 +550,6 @@ def prepare(paths, output, profile, settings, coadd, strict, medium, resolving_p
     import dataclasses
 
     import numpy as np
-    from tqdm import tqdm
 
     from . import chain, readers
     from .config import load_profile
@@ -556,9 +557,7 @@ def prepare(paths, output, profile, settings, coadd, strict, medium, resolving_p
     config = load_profile(profile, _overrides(settings))
     options = dict(medium=medium, resolving_power=resolving_power)
     files = readers.list_files(paths)
-    with tqdm(
-        total=2 * len(files), desc="spectra", disable=quiet or None, file=sys.stderr, delay=2, leave=False
-    ) as bar:
+    with _bar(2 * len(files), quiet) as bar:
         found, refused = readers.read_many(files, strict=strict, progress=bar.update, **options)
         power = min([config.window.resolving_power, *(s.resolving_power for s in found if s.resolving_power > 0)])
         window = dataclasses.replace(config.window, resolving_power=float(power))

@@ -17,7 +17,6 @@ from .config import PARAMETERS
 from .errors import DataError
 from .estimate import kde_mode
 from .machine import affordable_workers
-from .regressor import Regressor
 from .training import choose_device
 
 __all__ = ["Ensemble", "estimate_stream", "part_of"]
@@ -81,12 +80,9 @@ class Ensemble:
             model.load_state_dict(state)
             regressors = {}
             for name, places in member["places"].items():
-                where, net = np.asarray(places), getattr(config.regression, name)
-                blank, nothing = torch.zeros(2, settings.bottleneck), torch.zeros(len(where), 2)
-                own = Regressor(blank, nothing, range(len(where)), filters=net.filters, units=net.units)
-                own.load_state_dict(part_of(weights, f"{name}{number}."))
-                regressors[name] = where, own
-                out._n_kept[name] += len(where)
+                own = stages.regressors_of(config, name, part_of(weights, f"{name}{number}."))
+                regressors[name] = np.asarray(places), own
+                out._n_kept[name] += len(places)
             out._members.append((model, regressors))
         return out
 
@@ -99,12 +95,6 @@ class Ensemble:
         """Modes and half widths of the 1-sigma intervals, (n_stars, 4) both."""
         found = self.estimate(np.asarray(flux))
         return found[..., 0], np.maximum(found[..., 1:].mean(-1), 1e-6)
-
-    def predict(self, flux):
-        return self.both(flux)[0]
-
-    def spread(self, flux):
-        return self.both(flux)[1]
 
     @torch.no_grad()
     def votes(self, flux):

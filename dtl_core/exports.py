@@ -222,4 +222,4 @@ def save(table, path):
 
     Returns: Path. Errors: ConfigError, unknown ending; DTLError, the file cannot be written.
     """
-    return write_whole(path, as_bytes(table, Path(path).suffix))
+    return write_whole(path, as_bytes(table, Path(path).suffix.lower()))

@@ -26,6 +26,7 @@ from .randomise import Randomiser
 from .spectra import window_grid
 
 __all__ = [
+    "as_arrays",
     "latent_map",
     "make_specialist",
     "paper_specialist",
@@ -184,9 +185,9 @@ def _finished(arrays, about, own, config):
     if drawn.library != "phoenix":
         card["library_sha256"] = stages.library_hash(drawn.library)
     specialist = Specialist(arrays, card)
-    _calibrate(specialist, config)
+    specialist = Specialist(arrays | _calibration(specialist, config), card)
     card["figures"] = {f"{low}-{high}": score(specialist, config, snr=(low, high)) for low, high in TEST_SNR}
-    return Specialist(arrays, card)
+    return specialist
 
 
 def _randomised(noise):
@@ -195,21 +196,25 @@ def _randomised(noise):
     return arm
 
 
-def _calibrate(specialist, config):
-    """Add what the specialist says of stars of known truth to its arrays."""
+def _calibration(specialist, config):
+    """What a specialist says of stars of known truth, as arrays of its file."""
     settings = config.models
     seeds = [1000 + number for number in range(N_SURVEYS)]
     snr = (settings.lowest_snr, settings.highest_snr)
     flux, truth, level = simulated_stars(config, settings.reference_stars, seeds, snr=snr, sharper=SHARPER)
     binned = specialist.input(flux)
     found, spread = specialist.network.both(binned)
-    measured = outliers.measure(specialist, binned)
-    detector = outliers.Detector(**measured)
+    measured = outliers.measure(specialist, binned, found, spread)
     reference = {"found": found, "spread": spread, "truth": truth, "latent": measured["latent"], "snr": level}
     reference["map"] = latent_map(measured["latent"], config.seed)
-    specialist.arrays |= {f"reference.{name}": value.astype(np.float32) for name, value in reference.items()}
-    specialist.arrays |= {f"detector.{name}": value.astype(np.float32) for name, value in detector.state().items()}
-    specialist.__init__(specialist.arrays, specialist.card)
+    return as_arrays(reference, outliers.Detector(**measured))
+
+
+def as_arrays(reference, detector):
+    """Reference stars and the state of a detector as arrays of a specialist's file."""
+    arrays = {f"reference.{name}": value for name, value in reference.items()}
+    arrays |= {f"detector.{name}": value for name, value in detector.state().items()}
+    return {name: value.astype(np.float32) for name, value in arrays.items()}
 
 
 def latent_map(latent, seed):

@@ -15,24 +15,22 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from . import bench, chain, outliers, readers, registry
-from .arms import FluxNet, Prepared
+from .arms import FluxNet, LeastSquares, Prepared
 from .calibration import group_edges, groups_of, joint_samples
 from .config import PARAMETER_COLUMNS, PARAMETERS, load_profile
-from .emulator import Emulator, fit_labels, grid_labels
+from .emulator import Emulator
 from .ensemble import Ensemble, part_of
 from .errors import ConfigError, DataError
 from .recommended import intervals
 from .spectra import C_KMS, window_grid
 
-__all__ = ["SHIPPED", "Examination", "Model", "Specialist", "load", "settings_of"]
+__all__ = ["Examination", "Model", "Specialist", "load", "read_specialist", "settings_of"]
 
-SHIPPED = Path(__file__).parent / "data" / "models"
 FORMAT = 1  # of the files
 DERIVED = ("table", "mirrored", "frequency")  # of an emulator: made anew from the rest
 SNR_EDGES = (40.0, 100.0)  # between the classes of reference stars that a star is compared with
@@ -71,25 +69,6 @@ class _Networks:
         labels, errors = (np.stack([torch.cat([p[k] for p in net]).numpy() for net in parts]) for k in (0, 1))
         return labels.mean(0), np.sqrt((errors**2).mean(0) + labels.var(0))
 
-    def predict(self, flux):
-        return self.both(flux)[0]
-
-    def spread(self, flux):
-        return self.both(flux)[1]
-
-
-class _Fit:
-    """Least squares through the emulator, from the best of some emulated spectra on."""
-
-    def __init__(self, emulator, wavelength, labels):
-        self.emulator, self.wavelength, self.labels = emulator, wavelength, labels
-        with torch.no_grad():
-            self.flux = emulator(torch.as_tensor(labels))
-
-    def predict(self, flux):
-        start = grid_labels(flux, self.flux, self.labels, wavelength=self.wavelength)[0]
-        return fit_labels(self.emulator, flux, self.wavelength, start)[0]
-
 
 class Specialist(Prepared):
     """A model for one resolving power.
@@ -110,8 +89,8 @@ class Specialist(Prepared):
         tensors |= {name: torch.as_tensor(v) for name, v in arrays.items() if v.dtype == np.float32}
         self.network = self._networks(tensors)
         self.emulator = self._emulator(tensors)
-        self.arm = _Fit(self.emulator, self.wavelength, arrays["coarse"])
-        self.bench = SimpleNamespace(step=float(self.wavelength[1] - self.wavelength[0]))
+        self.bench, self.arm = self._bench(torch.as_tensor(arrays["coarse"])), LeastSquares()
+        self.arm.bench, self.arm.emulator = self.bench, self.emulator
         self.low, self.high = self.emulator.low.numpy(), self.emulator.high.numpy()
         if "reference.found" in arrays:
             self.reference = part_of(arrays, "reference.")
@@ -144,6 +123,19 @@ class Specialist(Prepared):
         emulator.load_state_dict(state | {name: getattr(emulator, name) for name in DERIVED})
         return emulator.eval()
 
+    def _bench(self, labels):
+        """What the fit begins with: emulated spectra of a few labels (n, 4)."""
+        with torch.no_grad():
+            flux = self.emulator(labels)
+        rows = np.arange(len(labels))
+        return bench.Bench(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
+
+    def predict(self, flux):
+        return self.network.both(flux)[0]
+
+    def spread(self, flux):
+        return self.network.both(flux)[1]
+
     def input(self, flux):
         """Prepared spectra (n, n_pixels of the window) in this specialist's pixels: float32 tensor."""
         return torch.as_tensor(self._binned(np.atleast_2d(flux)), dtype=torch.float32)
@@ -170,7 +162,7 @@ class Specialist(Prepared):
         binned, reference = self.input(flux), self.reference
         snr = np.full(len(binned), np.nan) if snr is None else np.asarray(snr, float)
         found, spread = self.network.both(binned)
-        measured = outliers.measure(self, binned)
+        measured = outliers.measure(self, binned, found, spread)
         out = {"found": found, "spread": spread, "latent": measured["latent"]}
         kinds = np.where(np.isfinite(snr), np.searchsorted(SNR_EDGES, snr), -1)
         for kind in np.unique(kinds):

@@ -13,12 +13,13 @@ RESIDUAL_WINDOW, GRAIN_WINDOW = 5.0, 1.0  # A: of what two stars differ by, and 
 LIMIT = 100.0  # a flux beyond, or a median below its inverse, is no normalised spectrum: no network or fit is asked
 
 
-def measure(arm, flux):
+def measure(arm, flux, labels=None, spread=None):
     """What the scores are made of, from a fitted :class:`dtl_core.arms.Combined` and observed spectra.
 
     Arguments
     ---------
     arm : Combined;  flux : (n, n_pixels) observed, continuum = 1
+    labels, spread : (n, 4), what the arm says of them, if it has been asked
 
     Returns
     -------
@@ -28,11 +29,12 @@ def measure(arm, flux):
     usable = (np.abs(flux) < LIMIT).all(1) & (np.median(flux, 1) > 1 / LIMIT)  # both refuse NaN
     known = np.where(usable[:, None], flux, np.float32(1))
     stars = torch.as_tensor(known)
-    labels = arm.predict(stars)
+    if labels is None:
+        labels, spread = arm.predict(stars), arm.spread(stars)
     found = {
         "residual": _without_continuum(known, arm.reconstruct(labels).numpy()),
         "latent": arm.latent(stars),
-        "disagreement": (labels - arm.arm.predict(stars)) / arm.spread(stars),
+        "disagreement": (labels - arm.arm.predict(stars)) / spread,
         "grain": _grain(known, arm.bench.step),
     }
     return {name: np.where(usable[:, None], value, np.nan) for name, value in found.items()} | {"step": arm.bench.step}

@@ -19,7 +19,7 @@ from .config import PARAMETER_COLUMNS
 from .errors import ConfigError, DataError, DTLError
 from .spectrum import Spectrum
 
-__all__ = ["as_lines", "as_records", "as_table", "examine", "read_spectra"]
+__all__ = ["as_lines", "as_records", "as_table", "examine", "examine_files", "read_spectra"]
 
 BATCH = 64  # spectra that are estimated together
 ONE_SIGMA = LEVELS.index(0.68)
@@ -84,8 +84,7 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
             except DataError as error:
                 if strict:
                     raise
-                first = item if isinstance(item, Spectrum) else item[0]
-                refused.append((first.file or first.star, str(error)))
+                refused.append((chain.name_of(item), str(error)))
             if progress:
                 progress(1)
         examined += model.examine(prepared)

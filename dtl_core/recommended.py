@@ -45,7 +45,8 @@ def method_of(config, n_stars):
 def estimate(arm, flux):
     """What an arm says of spectra (m, n_pixels): found and spread (m, 4), measured for the scores of strangeness."""
     flux = torch.as_tensor(flux, dtype=torch.float32)
-    return arm.predict(flux), arm.spread(flux), outliers.measure(arm, flux)
+    found, spread = arm.predict(flux), arm.spread(flux)
+    return found, spread, outliers.measure(arm, flux, found, spread)
 
 
 def calibrated(reference, truth, stars, weight=None):

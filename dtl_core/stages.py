@@ -28,6 +28,7 @@ __all__ = [
     "make_observed",
     "make_synthetic",
     "measure_gap",
+    "regressors_of",
     "score_candidates",
     "score_regressors",
     "train_autoencoders",
@@ -46,6 +47,7 @@ def library_hash(name):
 
 def make_synthetic(store, config, progress=None):
     """Stage ``synthetic``: fluxes and labels of the source domain. Returns: folder and key."""
+
     def compute(folder):
         flux, labels = synthetic.synthetic_set(config, progress=progress)
         save_arrays(folder / "synthetic.safetensors", {"flux": flux, "labels": labels})
@@ -491,18 +493,25 @@ def load_regressors(config, folder, parameter, members):
     """The stack of some regressors of one autoencoder and parameter, whose weights lie in a stage's folder."""
     import torch
 
-    from .regressor import Regressor
-
-    prefix, net = f"{parameter}.", getattr(config.regression, parameter)
-    members = torch.as_tensor(np.asarray(members))
+    prefix, members = f"{parameter}.", torch.as_tensor(np.asarray(members))
     weights = {
         name.removeprefix(prefix): torch.from_numpy(array)[members]
         for name, array in load_arrays(folder / "weights.safetensors").items()
         if name.startswith(prefix)
     }
-    blank = torch.zeros(2, weights["latent_mean"].shape[-1])
-    nothing = torch.zeros(len(members), 2)  # all that the constructor measures comes with the weights
-    model = Regressor(blank, nothing, range(len(members)), filters=net.filters, units=net.units)
+    return regressors_of(config, parameter, weights)
+
+
+def regressors_of(config, parameter, weights):
+    """The stack of regressors of a parameter that has these weights, tensors by name."""
+    import torch
+
+    from .regressor import Regressor
+
+    members, _, n_units = weights["latent_mean"].shape
+    net, blank = getattr(config.regression, parameter), torch.zeros(2, n_units)
+    nothing = torch.zeros(members, 2)  # all that the constructor measures comes with the weights
+    model = Regressor(blank, nothing, range(members), filters=net.filters, units=net.units)
     model.load_state_dict(weights)
     return model
 

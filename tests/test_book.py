@@ -61,6 +61,18 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     assert not list(written.parent.glob("*.failed.ipynb"))
 
 
+def test_a_parameter_that_nobody_replaced_stays_on_the_page(clone):
+    source = clone / "notebooks" / "01_tiny.ipynb"
+    write_notebook(source, "print(profile, star)")
+    notebook = nbformat.read(source, 4)
+    notebook.cells[1].source += '\nstar = "GJ 699"'
+    nbformat.write(notebook, source)
+    (written,) = book.execute("smoke", root=clone)
+    first, *_, last = [cell for cell in nbformat.read(written, 4).cells if cell.cell_type == "code"]
+    assert first.source == 'star = "GJ 699"' and "remove-cell" not in first.metadata.tags
+    assert last.outputs[0].text.split() == ["smoke", "GJ", "699"]
+
+
 def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypatch):
     run = pipeline.Run(load_profile("smoke"), Store(clone / "results"), {"catalogue": "1"})
     names = [clone / "notebooks" / f"0{k}_tiny.ipynb" for k in (1, 2)]

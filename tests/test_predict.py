@@ -260,9 +260,7 @@ def test_hostile_names_do_no_harm(folder, tmp_path):
     result = dtl("explain", path, "-o", tmp_path / "report.html")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
-    assert "<script" not in page and "<img src=x" not in page and "onerror=alert" not in re.sub(r"&\w+;", "", page) or (
-        "&lt;img src=x" in page
-    )
+    assert "<script" not in page and "<img src=x" not in page and "&lt;img src=x" in page
     assert page.count("<img") == 4 and "default-src 'none'" in page
     assert dtl("explain", path, "-o", tmp_path / "report.png").exit_code == 0
     plots = dtl("predict", path, "--plots", tmp_path / "plots", "--quiet")
