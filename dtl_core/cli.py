@@ -62,6 +62,15 @@ def main():
 # ---------------------------------------------------------------- your own stars
 
 
+_MODELS = click.option(
+    "--models",
+    "name",
+    default="shipped",
+    show_default=True,
+    help="Or paper, the paper's ensemble (dtl data fetch models), or a folder or file of your own.",
+)
+
+
 def _spectra_options(command):
     """Options of all commands that read spectra."""
     options = (
@@ -70,7 +79,7 @@ def _spectra_options(command):
         click.option("--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."),
         click.option("--rv", type=float, help="Barycentric radial velocity of all stars given, km/s, if it is known."),
         click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
-        click.option("--models", "name", default="shipped", show_default=True, help="Or a folder of dtl models build."),
+        _MODELS,
     )
     for option in reversed(options):
         command = option(command)
@@ -255,7 +264,7 @@ def models_group():
 
 
 @models_group.command("list")
-@click.option("--models", "name", default="shipped", show_default=True, help="Or a folder or file of your own.")
+@_MODELS
 def models_list(name):
     """The specialists: resolving power, method, networks, day, errors on the test surveys."""
     from . import models
@@ -272,7 +281,7 @@ def models_list(name):
 
 @models_group.command("show")
 @click.argument("resolving_power", type=float)
-@click.option("--models", "name", default="shipped", show_default=True, help="Or a folder or file of your own.")
+@_MODELS
 def models_show(resolving_power, name):
     """The card of the specialist that a spectrum of this resolving power goes to, as JSON."""
     from . import models

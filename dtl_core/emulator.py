@@ -15,6 +15,9 @@ from .training import fit
 __all__ = ["Emulator", "fit_emulator", "fit_labels", "grid_labels", "optical_depth"]
 
 
+_DARKEST, _BRIGHTEST = 0.02, 2.0  # flux
+
+
 class Emulator(nn.Module):
     """Flux as a function of the four labels: a small network for the star at rest, then rotation itself.
 
@@ -87,25 +90,62 @@ class Emulator(nn.Module):
         return torch.maximum(torch.minimum(labels, self.high), self.low)
 
     def from_scaled(self, x):
-        h = 2 * x - 1
+        narrow, _ = self._narrow(x)
+        return self._rotated(narrow, self._wider(x)[0])
+
+    def with_slopes(self, x):
+        """Spectra (m, n_pixels) of scaled labels (m, 4), and their slopes along each of these, (m, 4, n_pixels)."""
+        narrow, narrow_slopes = self._narrow(x, slopes=True)
+        wider, wider_slope = self._wider(x)
+        profile, profile_slope = self._profile(wider)
+        both = self._transform(torch.cat([narrow[:, None], narrow_slopes], 1))
+        product = both * profile[:, None]
+        product[:, 4] += both[:, 0] * profile_slope * wider_slope
+        wide = self._cut(torch.fft.irfft(product, n=len(self.mirrored)))
+        return wide[:, 0], wide[:, 1:]
+
+    def _narrow(self, x, slopes=False):
+        """Spectra of the star at rest, and their slopes (m, 4, n_pixels) along the scaled labels if asked for."""
+        h, slope = 2 * x - 1, 2 * torch.eye(4, dtype=x.dtype) if slopes else None
         for layer in self.layers[:-1]:
-            h = nn.functional.silu(layer(h))
-        narrow = self.mean + self.layers[-1](h)
-        narrow = torch.exp(-(self.offset + self.scale * optical_depth(narrow)))
-        # what is missing to v sin i: squares add, since the instrument is wider than the lowest
-        span = (self.high - self.low)[3]
-        square = span * (2 * self.low[3] + span * x[..., 3:].square())
-        wider = x[..., 3:] * square.clamp_min(1e-12).sqrt()  # a finite slope at rest
-        return self._rotated(narrow, wider)
+            z = layer(h)
+            h = nn.functional.silu(z)
+            if slopes:
+                gate = torch.sigmoid(z)
+                slope = (slope @ layer.weight.T) * (gate * (1 + z * (1 - gate)))[:, None]
+        level = self.mean + self.layers[-1](h)
+        narrow = torch.exp(-(self.offset + self.scale * optical_depth(level)))
+        if slopes:
+            inside = (level > _DARKEST) & (level < _BRIGHTEST)
+            slope = (slope @ self.layers[-1].weight.T) * (narrow * self.scale * inside / level)[:, None]
+        return narrow, slope
+
+    def _wider(self, x):
+        """What v sin i (..., 1) km/s is to be added to the lowest, and its slope along the scaled label.
+
+        Squares add, since the instrument is wider than the lowest.
+        """
+        span, last = (self.high - self.low)[3], x[..., 3:]
+        root = (span * (2 * self.low[3] + span * last.square())).clamp_min(1e-12).sqrt()  # a finite slope at rest
+        return last * root, root + (span * last).square() / root
 
     def _rotated(self, flux, vsini):
-        """Spectra (..., n_pixels) convolved with the profile of v sin i (..., 1) km/s, mirrored at the ends."""
+        """Spectra (..., n_pixels) convolved with the profile of v sin i (..., 1) km/s."""
+        return self._cut(torch.fft.irfft(self._transform(flux) * self._profile(vsini)[0], n=len(self.mirrored)))
+
+    def _profile(self, vsini):
+        """Transform of the rotation profile of v sin i (..., 1) km/s, and its slope along v sin i."""
         place = self.frequency * vsini * 50
         left = place.floor().clamp(0, len(self.table) - 2)
         share, left = place - left, left.long()
-        transfer = self.table[left] * (1 - share) + self.table[left + 1] * share
-        wide = torch.fft.irfft(torch.fft.rfft(flux[..., self.mirrored]) * transfer, n=len(self.mirrored))
-        return wide[..., self.reach : self.reach + flux.shape[-1]]
+        low, high = self.table[left], self.table[left + 1]
+        return low * (1 - share) + high * share, (high - low) * self.frequency * 50
+
+    def _transform(self, flux):
+        return torch.fft.rfft(flux[..., self.mirrored])  # mirrored at the ends
+
+    def _cut(self, wide):
+        return wide[..., self.reach : self.reach + len(self.mean)]
 
     def forward(self, labels):
         return self.from_scaled(self.scaled(labels))
@@ -113,7 +153,7 @@ class Emulator(nn.Module):
 
 def optical_depth(flux):
     """-ln(flux), for fluxes between 0.02 and 2."""
-    return -torch.log(flux.clamp(0.02, 2.0))
+    return -torch.log(flux.clamp(_DARKEST, _BRIGHTEST))
 
 
 def _plane(x):
@@ -191,7 +231,7 @@ def _shifted(wavelength, flux, velocity):
     return CubicSpline(wavelength, flux, axis=1)(wavelength * (1 + velocity / C_KMS))
 
 
-def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=None, limit=3.0):
+def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=None, limit=3.0, tolerance=1e-5):
     """Labels by least squares through an emulator, with continuum and velocity free; Levenberg-Marquardt, all at once.
 
     Residuals beyond ``limit`` times a star's own scatter count as Huber (1964) lets them, so that a line that is filled
@@ -202,6 +242,7 @@ def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=
     flux : (m, n_pixels) observed;  wavelength : (n_pixels,);  start : (m, 4) labels to begin with
     degree : of the polynomial that multiplies the emulated spectrum
     weight : (n_pixels,), of the squared residuals
+    tolerance : a star has arrived when a step moves its labels by less than this share of their range
 
     Returns
     -------
@@ -214,39 +255,64 @@ def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=
     x = emulator.scaled(torch.as_tensor(np.asarray(start), dtype=torch.float32)).clamp(0.02, 0.98)
     theta = torch.cat([x, torch.zeros(len(x), 1), torch.ones(len(x), 1), torch.zeros(len(x), degree)], 1)
 
-    def model(theta, prior):
-        """Spectrum (n_pixels,) of scaled labels, velocity in km/s and coefficients, and how far off the plane it is."""
-        spectrum = emulator.from_scaled(theta[:4])
-        step = (wavelength[1] - wavelength[0]).item()
-        slope = torch.gradient(spectrum, spacing=step)[0]
-        pixels = (spectrum - slope * wavelength * theta[4] / C_KMS) * (theta[5:] @ basis) * root
-        off = (theta[1] - _plane(theta[:4]) @ emulator.plane) / emulator.about_plane
-        return torch.cat([pixels, prior * off[None]])
+    plane, about = emulator.plane, emulator.about_plane
+    step = (wavelength[1] - wavelength[0]).item()
+
+    def model(theta, prior, slopes=False):
+        """Spectra (m, n_pixels) of scaled labels, velocity in km/s and coefficients, and how far off the plane they
+        are; with ``slopes`` these along all of theta besides, (m, n_theta, n_pixels + 1).
+        """
+        x, velocity, continuum = theta[:, :4], theta[:, 4:5], theta[:, 5:] @ basis * root
+        spectrum, along = emulator.with_slopes(x) if slopes else (emulator.from_scaled(x), None)
+        off = (x[:, 1] - _plane(x) @ plane) / about
+        shift = wavelength / C_KMS
+
+        def moved(flux, velocity):
+            return flux - torch.gradient(flux, spacing=step, dim=-1)[0] * shift * velocity
+
+        seen = moved(spectrum, velocity)
+        out = torch.cat([seen * continuum, (prior * off)[:, None]], 1)
+        if not slopes:
+            return out
+        t, m, none = x[:, 0], x[:, 2], torch.zeros_like(x[:, 0])
+        along_t, along_m = plane[1] + 2 * plane[3] * t + plane[4] * m, plane[2] + plane[4] * t + 2 * plane[5] * m
+        pixels = [
+            moved(along, velocity[:, None]) * continuum[:, None],
+            (moved(spectrum, 1.0) - spectrum)[:, None] * continuum[:, None],
+            seen[:, None] * (basis * root),
+        ]
+        last = torch.zeros(len(x), theta.shape[1])
+        last[:, :4] = torch.stack([-along_t, none + 1, -along_m, none], 1) * (prior / about)[:, None]
+        return out, torch.cat([torch.cat(pixels, 1), last[..., None]], 2)
 
     flux = torch.cat([flux * root, torch.zeros(len(flux), 1)], 1)
-    jacobian, several = torch.func.vmap(torch.func.jacfwd(model)), torch.func.vmap(model)
     with torch.no_grad():  # for each star by itself: its labels must not depend on which others are fitted with it
-        first = flux - several(theta, torch.zeros(len(theta)))
+        first = flux - model(theta, torch.zeros(len(theta)))
         prior = 3 * 1.4826 * first.abs().median(1).values
-    damping = torch.full((len(x), 1, 1), 1e-2)
-    with torch.no_grad():
-        residual = flux - several(theta, prior)
+        residual = flux - model(theta, prior)
+        damping = torch.full((len(x), 1, 1), 1e-2)
+        rows = torch.arange(len(x))  # of the stars that have not arrived
         for _ in range(steps):
-            scatter = 1.4826 * residual.abs().median(1, keepdim=True).values + 1e-6
-            trust = (limit * scatter / residual.abs().clamp_min(1e-9)).clamp_max(1.0)
-            slopes = jacobian(theta, prior)
-            weighted = slopes * trust[..., None]
-            normal = weighted.transpose(1, 2) @ slopes
+            here, left, about_plane = theta[rows], residual[rows], prior[rows]
+            scatter = 1.4826 * left.abs().median(1, keepdim=True).values + 1e-6
+            trust = (limit * scatter / left.abs().clamp_min(1e-9)).clamp_max(1.0)
+            slopes = model(here, about_plane, slopes=True)[1]
+            weighted = slopes * trust[:, None]
+            normal = weighted @ slopes.transpose(1, 2)
             scale = torch.diag_embed(torch.diagonal(normal, dim1=1, dim2=2) + 1e-8)
-            gradient = weighted.transpose(1, 2) @ residual[..., None]
-            trial = theta + torch.linalg.solve(normal + damping * scale, gradient)[..., 0]
+            gradient = weighted @ left[..., None]
+            trial = here + torch.linalg.solve(normal + damping[rows] * scale, gradient)[..., 0]
             trial[:, :4] = trial[:, :4].clamp(0, 1)
             trial[:, 3] = trial[:, 3].clamp_min(0.02)  # at 0 its slope vanishes: no step would lead away
             trial[:, 4] = trial[:, 4].clamp(-3, 3)
-            new = flux - several(trial, prior)
-            better = (trust * new.square()).sum(1) < (trust * residual.square()).sum(1)
-            theta = torch.where(better[:, None], trial, theta)
-            residual = torch.where(better[:, None], new, residual)
-            damping = torch.where(better[:, None, None], damping / 4, damping * 6).clamp(1e-6, 1e6)
+            new = flux[rows] - model(trial, about_plane)
+            better = (trust * new.square()).sum(1) < (trust * left.square()).sum(1)
+            theta[rows] = torch.where(better[:, None], trial, here)
+            residual[rows] = torch.where(better[:, None], new, left)
+            eased = torch.where(better[:, None, None], damping[rows] / 4, damping[rows] * 6)
+            damping[rows] = eased.clamp(1e-6, 1e6)
+            rows = rows[(trial - here)[:, :5].abs().amax(1) > tolerance]
+            if not len(rows):
+                break
         rms = residual[:, :-1].square().mean(1).sqrt()  # of the pixels, not of log g
         return emulator.unscaled(theta[:, :4]).numpy(), rms.numpy()

@@ -177,6 +177,17 @@ The weights have the package's licence, MIT. The files are safetensors: arrays a
 loaded, the size and SHA-256 of each are compared with [the registry](registry.md), and a file that differs is refused.
 `dtl data verify models` does the same. `dtl models build -o my_models` makes models anew: the same weights twice on one
 machine, perhaps other last digits on another.
+
+## The paper's own ensemble
+
+Its 26 autoencoders with their regressors are too large for the package. Each release brings them as a file of this form,
+trained by profile `paper-fast`; `dtl data fetch models` downloads it, and `--models paper` uses it. The first release is
+still to come. Until then, make the file yourself, which takes hours:
+
+```bash
+dtl models export --profile paper-fast -o paper
+dtl predict my_star.fits --models paper/paper_R094600.safetensors
+```
 """
 _PRECISION = """(precision)=
 # What precision to expect

@@ -162,6 +162,26 @@ def test_chi_square_is_as_good_as_its_grid_is_fine(grid, stars):
     assert fine.max() < 0.12 and fine.mean() < coarse.mean()
 
 
+def test_slopes_are_those_of_automatic_differentiation(fitted):
+    x = torch.rand(6, 4, generator=torch.Generator().manual_seed(3))
+    x[0, 3] = 0.0
+    lines = torch.linspace(0, 0.05, len(WAVE)), torch.linspace(0.8, 1.3, len(WAVE))
+    for model in (fitted, fitted.with_lines(*lines)):
+        expected = torch.func.vmap(torch.func.jacfwd(model.from_scaled))(x).transpose(1, 2)
+        with torch.no_grad():
+            spectra, slopes = model.with_slopes(x)
+            np.testing.assert_allclose(spectra.numpy(), model.from_scaled(x).numpy(), atol=1e-6)
+        np.testing.assert_allclose(slopes.numpy(), expected.detach().numpy(), atol=2e-5 * float(expected.abs().max()))
+
+
+def test_a_fit_that_stops_when_a_star_has_arrived_ends_where_one_that_goes_on_does(fitted, stars):
+    start = stars[1] + 0.05 * (HIGH - LOW)
+    stopped, rms = emulator.fit_labels(fitted, stars[0], WAVE, start)
+    gone_on, least = emulator.fit_labels(fitted, stars[0], WAVE, start, tolerance=0.0)
+    assert off(stopped, gone_on).max() < 1e-4
+    np.testing.assert_allclose(rms, least, rtol=1e-4)
+
+
 def test_least_squares_finds_labels_between_the_grids(fitted, grid, stars):
     start = emulator.grid_labels(stars[0], *grid, wavelength=WAVE)[0]
     found, rms = emulator.fit_labels(fitted, stars[0], WAVE, start)

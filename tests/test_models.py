@@ -245,6 +245,24 @@ def test_a_shipped_file_that_was_changed_is_refused(monkeypatch, tmp_path):
         models.load()
 
 
+def test_the_papers_ensemble_is_loaded_by_name_once_it_was_fetched(monkeypatch, tmp_path, tiny):
+    monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DTL_DATA", raising=False)
+    name = "models/paper_R094600.safetensors"
+    with pytest.raises(DataError, match=f"is absent; dtl data fetch {name}"):
+        models.load("paper")
+    path = tiny.save(registry.cache_root() / name)  # stands for what a release holds
+    registry.record([path], registry.get(name).url)
+    assert [one.resolving_power for one in models.load("paper").specialists] == [53_000]
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(DataError, match=f"is wrong hash; dtl data fetch {name}"):
+        models.load("paper")
+
+
 def test_absent_models_are_named(tmp_path):
     with pytest.raises(DataError, match="not found"):
         models.load(tmp_path / "absent.safetensors")
