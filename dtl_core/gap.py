@@ -107,8 +107,8 @@ def scaled(observed, synthetic):
 def domain_auc(observed, synthetic, *, seed=0, folds=5):
     """Cross-validated area under the ROC curve of a classifier that tells the domains apart: 0.5 where it cannot.
 
-    A logistic regression on up to 32 principal components, so that a difference counts where it is larger than the
-    spread of the spectra themselves.
+    A logistic regression on up to 32 principal components of both together, so that a difference counts where it is
+    larger than the spread of the spectra themselves.
 
     Arguments: observed (n, n_features), synthetic (m, n_features); Returns: float.
     """
@@ -121,13 +121,10 @@ def domain_auc(observed, synthetic, *, seed=0, folds=5):
 
     both = np.concatenate(scaled(observed, synthetic))
     domain = np.repeat([1, 0], [len(observed), len(synthetic)])
-    model = make_pipeline(
-        PCA(min(32, both.shape[1]), random_state=seed),
-        StandardScaler(),
-        LogisticRegression(class_weight="balanced", max_iter=1000),
-    )
+    components = PCA(min(32, *both.shape), random_state=seed).fit_transform(both)  # without regard to the domain
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    score = cross_val_predict(model, both, domain, cv=split, method="decision_function")
+    score = cross_val_predict(model, components, domain, cv=split, method="decision_function")
     return float(roc_auc_score(domain, score))
 
 

@@ -300,10 +300,11 @@ def continuum_points(wavelength, flux, config):
 def _continuum_points(wavelength, flux, curvature, config):
     crossing = np.flatnonzero(curvature[:-1] * curvature[1:] < 0) + 1
     centres = []
-    for lo, hi in zip(crossing[:-1], crossing[1:], strict=True):
-        stretch = curvature[lo:hi]
-        if np.mean(stretch < 0) > 0.8:
-            centres.append(lo + int(np.argmin(stretch)))
+    if len(crossing) > 1:
+        share = np.add.reduceat((curvature < 0).astype(float), crossing)[:-1] / np.diff(crossing)
+        for k in np.flatnonzero(share > 0.8):
+            lo, hi = crossing[k : k + 2]
+            centres.append(lo + int(np.argmin(curvature[lo:hi])))
     half, edge = config.width / 2, int(config.width)
     lows = np.searchsorted(wavelength, wavelength[centres] - half) if centres else []
     highs = np.searchsorted(wavelength, wavelength[centres] + half, side="right") if centres else []

@@ -42,7 +42,7 @@ def serve(folder):
 
 def look(page, address, screenshot=None, axe=True):
     """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and by how
-    many pixels the page is wider than the window."""
+    many pixels the page is wider than the window. axe: whether, or in which part of the page (a CSS selector)."""
     messages, loads = [], []
     page.on("console", lambda m: messages.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: messages.append(str(error)))
@@ -59,7 +59,8 @@ def look(page, address, screenshot=None, axe=True):
     if not axe:
         return {"console": messages, "loads": loads, "axe": [], "too_wide": wide}
     page.evaluate(_axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
+    where = "document" if axe is True else f"document.querySelector({axe!r}) || document"
+    found = page.evaluate(f"axe.run({where}, {{resultTypes: ['violations'], preload: false}})")
     serious = [
         {"rule": v["id"], "help": v["help"], "where": [n["html"][:200] for n in v["nodes"][:8]]}
         for v in found["violations"]
@@ -68,8 +69,11 @@ def look(page, address, screenshot=None, axe=True):
     return {"console": messages, "loads": loads, "axe": serious, "too_wide": wide}
 
 
-def look_at_all(html, folder=None, sizes=SIZES, only=None, axe=True):
-    """{(page, size): what :func:`look` finds} for all pages below ``html`` that a reader can reach."""
+def look_at_all(html, folder=None, sizes=SIZES, only=None, axe=True, whole="."):
+    """{(page, size): what :func:`look` finds} for all pages below ``html`` that a reader can reach.
+
+    What is around the article is the same on all pages: axe looks at it only on those whose name matches ``whole``.
+    """
     from playwright.sync_api import sync_playwright
 
     out = {}
@@ -85,7 +89,8 @@ def look_at_all(html, folder=None, sizes=SIZES, only=None, axe=True):
                     continue
                 page = context.new_page()
                 shot = Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None
-                out[relative, name] = look(page, root + relative, shot, axe)
+                part = True if re.search(whole, relative) else "article"
+                out[relative, name] = look(page, root + relative, shot, axe and part)
                 page.close()
             context.close()
         browser.close()
