@@ -32,7 +32,8 @@ def page(chromium):
 def test_pages_are_quiet_accessible_and_fit(built, size):
     # the pages of the reference are all made alike: three stand for them
     some = r"^(?!generated/reference/)|/reference/(models|spectra|arms)\.html"
-    found = look_at_all(built, sizes={size: SIZES[size]}, only=some, axe=size == "desktop", whole="intro|08_|catalogue|explore_hr")
+    options = {"only": some, "axe": size == "desktop", "whole": "intro|08_|catalogue|explore_hr"}
+    found = look_at_all(built, sizes={size: SIZES[size]}, **options)
     assert len(found) >= 40 and any("/reference/models" in name for name, _ in found)
     for name, result in found.items():
         assert not result["console"] and not result["loads"] and not result["axe"], (name, result)
