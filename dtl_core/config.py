@@ -298,7 +298,7 @@ _FAST = {  # what the small profiles share: centred inputs and learning rates fo
 PROFILES = {
     "smoke": _FAST
     | {
-        "synthetic.n_spectra": 1200,
+        "synthetic.n_spectra": 2400,
         "autoencoder.widths": (128, 160),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,

@@ -53,52 +53,63 @@ def look(page, address, screenshot=None, axe=True):
         page.wait_for_selector("div.interactive .main-svg", timeout=20_000)
     if page.query_selector("div.catalogue"):
         page.wait_for_selector("div.dt-container", timeout=20_000)
-    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    found = {"console": messages, "loads": loads, "axe": [], "too_wide": _too_wide(page)}
     if screenshot:
         page.screenshot(path=screenshot, full_page=True)
-    if not axe:
-        return {"console": messages, "loads": loads, "axe": [], "too_wide": wide}
-    page.evaluate(_axe())
-    where = "document" if axe is True else f"document.querySelector({axe!r}) || document"
-    found = page.evaluate(f"axe.run({where}, {{resultTypes: ['violations'], preload: false}})")
-    serious = [
-        {"rule": v["id"], "help": v["help"], "where": [n["html"][:200] for n in v["nodes"][:8]]}
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    return {"console": messages, "loads": loads, "axe": serious, "too_wide": wide}
+    if axe:
+        page.evaluate(_axe())
+        where = "document" if axe is True else f"document.querySelector({axe!r}) || document"
+        result = page.evaluate(f"axe.run({where}, {{resultTypes: ['violations'], preload: false}})")
+        found["axe"] = [
+            {"rule": v["id"], "help": v["help"], "where": [n["html"][:200] for n in v["nodes"][:8]]}
+            for v in result["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+    return found
 
 
-def look_at_all(html, folder=None, sizes=SIZES, only=None, axe=True, whole="."):
-    """{(page, size): what :func:`look` finds} for all pages below ``html`` that a reader can reach.
+def _too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def look_at_all(html, folder=None, only=None, whole="."):
+    """{page: what :func:`look` finds at the first of ``SIZES``, and ``too_wide_on`` the others}, for all pages below
+    ``html`` that a reader can reach.
 
     What is around the article is the same on all pages: axe looks at it only on those whose name matches ``whole``.
     """
     from playwright.sync_api import sync_playwright
 
-    out = {}
+    out, (first, *others) = {}, [dict(zip(("width", "height"), size, strict=True)) for size in SIZES.values()]
     with sync_playwright() as playwright, serve(html) as root:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for name, (width, height) in sizes.items():
-            context = browser.new_context(viewport={"width": width, "height": height})
-            for path in sorted(Path(html).rglob("*.html")):
-                relative = path.relative_to(html).as_posix()
-                if relative.startswith("_static") or relative in ("genindex.html", "index.html", "search.html") or (
-                    only and not re.search(only, relative)
-                ):
-                    continue
-                page = context.new_page()
-                shot = Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None
-                part = True if re.search(whole, relative) else "article"
-                out[relative, name] = look(page, root + relative, shot, axe and part)
-                page.close()
-            context.close()
+        context = browser.new_context(viewport=first)
+        for path in sorted(Path(html).rglob("*.html")):
+            relative = path.relative_to(html).as_posix()
+            if relative.startswith("_static") or relative in ("genindex.html", "index.html", "search.html") or (
+                only and not re.search(only, relative)
+            ):
+                continue
+            page = context.new_page()
+            shots = [Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None for name in SIZES]
+            part = True if re.search(whole, relative) else "article"
+            found = look(page, root + relative, shots[0], part)
+            found["too_wide_on"] = []
+            for size, shot in zip(others, shots[1:], strict=True):
+                page.set_viewport_size(size)
+                page.wait_for_timeout(100)  # figures follow the window
+                found["too_wide_on"].append(_too_wide(page))
+                if shot:
+                    page.screenshot(path=shot, full_page=True)
+            out[relative] = found
+            page.close()
         browser.close()
     return out
 
 
 if __name__ == "__main__":
     seen = look_at_all(sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
-    for (page_name, size), result in seen.items():
-        print(page_name, size, json.dumps(result, indent=1) if any(result[k] for k in ("console", "loads", "axe"))
-              or result["too_wide"] > 0 else "fine")
+    for page_name, result in seen.items():
+        wide = max(result["too_wide"], *result["too_wide_on"]) > 0
+        wrong = wide or any(result[k] for k in ("console", "loads", "axe"))
+        print(page_name, json.dumps(result, indent=1) if wrong else "fine")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -282,3 +283,15 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
     (clone / "book" / "intro.md").write_text(INTRO + '\n<img src="https://cdn.example/x.png">\n')
     with pytest.raises(DTLError, match="intro.html: loads https://cdn.example/x.png"):
         book.build(clone)
+
+
+def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DTL_RESULTS", str(tmp_path / "results"))
+    papermill.execute_notebook(
+        str(ROOT / "notebooks" / "01_domain_gap.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        parameters={"profile": "smoke"},
+        cwd=str(tmp_path),
+        progress_bar=False,
+    )
+    assert list((tmp_path / "results" / "gap").iterdir())

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 
 from dtl_core import book
@@ -27,18 +26,6 @@ def test_notebook_runs_and_shows_figures(executed, name):
         for node in ast.walk(ast.parse(source.replace("except ImportError:", "except ImportError:\n    pass"))):
             if isinstance(node, ast.FunctionDef):
                 assert len(node.body) <= 5, "longer functions live in dtl_core, with a test"
-
-
-def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("DTL_RESULTS", str(tmp_path / "results"))
-    papermill.execute_notebook(
-        str(ROOT / "notebooks" / "01_domain_gap.ipynb"),
-        str(tmp_path / "out.ipynb"),
-        parameters={"profile": "smoke"},
-        cwd=str(tmp_path),
-        progress_bar=False,
-    )
-    assert list((tmp_path / "results" / "gap").iterdir())
 
 
 def shown(page):

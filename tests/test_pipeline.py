@@ -57,80 +57,6 @@ def tiny(tmp_path_factory):
     return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
 
 
-# rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of [M/H] so few
-# networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to another by as
-# much as the spread of the truth; what they must do is to follow the truth.
-FACTORS = {"teff": 0.75, "logg": 1.0, "vsini": 0.75}
-
-
-@pytest.mark.parametrize("arm", pipeline.ARMS)
-def test_smoke_beats_predicting_the_mean(smoke, arm):
-    f = smoke.figures
-    for p, factor in FACTORS.items():
-        assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
-        assert f[f"rmse_{p}_{arm}"] < factor * f[f"spread_{p}"]
-        assert f[f"rmse_{p}_{arm}"] < factor * f[f"rmse_{p}_mean"]
-    scatter = np.sqrt(f[f"rmse_mh_{arm}"] ** 2 - f[f"bias_mh_{arm}"] ** 2)
-    assert scatter < 0.85 * f["rmse_mh_mean"]
-    assert f[f"pearson_mh_{arm}"] > 0.5
-    assert f[f"pearson_teff_{arm}"] > 0.9
-
-
-def test_regressors_know_the_synthetic_spectra(smoke):
-    # on synthetic test spectra, where there is no gap, every parameter is found; log g is little more than its relation
-    part = smoke.arrays("regression", "estimates", 0)
-    spread = part["test_truth"].std(1)
-    rms = np.sqrt(((part["test_prediction"] - part["test_truth"]) ** 2).mean(1))
-    by_parameter = (rms / spread).reshape(len(PARAMETERS), -1).max(1)
-    assert np.all(by_parameter[[0, 2, 3]] < 0.3)
-    assert by_parameter[1] < 0.7
-
-
-def test_fine_tuning_reconstructs_the_stars_better(smoke):
-    assert smoke.figures["reconstruction_after"] < 0.5 * smoke.figures["reconstruction_before"]
-
-
-def test_catalogue_has_the_published_columns(smoke):
-    table = smoke.catalogue
-    expected = ["karmn", "ra_gaiadr3", "dec_gaiadr3"]
-    for column in ("Teff", "logg", "[M/H]", "vsini"):
-        expected += [column, f"e_{column}", f"E_{column}"]
-        assert np.all(table[f"e_{column}"] >= 0) and np.all(table[f"E_{column}"] >= 0)
-    assert table.colnames == expected
-    assert list(table["karmn"]) == smoke.stars
-    assert len(table) == 286 + len(smoke.reports)
-    assert str(table["Teff"].unit) == "K"
-
-
-def test_headline_agrees_with_the_catalogue(smoke):
-    table, truth = smoke.catalogue_of("transfer")[:286], smoke.truth
-    difference = np.asarray(table["Teff"]) - truth["teff"]
-    assert smoke.figures["rmse_teff_transfer"] == pytest.approx(np.sqrt((difference**2).mean()))
-    assert smoke.figures["bias_teff_transfer"] == pytest.approx(difference.mean())
-    inside = (truth["mh"] >= table["[M/H]"] - table["e_[M/H]"]) & (truth["mh"] <= table["[M/H]"] + table["E_[M/H]"])
-    assert smoke.figures["coverage_mh_transfer"] == inside.sum()
-    recorded = figures.last_run("smoke", smoke.store.root)["figures"]
-    assert {k: v for k, v in recorded.items() if "time" not in k} == {
-        k: v for k, v in smoke.figures.items() if "time" not in k
-    }
-
-
-def test_kept_regressors_are_the_best(smoke):
-    selection = smoke.arrays("catalogue", "selection")
-    for p in PARAMETERS:
-        error, kept = selection[f"test_mse_{p}"], selection[f"kept_{p}"]
-        assert len(kept) == smoke.config.regression.n_kept
-        assert error[kept].max() <= np.delete(error, kept).min(initial=np.inf)
-
-
-def test_search_keeps_only_the_good_half_and_one_learning_rate(smoke):
-    kept = smoke.search[smoke.search["kept"]]
-    assert np.allclose(kept["learning_rate"], smoke.config.autoencoder.learning_rate)
-    others = smoke.search[np.isclose(smoke.search["learning_rate"], smoke.config.autoencoder.learning_rate)]
-    assert kept["mse"].min() == others["mse"].min()
-    assert len(kept) == len(smoke.architectures)
-
-
 def test_found_again_and_not_computed_again(tiny, monkeypatch):
     before = tree(tiny.store.root)
     monkeypatch.setattr(pipeline.stages.synthetic, "synthetic_set", lambda *a, **k: pytest.fail("computed again"))
@@ -308,7 +234,7 @@ def test_another_seed_gives_other_numbers(tiny, tmp_path):
 
 
 def test_a_killed_run_goes_on_from_its_last_finished_stage(tmp_path):
-    settings = [f"--set={name}={value}" for name, value in (TINY | {"autoencoder.epochs": 40}).items()]
+    settings = [f"--set={name}={value}" for name, value in (TINY | {"autoencoder.epochs": 20}).items()]
     command = [sys.executable, "-m", "dtl_core.cli", "run", "--profile", "smoke", "--results", str(tmp_path), *settings]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.time() + 240

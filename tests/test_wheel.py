@@ -25,7 +25,7 @@ def run(*command, **options):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def packed(tmp_path_factory):
     """Paths of sdist and wheel, from what git knows alone; the wheel is built from the unpacked sdist."""
     folder = tmp_path_factory.mktemp("dist")
     for path in committed():
@@ -45,7 +45,7 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def elsewhere(built, tmp_path_factory):
+def elsewhere(packed, tmp_path_factory):
     """Python of an environment with the wheel; its dependencies are those of this one, by a path file."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
@@ -53,12 +53,12 @@ def elsewhere(built, tmp_path_factory):
     purelib = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet"]
-    run(*pip, "--force-reinstall", built[1])
+    run(*pip, "--force-reinstall", packed[1])
     return python
 
 
-def test_both_hold_the_code_the_data_and_the_licence(built):
-    sdist, wheel = built
+def test_both_hold_the_code_the_data_and_the_licence(packed):
+    sdist, wheel = packed
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     wanted = {path.relative_to(ROOT).as_posix() for path in committed() if path.is_relative_to(ROOT / "dtl_core")}
@@ -71,8 +71,8 @@ def test_both_hold_the_code_the_data_and_the_licence(built):
     assert dtl_core.__version__ in wheel.name and wheel.name.endswith("py3-none-any.whl")
 
 
-def test_the_wheel_says_what_it_is(built):
-    with zipfile.ZipFile(built[1]) as archive:
+def test_the_wheel_says_what_it_is(packed):
+    with zipfile.ZipFile(packed[1]) as archive:
         (name,) = [n for n in archive.namelist() if n.endswith("METADATA")]
         metadata = archive.read(name).decode()
     assert "\nRequires-Python: >=3.11\n" in metadata and "\nLicense-Expression: MIT\n" in metadata
