@@ -97,8 +97,12 @@ def look_at_all(html, folder=None, only=None, whole="."):
             found["too_wide_on"] = []
             for size, shot in zip(others, shots[1:], strict=True):
                 page.set_viewport_size(size)
-                page.wait_for_timeout(100)  # figures follow the window
-                found["too_wide_on"].append(_too_wide(page))
+                for _ in range(30):  # figures follow the window, some later than others
+                    page.wait_for_timeout(100)
+                    wide = _too_wide(page)
+                    if wide <= 0:
+                        break
+                found["too_wide_on"].append(wide)
                 if shot:
                     page.screenshot(path=shot, full_page=True)
             out[relative] = found
