@@ -16,6 +16,7 @@ import numpy as np
 
 from dtl_core import machine, models, predict
 from dtl_core.examples import write_examples
+from dtl_core.sources import open_source
 
 REPEATS = 5
 
@@ -53,7 +54,7 @@ def measure(n_files=384, workers=None):
         predict.examine(model, few)
         alone = len(few) / (time.perf_counter() - start)
         start = time.perf_counter()
-        examined, _ = predict.examine_files("shipped", files, workers=workers)
+        examined, _ = predict.examine_files("shipped", open_source(files), workers=workers)
         all_seconds = time.perf_counter() - start
     return {
         "seconds": {name: float(np.median(values)) for name, values in seconds.items()},

@@ -107,7 +107,7 @@ def _bar(total, quiet, what="spectra"):
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="Catalogue: .ecsv, .fits, .vot or .csv.")
+@click.option("-o", "--output", type=click.Path(), help="Catalogue: .ecsv, .fits, .vot, .csv, or in parts: .parquet.")
 @_spectra_options
 @click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
 @click.option("--anchors", type=click.Path(), help="With --adapt: table of parameters known of some of the stars.")
@@ -115,15 +115,22 @@ def _bar(total, quiet, what="spectra"):
 @click.option("--plots", type=click.Path(), help="Folder for a one-page report (PNG) of every star.")
 @click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
 @click.option("--workers", default=0, help="Processes for many files; 0 takes one a core.")
+@click.option("--part-size", default=0, help="With -o NAME.parquet: spectra in a part.  [default: 1024]")
+@click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def predict(
     files, output, instrument, medium, resolution, rv, coadd, name, adapt, anchors, save_models, plots, as_json,
-    workers, quiet,
+    workers, part_size, parts, quiet,
 ):  # fmt: skip
-    """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra (files or folders).
+    """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra.
+
+    FILES are files, folders, patterns in quotes, @LIST (a text with a path in each line), or one Zarr or Parquet store.
 
     One row a star. p says how likely an ordinary spectrum is to look at least as strange. What cannot be used is listed
     on standard error, and the exit status is then 1; it is 2 where the command cannot be understood.
+
+    With -o NAME.parquet the catalogue is a folder of parts, for any number of stars: after an interruption the same
+    command goes on where it was. dtl export makes one file of it.
 
     \b
     Examples:
@@ -133,26 +140,39 @@ def predict(
       dtl predict my_star.fits --rv -110.5
       dtl predict survey/ --adapt --save-models my_instrument -o catalogue.fits
       dtl predict new/ --models my_instrument --json
+      dtl predict 'survey/**/*.fits' -o catalogue.parquet
+      dtl predict survey.zarr -o catalogue.parquet --workers 8
     """
-    from . import exports, machine, models, readers
+    from . import chain, exports, machine, models, sources
     from . import predict as prediction
     from .store import write_whole
 
-    _check_output(output, exports.FORMATS)
+    _check_output(output, (*exports.FORMATS, ".parquet"))
+    if (part_size or parts) and not str(output).lower().endswith(".parquet"):
+        field = "--part-size" if part_size else "--parts"
+        raise ConfigError("is for a catalogue in parts", field=field, remedy="add -o NAME.parquet")
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
     _one_thread()
-    reading, model, unread = _reading(instrument, medium, resolution), models.load(name), []
-    if adapt:  # what is read is used twice
-        files, unread = prediction.read_spectra(files, strict=False, coadd=coadd, **reading)
-        model, reading = _adapted(model, files, anchors, save_models, quiet), {}
-    workers, paths = workers or machine.affordable_workers(), files if adapt else readers.list_files(files)
-    with _bar(len(paths), quiet) as bar:
-        options = dict(velocity=rv, progress=bar.update, **reading)
-        if workers > 1 and len(paths) > prediction.BATCH and not coadd and not adapt:
-            examined, refused = prediction.examine_files(name, paths, workers=workers, **options)
-        else:
-            examined, refused = prediction.examine(model, files, strict=False, coadd=coadd and not adapt, **options)
+    source, workers = sources.open_source(files, **_reading(instrument, medium, resolution)), workers
+    workers = workers or machine.affordable_workers()
+    if str(output).lower().endswith(".parquet"):
+        alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
+        _survey(source, output, name, rv, part_size, parts, workers, alone, quiet)
+        return
+    model, unread, at_once = models.load(name), [], not (workers > 1 and len(source) > prediction.BATCH)
+    if at_once or adapt or coadd:
+        spectra, unread = source.stretch(0, len(source)).read()
+        spectra = chain.group_exposures(spectra) if coadd else spectra
+        if adapt:
+            model = _adapted(model, spectra, anchors, save_models, quiet)
+        with _bar(len(spectra), quiet) as bar:
+            options = {"strict": False, "velocity": rv, "progress": bar.update}
+            examined, refused = prediction.examine(model, spectra, **options) if spectra else ([], [])
+    else:
+        with _bar(len(source), quiet) as bar:
+            options = {"workers": workers, "velocity": rv, "progress": bar.update}
+            examined, refused = prediction.examine_files(name, source, **options)
     refused = unread + refused
     table = prediction.as_table(examined, refused, model)
     if output and len(table):
@@ -178,6 +198,47 @@ def predict(
     for _, error in refused:
         click.echo(f"dtl: {error}", err=True)
     sys.exit(1 if refused else 0)
+
+
+def _survey(source, output, name, velocity, part_size, parts, workers, alone, quiet):
+    """A catalogue in parts; ends with status 1 if some spectra could not be used."""
+    from . import survey
+
+    for option, given in alone.items():
+        if given:
+            raise ConfigError("is not for a catalogue in parts", field=option, remedy="choose another ending for -o")
+    chosen, catalogue = None, survey.Survey(output, source, name, part=part_size or survey.PART, velocity=velocity)
+    if parts:
+        try:
+            first, last = map(int, parts.split(":"))
+            chosen = range(first, last)
+        except ValueError:
+            remedy = "give FIRST:END, such as 0:10"
+            raise ConfigError(f"cannot read {parts!r}", field="--parts", remedy=remedy) from None
+    total = len(source) if chosen is None else min(len(source), len(chosen) * catalogue.part)
+    with _bar(total, quiet) as bar:
+        done = catalogue.run(workers=workers, parts=chosen, progress=bar.update)
+    click.echo(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
+    click.echo(output)
+    if done.refused:
+        click.echo(f"dtl: what could not be used is listed in {output}/{survey.REFUSED}", err=True)
+    sys.exit(1 if done.refused else 0)
+
+
+@main.command()
+@click.argument("catalogue", type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="File: .ecsv, .fits, .vot, .csv or .parquet.")
+def export(catalogue, output):
+    """One file of a catalogue in parts, written part by part.
+
+    \b
+    Examples:
+      dtl export catalogue.parquet -o catalogue.fits
+      dtl export catalogue.parquet -o catalogue.csv
+    """
+    from . import survey
+
+    click.echo(survey.export(catalogue, output))
 
 
 def _check_output(output, endings):

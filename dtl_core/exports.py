@@ -19,11 +19,11 @@ from astropy.table import Table
 
 from . import __version__, catalogues
 from .config import PARAMETER_COLUMNS
-from .errors import ConfigError
+from .errors import ConfigError, DTLError
 from .matching import star_names
-from .store import write_whole
+from .store import whole, write_whole
 
-__all__ = ["FORMATS", "as_bytes", "describe", "published_table", "run_table", "save"]
+__all__ = ["FORMATS", "arrow_table", "as_bytes", "describe", "published_table", "run_table", "save", "save_parts"]
 
 FORMATS = (".ecsv", ".vot", ".fits", ".csv")
 _PARAMETERS = {  # column: unit, UCD, description
@@ -167,6 +167,10 @@ def _votable(table):
     return out.getvalue()
 
 
+def _ascii(text):
+    return str(text).encode("ascii", "backslashreplace").decode()
+
+
 def _fits(table):
     from astropy.io import fits
 
@@ -177,7 +181,7 @@ def _fits(table):
             column.description, column.unit = f"{column.description} [{column.unit}]", None
     for name in shown.colnames:  # FITS knows ASCII only
         if shown[name].dtype.kind == "U":
-            ascii_only = [str(v).encode("ascii", "backslashreplace").decode() for v in shown[name]]
+            ascii_only = [_ascii(v) for v in shown[name]]
             shown[name] = shown.Column(ascii_only, description=shown[name].description, meta=shown[name].meta)
     hdu = fits.table_to_hdu(shown)
     hdu.header["EXTNAME"] = "CATALOGUE"
@@ -223,3 +227,109 @@ def save(table, path):
     Returns: Path. Errors: ConfigError, unknown ending; DTLError, the file cannot be written.
     """
     return write_whole(path, as_bytes(table, Path(path).suffix.lower()))
+
+
+# ---------------------------------------------------------------- catalogues in parts
+
+MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written whole: about 4 GB of memory
+
+
+def save_parts(parts, path, n):
+    """Write a catalogue that comes in parts: .ecsv, .csv, .fits and .parquet with no more than one in memory.
+
+    Arguments
+    ---------
+    parts : callable -> iterator of described tables with the same columns
+    path : the ending of the name chooses the format
+    n : rows of all parts
+
+    Returns: Path. Errors: ConfigError, unknown ending, or too long for a VOTable; DTLError, the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    writers = {".ecsv": _append_text, ".csv": _append_text, ".fits": _append_fits, ".parquet": _append_parquet}
+    if suffix == ".vot":
+        if n > MOST_AT_ONCE:
+            problem = f"{n} rows are more than the {MOST_AT_ONCE} of a VOTable written here"
+            raise ConfigError(problem, field="--output", remedy="choose .fits, .csv or .parquet")
+        return write_whole(path, as_bytes(_stacked(parts()), suffix))
+    if suffix not in writers:
+        remedy = f"end the name in {', '.join((*FORMATS, '.parquet'))}"
+        raise ConfigError(f"cannot write {path.name!r}", field="--output", remedy=remedy)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part, part.open("wb") as file:
+            writers[suffix](parts, file, suffix, n)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror or error})"
+        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
+    return path
+
+
+def _stacked(parts):
+    from astropy.table import vstack
+
+    parts = list(parts)
+    return describe(vstack(parts, metadata_conflicts="silent")) if len(parts) > 1 else parts[0]
+
+
+def _append_text(parts, file, suffix, n):
+    for number, table in enumerate(parts()):
+        lines = as_bytes(table, suffix).splitlines(keepends=True)
+        head = next(k for k, line in enumerate(lines) if not line.startswith(b"#")) + 1
+        file.writelines(lines if number == 0 else lines[head:])
+
+
+def _append_fits(parts, file, suffix, n):
+    from astropy.io import fits
+
+    widths = {}
+    for table in parts():
+        for name in table.colnames:
+            if table[name].dtype.kind == "U":
+                longest = max((len(_ascii(value)) for value in table[name]), default=1)
+                widths[name] = max(widths.get(name, 1), longest)
+    size = 0
+    for number, table in enumerate(parts()):
+        table = table.copy()
+        for name, width in widths.items():
+            told = {"description": table[name].description, "meta": table[name].meta}
+            table[name] = table.Column(np.array([_ascii(v) for v in table[name]], f"S{width}"), **told)
+        content = as_bytes(table, ".fits")
+        with fits.open(io.BytesIO(content)) as hdus:
+            begin, header = hdus[1].fileinfo()["datLoc"], hdus[1].header
+            length = header["NAXIS1"] * header["NAXIS2"]
+            if number == 0:
+                header["NAXIS2"] = n
+                file.write(content[: hdus[1].fileinfo()["hdrLoc"]] + header.tostring().encode())
+        file.write(content[begin : begin + length])
+        size += length
+    file.write(b"\0" * (-size % 2880))
+
+
+def _append_parquet(parts, file, suffix, n):
+    import pyarrow.parquet as pq
+
+    writer = None
+    try:
+        for table in parts():
+            writer = writer or pq.ParquetWriter(file, arrow_table(table).schema, compression="zstd")
+            writer.write_table(arrow_table(table))
+    finally:
+        if writer:
+            writer.close()
+
+
+def arrow_table(table):
+    """A described catalogue as ``pyarrow.Table``: texts and doubles, with unit and description of every column."""
+    import pyarrow as pa
+
+    columns, fields = [], []
+    for name in table.colnames:
+        values = getattr(table[name], "value", table[name])
+        text = values.dtype.kind == "U"
+        info = table[name].info
+        about = {"unit": str(info.unit or ""), "description": info.description or ""}
+        columns.append(pa.array([str(v) for v in values] if text else np.asarray(values, float)))
+        fields.append(pa.field(name, pa.string() if text else pa.float64(), metadata=about))
+    return pa.table(columns, schema=pa.schema(fields, metadata={"description": table.meta["description"]}))

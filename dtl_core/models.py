@@ -28,8 +28,9 @@ from .ensemble import Ensemble, part_of
 from .errors import ConfigError, DataError
 from .recommended import intervals
 from .spectra import C_KMS, window_grid
+from .store import file_hash
 
-__all__ = ["Examination", "Model", "Specialist", "load", "read_specialist", "settings_of"]
+__all__ = ["Examination", "Model", "Specialist", "hashes", "load", "read_specialist", "settings_of"]
 
 FORMAT = 1  # of the files
 DERIVED = ("table", "mirrored", "frequency")  # of an emulator: made anew from the rest
@@ -382,6 +383,22 @@ def _loaded(paths):
     return tuple(read_specialist(path) for path in paths)
 
 
+def hashes(name="shipped"):
+    """SHA-256 of the files of a model, sorted: which model it is, wherever it lies. Errors: as for :func:`load`."""
+    return sorted(file_hash(path) for path in (_registered(str(name)) if str(name) in NAMES else _files(name)))
+
+
+def _files(name):
+    path = Path(name)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise DataError("holds no model", file=path, remedy="dtl models build -o FOLDER")
+    for file in files:
+        if not file.is_file():
+            raise DataError("not found", file=file, remedy="reinstall the package, or dtl models list")
+    return files
+
+
 def _registered(name):
     """Paths of the models of a name, compared with what the registry knows of them."""
     known = [one.name for one in registry.resources("models") if (one.kind == "embedded") == (name == "shipped")]
@@ -414,8 +431,4 @@ def load(name="shipped"):
     """
     if str(name) in NAMES:
         return Model(_loaded(_registered(str(name))), str(name))
-    path = Path(name)
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if not files:
-        raise DataError("holds no model", file=path, remedy="dtl models build -o FOLDER")
-    return Model([read_specialist(file) for file in files], path.name)
+    return Model([read_specialist(file) for file in _files(name)], Path(name).name)

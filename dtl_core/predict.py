@@ -13,13 +13,22 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable, Table
 
-from . import __version__, chain, exports, readers
+from . import __version__, chain, exports, readers, sources
 from .calibration import LEVELS
 from .config import PARAMETER_COLUMNS
-from .errors import ConfigError, DataError, DTLError
+from .errors import ConfigError, DataError
 from .spectrum import Spectrum
 
-__all__ = ["as_lines", "as_records", "as_table", "examine", "examine_files", "read_spectra"]
+__all__ = [
+    "as_lines",
+    "as_records",
+    "as_table",
+    "examine",
+    "examine_files",
+    "examine_stretch",
+    "read_spectra",
+    "start_worker",
+]
 
 BATCH = 64  # spectra that are estimated together
 ONE_SIGMA = LEVELS.index(0.68)
@@ -49,9 +58,8 @@ def read_spectra(spectra, *, strict=True, coadd=False, **options):
     if star is not None:
         items = [readers.read(paths[0], star=star, **options)]
     elif paths or not items:
-        found, failures = readers.read_many(paths, strict=strict, **options)
+        found, refused = sources.read_all(paths, strict=strict, **options)
         items += found
-        refused += [*zip(failures["file"], failures["error"], strict=True)]
     return chain.group_exposures(items) if coadd else items, refused
 
 
@@ -98,37 +106,50 @@ def _batches(items):
 _model = None  # of a worker process
 
 
-def _start(name):
+def start_worker(name):
+    """Load a model for :func:`examine_stretch`: what a worker process begins with."""
     global _model
     import torch
 
     from .models import load
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # one thread a process and a process a core
     _model = load(name)
 
 
-def _examine(arguments):
-    paths, options = arguments
-    try:
-        return examine(_model, paths, strict=False, **options)
-    except DTLError as error:  # such as a file twice: it concerns this part alone
-        return [], [(str(paths[0]), str(error))]
+def examine_stretch(stretch, velocity=None):
+    """:func:`examine` for a :class:`dtl_core.sources.Stretch`, in batches, with the model of :func:`start_worker`.
 
-
-def examine_files(name, files, *, workers=1, progress=None, **options):
-    """:func:`examine` for many files, over worker processes; what cannot be used is listed.
-
-    Arguments: name, of the model for :func:`dtl_core.models.load`; files, list of paths; the others as there.
+    Returns: examined, refused, and the model.
     """
-    chunks = _batches(files)
     examined, refused = [], []
-    with ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start, (name,)) as pool:
-        for chunk, (good, bad) in zip(chunks, pool.map(_examine, [(c, options) for c in chunks]), strict=True):
+    for piece in stretch.pieces(BATCH):
+        items, unread = piece.read()
+        good, bad = examine(_model, items, strict=False, velocity=velocity) if items else ([], [])
+        examined += good
+        refused += unread + bad
+    return examined, refused, _model
+
+
+def _without_model(arguments):
+    return examine_stretch(*arguments)[:2]
+
+
+def examine_files(name, source, *, workers=1, progress=None, velocity=None):
+    """:func:`examine` for many spectra, over worker processes; what cannot be used is listed.
+
+    Arguments: name, of the model for :func:`dtl_core.models.load`; source, see :mod:`dtl_core.sources`; the others as
+    there.
+    """
+    begins = range(0, len(source), BATCH)
+    jobs = ((source.stretch(begin, begin + BATCH), velocity) for begin in begins)
+    examined, refused = [], []
+    with ProcessPoolExecutor(min(workers, len(begins)), get_context("spawn"), start_worker, (name,)) as pool:
+        for begin, (good, bad) in zip(begins, pool.map(_without_model, jobs), strict=True):
             examined += good
             refused += bad
             if progress:
-                progress(len(chunk))
+                progress(min(BATCH, len(source) - begin))
     return examined, refused
 
 

@@ -28,7 +28,7 @@ GROUPS = {  # in the order of imports; a module that is not here stands under th
     "Transfer and its test bench": "transfer gap emulator randomise arms bench planted outliers recommended records "
     "bench_results bench_plots",
     "Estimates and catalogues": "estimate calibration posterior ensemble stages pipeline figures plots exports",
-    "Trained models and your own stars": "models model_making predict adaptation examples report",
+    "Trained models and your own stars": "models model_making sources predict survey adaptation examples report",
     "Literature": "names kinematics isochrones catalogues matching comparison comparison_plots hr_plots statements "
     "fidelity sample",
     "Book and command line": "markdown interactive explore sliders model_page benchmark_page star_pages docstrings "

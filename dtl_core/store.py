@@ -28,6 +28,7 @@ __all__ = [
     "MODULES",
     "NotStored",
     "Store",
+    "code_hash",
     "default_root",
     "file_hash",
     "load_arrays",
@@ -89,6 +90,12 @@ MODULES = tuple(sorted(_CODE))  # of dtl_core, for what may depend on any of the
 
 def _module_hash(name):
     return _CODE[name]
+
+
+def code_hash(names):
+    """One hash, 20 digits, of the code of modules of dtl_core and of the versions of what numbers depend on."""
+    text = json.dumps([{name: _module_hash(name) for name in sorted(names)}, versions()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 _LIBRARIES = ("astropy", "numba", "numpy", "pandas", "scipy", "torch", "umap-learn")
@@ -269,8 +276,11 @@ class Store:
         record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
         (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not self.ready(name, key):
-            shutil.rmtree(folder)  # spoilt: a file was changed or lost
+        if folder.exists() and not self.ready(name, key):  # a file was changed or lost: for whoever wants to know why
+            aside = self.root / "spoilt" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
+            aside.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                os.replace(folder, aside)
         try:
             os.replace(work, folder)
         except OSError:

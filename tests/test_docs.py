@@ -38,6 +38,7 @@ from dtl_core import (
     registry,
     spectrum,
     store,
+    survey,
     synthetic,
 )
 from dtl_core.cli import main
@@ -260,7 +261,8 @@ def facts():
         ("book/howto/own_library.md", f"fetches {fetched / 1e9:.1f} GB"),
         ("book/howto/own_library.md", f"files of about {phoenix.SPECTRUM_BYTES / 1e6:.0f} MB"),
         ("book/howto/own_library.md", f"between {synth.teff_min:.0f} K and {synth.teff_max:.0f} K"),
-        ("book/howto/cluster.md", f"Up to {predict.BATCH} files"),
+        ("book/howto/cluster.md", f"within {predict.BATCH} files only"),
+        ("book/howto/cluster.md", f"parts of {survey.PART} spectra"),
         (faq, f"begin at {synth.teff_min:.0f} K"),
         (faq, f"up to {synth.teff_max:.0f} K, the hottest label"),
         (faq, f"From {synth.mh_min:.0f} to +{synth.mh_max} dex"),

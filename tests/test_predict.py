@@ -16,7 +16,7 @@ from astropy.table import QTable, Table
 from click.testing import CliRunner
 from layouts import write_hpf, write_table
 
-from dtl_core import models, predict, report
+from dtl_core import models, predict, report, sources
 from dtl_core.cli import main
 from dtl_core.config import PARAMETER_COLUMNS
 from dtl_core.errors import ConfigError, DataError
@@ -164,7 +164,7 @@ def test_many_files_over_processes_give_what_one_process_gives(folder, tmp_path,
     files.insert(2, tmp_path / "absent.ecsv")
     monkeypatch.setattr(predict, "BATCH", 3)
     ticks = []
-    spread, refused = predict.examine_files("shipped", files, workers=2, progress=ticks.append)
+    spread, refused = predict.examine_files("shipped", sources.Files(files), workers=2, progress=ticks.append)
     alone, _ = predict.examine(models.load(), files, strict=False)
     assert sum(ticks) == 7 and [name for name, _ in refused] == [str(files[2])]
     assert [one.report.file for one in spread] == [one.report.file for one in alone]

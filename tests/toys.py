@@ -34,3 +34,15 @@ def toy(labels, opacity=1.0):
 def off(found, labels):
     """Root mean square error in units of the labels' range: (4,)."""
     return np.sqrt(np.mean(((found - labels) / (HIGH - LOW)) ** 2, axis=0))
+
+
+def simulated(n, seed=901, power=53_000.0):
+    """Stars of a simulated survey at rest, with the margin that a spectrum must have: wavelength, flux, truth."""
+    from dtl_core import model_making, models
+    from dtl_core.spectra import window_grid
+
+    config = models.load().specialist_for(power).config
+    flux, truth, _ = model_making.simulated_stars(config, n, [seed])
+    wavelength = window_grid(config.window)
+    margin = (len(wavelength) - flux.shape[1]) // 2
+    return wavelength, np.pad(flux, ((0, 0), (margin, margin)), constant_values=1.0), truth
