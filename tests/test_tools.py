@@ -517,3 +517,28 @@ def test_the_registry_lists_the_models_that_are_there_and_nothing_else_of_it_cha
     assert changed["models/R012345.safetensors"].size == 8
     others = {name: entry for name, entry in registry.load().items() if entry.group != "models"}
     assert {name: entry for name, entry in changed.items() if entry.group != "models"} == others
+
+
+# --------------------------------------------------------------------------------------------- planted faults
+
+
+def test_every_fault_has_its_place_and_its_tests():
+    from tools import mutations
+
+    assert len(mutations.FAULTS) >= 20 and len({fault.name for fault in mutations.FAULTS}) == len(mutations.FAULTS)
+    for fault in mutations.FAULTS:
+        text = (ROOT / "dtl_core" / f"{fault.module}.py").read_text()
+        changed = mutations.replaced(fault, text)
+        compile(changed, fault.module, "exec")
+        assert changed != text and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in fault.tests)
+    with pytest.raises(ValueError, match="0 times"):
+        mutations.replaced(mutations.FAULTS[0]._replace(old="is nowhere"), text)
+
+
+def test_a_planted_fault_is_in_the_copy_alone(tmp_path):
+    from tools import mutations
+
+    before = (ROOT / "dtl_core" / "spectra.py").read_text()
+    root = mutations.planted(mutations.FAULTS[0], tmp_path)
+    assert (root / "dtl_core" / "spectra.py").read_text() != before == (ROOT / "dtl_core" / "spectra.py").read_text()
+    assert (root / "pyproject.toml").is_file() and (root / "tests" / "conftest.py").is_file()
