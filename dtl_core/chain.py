@@ -384,7 +384,8 @@ def prepare(spectrum, config, *, velocity=None):
     grid = spectra.window_grid(window)
     flux = spectra.resample(rest, flux, grid, settings.resampling)
     margin = round(window.margin / window.step)
-    normalised = spectra.normalise(grid, flux, config.continuum)[margin:-margin]
+    points = spectra.continuum_points(grid, flux[None], config.continuum)
+    normalised = (flux / spectra.continuum(grid, flux, config.continuum, points=points))[margin:-margin]
     masked = float(np.mean(lost[inside]))
     report = Report(
         star=spectrum.star,
@@ -402,7 +403,7 @@ def prepare(spectrum, config, *, velocity=None):
         telluric_fraction=float(np.mean(spectrum.telluric[inside])),
         n_exposures=len(exposures),
         n_cosmic=n_cosmic,
-        n_continuum=len(spectra.continuum_points(grid, flux[None], config.continuum)[0][0]),
+        n_continuum=len(points[0][0]),
         warnings=tuple(_warnings(spectrum, found, masked, config)),
     )
     return normalised.astype(np.float32), report

@@ -17,6 +17,7 @@ from .errors import DataError
 
 __all__ = [
     "C_KMS",
+    "Correlator",
     "air_to_vacuum",
     "broaden",
     "broadening_transfer",
@@ -259,7 +260,7 @@ def combine(grid, wavelengths, fluxes, uncertainties):
         return total / weight, np.where(weight > 0, weight**-0.5, np.nan), n_used
 
 
-def continuum(wavelength, flux, config):
+def continuum(wavelength, flux, config, *, points=None):
     """Continuum of one or many spectra as the GISIC code defines it.
 
     Smooth with a Gaussian; between sign changes of the second derivative keep each convex-up stretch's most negative
@@ -271,6 +272,7 @@ def continuum(wavelength, flux, config):
     wavelength : (n_pixels,) A, uniform, 0.01 A a pixel where ``config`` is to mean the same as in the paper
     flux : (n_spectra, n_pixels) or (n_pixels,)
     config : ContinuumConfig
+    points : those of :func:`continuum_points`, if they are known
 
     Returns
     -------
@@ -279,7 +281,7 @@ def continuum(wavelength, flux, config):
     wavelength, flux = np.asarray(wavelength, float), np.asarray(flux, float)
     stack = np.atleast_2d(flux)
     out = np.empty_like(stack)
-    for row, (x, y) in enumerate(continuum_points(wavelength, stack, config)):
+    for row, (x, y) in enumerate(points or continuum_points(wavelength, stack, config)):
         level = np.median(stack[row])  # the spline's smoothing condition counts in units of the flux
         out[row] = level * _spline(x, y / level, wavelength, config)
     return out.reshape(flux.shape)
@@ -349,45 +351,56 @@ def normalise(wavelength, flux, config):
     return np.asarray(flux, float) / continuum(wavelength, flux, config)
 
 
-def cross_correlate(flux, templates, n_lags):
+class Correlator:
     """Correlation coefficients of spectra with templates at every shift, masked pixels left out, all by FFT.
 
     C_k = cov(f_i, t_(i-k)) / sqrt(var(f_i) var(t_(i-k))) over the pixels i where both are known
 
     Arguments
     ---------
-    flux : (n_spectra, n_pixels) on a logarithmic grid, NaN where lost
-    templates : (n_templates, n_pixels) on the same grid, NaN where they end; all end at the same pixels
+    templates : (n_templates, n_pixels) on a logarithmic grid, NaN where they end; all end at the same pixels
     n_lags : int, shifts from -n_lags to n_lags pixels (positive: the spectrum is redshifted)
 
-    Returns
-    -------
-    (n_spectra, n_templates, 2 n_lags + 1) coefficients between -1 and 1. Oracle: ``numpy.corrcoef`` at each shift.
+    The templates are transformed once, for any number of spectra. Oracle: ``numpy.corrcoef`` at each shift.
     """
-    n = fft.next_fast_len(flux.shape[-1] + n_lags + 1, real=True)
 
-    def moments(values):
+    def __init__(self, templates, n_lags):
+        templates = np.atleast_2d(templates)
+        self.n_lags = n_lags
+        self.n = fft.next_fast_len(templates.shape[-1] + n_lags + 1, real=True)
+        same, *self._templates = map(np.conj, self._moments(templates))
+        self._same = same[:1]
+
+    def _moments(self, values):
+        """Transforms of where values are known, of the values, and of their squares."""
         known = np.isfinite(values)
         level = np.nanmean(values, axis=-1, keepdims=True)  # small numbers lose no digits in the sums
         values = np.where(known, values - level, 0.0)
-        return [fft.rfft(part, n) for part in (known.astype(float), values, values**2)]
+        return [fft.rfft(part, self.n) for part in (known.astype(float), values, values**2)]
 
-    def sums(a, b):
-        full = fft.irfft(a * np.conj(b), n)
-        return np.concatenate([full[..., n - n_lags :], full[..., : n_lags + 1]], axis=-1)
+    def _sums(self, product):
+        full = fft.irfft(product, self.n)
+        return np.concatenate([full[..., self.n - self.n_lags :], full[..., : self.n_lags + 1]], axis=-1)
 
-    one, f, ff = (part[:, None] for part in moments(np.atleast_2d(flux)))
-    same, t, tt = moments(np.atleast_2d(templates))
-    same = same[:1]
-    count, sum_f, sum_ff = (
-        np.broadcast_to(sums(part, same), part.shape[:1] + (1, 2 * n_lags + 1)) for part in (one, f, ff)
-    )
-    sum_t, sum_tt, sum_ft = sums(one, t), sums(one, tt), sums(f, t)
-    count = np.maximum(count.round(), 1)
-    covariance = sum_ft - sum_f * sum_t / count
-    product = (sum_ff - sum_f**2 / count) * (sum_tt - sum_t**2 / count)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((product > 1e-20) & (count > 10), covariance / np.sqrt(product), 0.0)
+    def __call__(self, flux):
+        """Coefficients (n_spectra, n_templates, 2 n_lags + 1), between -1 and 1.
+
+        Arguments: flux (n_spectra, n_pixels) on the templates' grid, NaN where lost.
+        """
+        one, f, ff = (part[:, None] for part in self._moments(np.atleast_2d(flux)))
+        t, tt = self._templates
+        count, sum_f, sum_ff = (self._sums(part * self._same) for part in (one, f, ff))
+        sum_t, sum_tt, sum_ft = self._sums(one * t), self._sums(one * tt), self._sums(f * t)
+        count = np.maximum(count.round(), 1)
+        covariance = sum_ft - sum_f * sum_t / count
+        product = (sum_ff - sum_f**2 / count) * (sum_tt - sum_t**2 / count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where((product > 1e-20) & (count > 10), covariance / np.sqrt(product), 0.0)
+
+
+def cross_correlate(flux, templates, n_lags):
+    """Correlation coefficients of spectra (n_spectra, n_pixels) with templates: a :class:`Correlator` used once."""
+    return Correlator(templates, n_lags)(flux)
 
 
 def check_spectrum(wavelength, flux, *, file=None, start=None, stop=None):

@@ -37,6 +37,7 @@ def templates(window, continuum):
     grid : (n_pixels,) A, vacuum, :data:`VELOCITY_STEP` a pixel
     flux : (n_templates, n_pixels), continuum = 1
     label : (n_templates, 3) Teff [K], v sin i [km/s], full width of its lines at half depth [km/s]
+    correlators : dict, by the number of lags, kept by :func:`measure_velocity` from one spectrum to the next
     """
     library = synthetic.load_library("grid_a")
     label = np.array([(t, v) for v in TEMPLATE_VSINI for t in TEMPLATE_TEFF], float)
@@ -53,7 +54,7 @@ def templates(window, continuum):
     out = np.full((len(label), len(grid)), np.nan)
     out[:, inside] = (spectra.resample_operator(linear, grid[inside]) @ flux.T).T
     width = np.hypot(spectra.C_KMS / window.resolving_power, 1.7 * label[:, 1])
-    return grid, out, np.column_stack([label, width])
+    return grid, out, np.column_stack([label, width]), {}
 
 
 def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=None):
@@ -76,12 +77,14 @@ def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=Non
     -------
     Velocity, of error zero where it was known
     """
-    grid, models, label = template
+    grid, models, label, correlators = template
     good = ~mask & np.isfinite(flux)
     on_grid = spectra.combine(grid, [wavelength], [np.where(good, flux, np.nan)], [np.ones(len(flux))])[0]
     n_lags = int(np.ceil(limit / VELOCITY_STEP)) + 1
+    if n_lags not in correlators:
+        correlators[n_lags] = spectra.Correlator(models, n_lags)
     with np.errstate(all="ignore"):
-        found = spectra.cross_correlate(on_grid, models, n_lags)[0]
+        found = correlators[n_lags](on_grid)[0]
     rows = np.arange(len(models))
     if known is not None:
         lag = round(spectra.C_KMS * np.arctanh(known / spectra.C_KMS) / VELOCITY_STEP) + n_lags
