@@ -156,6 +156,16 @@ def test_an_exposure_of_an_instrument_needs_no_options(tmp_path, examined):
     assert star["resolving_power"] == 53_000 and abs(star["Teff"] - 3300) < 150 and abs(star["logg"] - 5.0) < 0.15
 
 
+def test_errors_point_the_way_their_names_say(folder):
+    (star, *_), _ = predict.examine(models.load(), folder, strict=False)
+    middle = star.median[:, None]
+    uneven = dataclasses.replace(star, low=middle - [1.0, 2.0, 3.0, 4.0], high=middle + [10.0] * 4)
+    (row,) = predict.as_table([uneven], [], models.load())
+    for column in PARAMETER_COLUMNS.values():  # the second level is 68 %
+        lower, upper = (float(getattr(row[side + column], "value", row[side + column])) for side in ("e_", "E_"))
+        assert lower == pytest.approx(2.0, rel=1e-3) and upper == pytest.approx(10.0, rel=1e-3), column
+
+
 def test_many_files_over_processes_give_what_one_process_gives(folder, tmp_path, monkeypatch):
     files = []
     for number, path in enumerate(sorted(folder.glob("*.ecsv")) * 2):
