@@ -154,7 +154,7 @@ def predict(
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
     _one_thread()
-    source, workers = sources.open_source(files, **_reading(instrument, medium, resolution)), workers
+    source = sources.open_source(files, **_reading(instrument, medium, resolution))
     workers = workers or machine.affordable_workers()
     if str(output).lower().endswith(".parquet"):
         alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
@@ -212,6 +212,8 @@ def _survey(source, output, name, velocity, part_size, parts, workers, alone, qu
         try:
             first, last = map(int, parts.split(":"))
             chosen = range(first, last)
+            if not 0 <= first < last:
+                raise ValueError
         except ValueError:
             remedy = "give FIRST:END, such as 0:10"
             raise ConfigError(f"cannot read {parts!r}", field="--parts", remedy=remedy) from None
@@ -220,7 +222,7 @@ def _survey(source, output, name, velocity, part_size, parts, workers, alone, qu
         done = catalogue.run(workers=workers, parts=chosen, progress=bar.update)
     click.echo(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
     click.echo(output)
-    if done.refused:
+    if done.refused and (catalogue.folder / survey.REFUSED).is_file():  # with the last part
         click.echo(f"dtl: what could not be used is listed in {output}/{survey.REFUSED}", err=True)
     sys.exit(1 if done.refused else 0)
 

@@ -231,7 +231,7 @@ def save(table, path):
 
 # ---------------------------------------------------------------- catalogues in parts
 
-MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written whole: about 4 GB of memory
+MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written whole
 
 
 def save_parts(parts, path, n):

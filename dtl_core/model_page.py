@@ -180,9 +180,9 @@ machine, perhaps other last digits on another.
 
 ## The paper's own ensemble
 
-Its 26 autoencoders with their regressors are too large for the package. Each release brings them as a file of this
-form, trained by profile `paper-fast`; `dtl data fetch models` downloads it, and `--models paper` uses it. The first
-release is still to come. Until then, make the file yourself, which takes hours:
+Its autoencoders with their regressors are too many for the package. A release is to bring them as a file of this form,
+trained by profile `paper-fast`; `dtl data fetch models` downloads it, and `--models paper` uses it. There is no release
+yet. Until then, make the file yourself; [how fast it is](benchmarks.md) says what such a run takes.
 
 ```bash
 dtl models export --profile paper-fast -o paper

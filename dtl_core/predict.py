@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,6 +29,7 @@ __all__ = [
     "examine_stretch",
     "read_spectra",
     "start_worker",
+    "worker_model",
 ]
 
 BATCH = 64  # spectra that are estimated together
@@ -117,22 +119,20 @@ def start_worker(name):
     _model = load(name)
 
 
-def examine_stretch(stretch, velocity=None):
-    """:func:`examine` for a :class:`dtl_core.sources.Stretch`, in batches, with the model of :func:`start_worker`.
+def worker_model():
+    """The model of :func:`start_worker`."""
+    return _model
 
-    Returns: examined, refused, and the model.
-    """
+
+def examine_stretch(stretch, velocity=None):
+    """:func:`examine` for a :class:`dtl_core.sources.Stretch`, in batches, with the model of :func:`start_worker`."""
     examined, refused = [], []
     for piece in stretch.pieces(BATCH):
         items, unread = piece.read()
         good, bad = examine(_model, items, strict=False, velocity=velocity) if items else ([], [])
         examined += good
         refused += unread + bad
-    return examined, refused, _model
-
-
-def _without_model(arguments):
-    return examine_stretch(*arguments)[:2]
+    return examined, refused
 
 
 def examine_files(name, source, *, workers=1, progress=None, velocity=None):
@@ -142,10 +142,10 @@ def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     there.
     """
     begins = range(0, len(source), BATCH)
-    jobs = ((source.stretch(begin, begin + BATCH), velocity) for begin in begins)
+    stretches = (source.stretch(begin, begin + BATCH) for begin in begins)
     examined, refused = [], []
     with ProcessPoolExecutor(min(workers, len(begins)), get_context("spawn"), start_worker, (name,)) as pool:
-        for begin, (good, bad) in zip(begins, pool.map(_without_model, jobs), strict=True):
+        for begin, (good, bad) in zip(begins, pool.map(examine_stretch, stretches, repeat(velocity)), strict=False):
             examined += good
             refused += bad
             if progress:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import array
 import contextlib
 import dataclasses
+import functools
 import glob
 import hashlib
 import json
@@ -37,7 +38,7 @@ import numpy as np
 
 from . import readers
 from .errors import ConfigError, DataError, DTLError
-from .formats import clean
+from .formats import clean, one_line_errors
 from .spectrum import finish
 from .tables import to_vacuum
 
@@ -58,38 +59,33 @@ _EXTRA = "pip install 'dtl-mdwarfs[survey]'"
 class Stretch:
     """Some consecutive spectra of a source, small enough to be sent to another process.
 
-    Attributes: ``where``, paths of files, or (kind, path, start, stop) of a store; ``options`` for the reader.
+    Attributes: ``paths`` of files; or ``store``, its kind, path and stamp when it was opened, with the numbers
+    ``start`` and ``stop`` of rows; ``options`` for the reader.
     """
 
-    where: tuple
+    paths: tuple = ()
+    store: tuple = ()
+    start: int = 0
+    stop: int = 0
     options: dict = field(default_factory=dict)
+
+    def stamp(self):
+        """Changes whenever the spectra do: hash of names, sizes and times of modification."""
+        told = [(path, *_facts(path)) for path in self.paths], self.store, self.start, self.stop, self.options
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:20]
 
     def pieces(self, size):
         """The same in stretches of at most ``size`` spectra."""
-        if self.where and self.where[0] in _STORES:
-            kind, path, start, stop = self.where
-            for first in range(start, stop, size):
-                yield Stretch((kind, path, first, min(first + size, stop)), self.options)
-        else:
-            for first in range(0, len(self.where), size):
-                yield Stretch(self.where[first : first + size], self.options)
-
-    def stamp(self):
-        """Changes whenever the spectra do: hash of names, sizes and times of modification. Errors: as for a source."""
-        if self.where and self.where[0] in _STORES:
-            kind, path, start, stop = self.where
-            told = [_STORES[kind].stamp(path, start, stop), kind, start, stop]
-        else:
-            told = [(str(path), *_facts(path)) for path in self.where]
-        text = json.dumps([told, self.options], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        for first in range(0, len(self.paths), size):
+            yield dataclasses.replace(self, paths=self.paths[first : first + size])
+        for first in range(self.start, self.stop, size):
+            yield dataclasses.replace(self, start=first, stop=min(first + size, self.stop))
 
     def read(self):
         """The spectra: list of Spectrum, and of (name, message) what cannot be used."""
-        if self.where and self.where[0] in _STORES:
-            kind, path, start, stop = self.where
-            return _STORES[kind](path).spectra(start, stop, self.options)
-        found, failures = readers.read_many(self.where, **self.options)
+        if self.store:
+            return _opened(*self.store).spectra(self.start, self.stop, self.options)
+        found, failures = readers.read_many(self.paths, **self.options)
         return found, [*zip(failures["file"], failures["error"], strict=True)]
 
 
@@ -99,6 +95,12 @@ def _facts(path):
     except OSError:
         return None, None
     return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(kind, path, stamp):
+    """A store, opened once in a process while it stays as it is."""
+    return _STORES[kind](path)
 
 
 # ---------------------------------------------------------------- files
@@ -124,7 +126,7 @@ class Files:
         """Files number ``start`` to ``stop``: :class:`Stretch`."""
         self._names.seek(self._begin[start])
         text = self._names.read(self._begin[min(stop, len(self))] - self._begin[start])
-        return Stretch(tuple(os.fsdecode(name) for name in text.split(b"\0")[:-1]), self.options)
+        return Stretch(tuple(os.fsdecode(name) for name in text.split(b"\0")[:-1]), options=self.options)
 
 
 def _expanded(text):
@@ -148,7 +150,7 @@ def _listed(path):
                 if "\0" in name:
                     raise DataError("has a zero byte", file=path, field=f"line {number}", remedy="give a text of paths")
                 if name and not name.startswith("#"):
-                    yield name
+                    yield from map(str, readers.list_files(name))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path, remedy="check the path") from None
 
@@ -195,8 +197,8 @@ def read_all(given, *, strict=False, **options):
     whole = source.stretch(0, len(source))
     if not strict:
         return whole.read()
-    if isinstance(source, Files):
-        return readers.read_many(whole.where, strict=True, **options)[0], []
+    if whole.paths:
+        return readers.read_many(whole.paths, strict=True, **options)[0], []
     found, refused = whole.read()
     if refused:
         raise DataError(refused[0][1])
@@ -242,7 +244,14 @@ class _Store:
 
     def stretch(self, start, stop):
         """Rows ``start`` to ``stop``: :class:`Stretch`."""
-        return Stretch((self.kind, self.path, start, min(stop, self.n)), self.options)
+        store = self.kind, self.path, self.stamp
+        return Stretch(store=store, start=start, stop=min(stop, self.n), options=self.options)
+
+    @functools.cached_property
+    def stamp(self):
+        """Of the whole store: which of its files hold some rows is for zarr and pyarrow to know."""
+        told = [(file, *_facts(file)) for file in self._files()]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
     def spectra(self, start, stop, options):
         """Spectra of some rows and what cannot be used; a part that cannot be read costs its rows alone."""
@@ -257,31 +266,36 @@ class _Store:
             return [], [(name, str(DataError(problem, file=name, remedy="write it anew")))]
         found, refused = [], []
         for number in range(stop - start):
+            row = {key: value[number] for key, value in rows.items() if value[number] is not None}
             name = Path(self.path) / str(start + number)
             try:
-                found.append(self._spectrum(name, {key: value[number] for key, value in rows.items()}, options))
+                found.append(_spectrum(name, row, self.attributes, self.power, options))
             except DataError as error:
                 refused.append((str(name), str(error)))
         return found, refused
 
-    def _spectrum(self, name, row, options):
-        said = self.attributes.get("medium")
-        wavelength, notes = to_vacuum(np.asarray(row["wavelength"], float), options.get("medium"), said)
-        power = options.get("resolving_power", self.power)
-        spectrum = finish(
-            name,
-            wavelength,
-            row["flux"],
-            row.get("uncertainty"),
-            None if row.get("mask") is None else np.asarray(row["mask"], bool),
-            star=str(row.get("star", name.name)),
-            notes=notes,
-            resolving_power=power,
-            instrument=clean(str(self.attributes.get("instrument", "")), 40),
-            frame=self.attributes.get("frame", FRAMES[0]),
-            berv=float(row.get("berv", np.nan)),
-        )
-        return dataclasses.replace(spectrum, file=str(name))
+
+@one_line_errors
+def _spectrum(name, row, attributes, power, options):
+    """A row of a store as a Spectrum."""
+    for needed in ("wavelength", "flux"):
+        if needed not in row:
+            raise DataError("is missing", file=name, field=needed, remedy="fill it, or leave out the row")
+    said = attributes.get("medium")
+    wavelength, notes = to_vacuum(np.asarray(row["wavelength"], float), options.get("medium"), said)
+    return finish(
+        name,
+        wavelength,
+        row["flux"],
+        row.get("uncertainty"),
+        None if "mask" not in row else np.asarray(row["mask"], bool),
+        star=str(row.get("star", name.name)),
+        notes=notes,
+        resolving_power=options.get("resolving_power", power),
+        instrument=clean(str(attributes.get("instrument", "")), 40),
+        frame=attributes.get("frame", FRAMES[0]),
+        berv=float(row.get("berv", np.nan)),
+    )
 
 
 class _Zarr(_Store):
@@ -306,6 +320,8 @@ class _Zarr(_Store):
             right = {flux.shape[:1]} if name in ("star", "berv") else right
             if values.shape not in right:
                 raise self._bad(f"has shape {values.shape}, flux {flux.shape}", "write it anew", name)
+        common = self.arrays["wavelength"].ndim == 1
+        self.wavelength = self.arrays.pop("wavelength")[:] if common else None
 
     def _check_codecs(self, name):
         folder = Path(self.path) / name
@@ -326,20 +342,11 @@ class _Zarr(_Store):
                 used += [*(inner.get("codecs") or []), *(inner.get("index_codecs") or [])]
 
     def rows(self, start, stop):
-        out = {name: values[start:stop] for name, values in self.arrays.items() if name != "wavelength"}
-        wavelength = self.arrays["wavelength"]
-        out["wavelength"] = wavelength[start:stop] if wavelength.ndim == 2 else [wavelength[:]] * (stop - start)
-        return out
+        out = {name: values[start:stop] for name, values in self.arrays.items()}
+        return out if self.wavelength is None else out | {"wavelength": [self.wavelength] * (stop - start)}
 
-    @staticmethod
-    def stamp(path, start, stop):
-        """Of the whole store: which of its files hold some rows is for zarr to know."""
-        told = []
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            told += [(os.path.relpath(os.path.join(folder, name), path), *_facts(os.path.join(folder, name)))
-                     for name in sorted(files)]  # fmt: skip
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    def _files(self):
+        return sorted(os.path.join(folder, name) for folder, _, names in os.walk(self.path) for name in names)
 
 
 class _Parquet(_Store):
@@ -348,7 +355,7 @@ class _Parquet(_Store):
     def _open(self):
         import pyarrow.parquet as pq
 
-        self.files = self._files(self.path)
+        self.files = self._files()
         if not self.files:
             raise self._bad("holds no .parquet file", "check the path")
         opened = [pq.ParquetFile(file) for file in self.files]
@@ -366,9 +373,8 @@ class _Parquet(_Store):
             raise self._bad("is missing", "see dtl_core.sources for the layout", name)
         self.wavelength = np.asarray(self.attributes.get("wavelength", []), float)
 
-    @staticmethod
-    def _files(path):
-        folder = Path(path)
+    def _files(self):
+        folder = Path(self.path)
         return [str(folder)] if folder.is_file() else sorted(map(str, folder.glob("*.parquet")))
 
     def rows(self, start, stop):
@@ -384,15 +390,9 @@ class _Parquet(_Store):
         table = pa.concat_tables(tables).slice(start - int(self.begin[first]), stop - start)
         out = {}
         for name in self.columns:
-            values = table[name].to_pylist() if name == "star" else [np.asarray(v.as_py()) for v in table[name]]
-            out[name] = values
-        if "wavelength" not in out:
-            out["wavelength"] = [self.wavelength] * (stop - start)
-        return out
-
-    @staticmethod
-    def stamp(path, start, stop):
-        return [(os.path.basename(file), *_facts(file)) for file in _Parquet._files(path)]
+            lists = pa.types.is_list(table.schema.field(name).type)
+            out[name] = [v.values if v.is_valid else None for v in table[name]] if lists else table[name].to_pylist()
+        return {"wavelength": [self.wavelength] * (stop - start)} | out
 
 
 _STORES = {"zarr": _Zarr, "parquet": _Parquet}

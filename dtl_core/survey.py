@@ -31,7 +31,7 @@ from .store import code_hash, file_hash, whole, write_whole
 
 __all__ = ["PART", "Summary", "Survey", "export"]
 
-PART = 1024  # spectra: about ten seconds of one core
+PART = 1024  # spectra: what an interruption costs at most, for each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
 _CODE = ("arms bench calibration chain config emulator ensemble exports formats instruments models outliers phoenix "
          "predict randomise readers recommended regressor sources spectra spectrum stacks survey synthetic tables "
@@ -224,8 +224,8 @@ def _make(job):
     """Compute a part and put it in its place, its note last. Returns: its number."""
     number, stretch, folder, velocity = job
     stamp = stretch.stamp()
-    examined, refused, model = predict.examine_stretch(stretch, velocity)
-    content = _as_parquet(predict.as_table(examined, [], model))
+    examined, refused = predict.examine_stretch(stretch, velocity)
+    content = _as_parquet(predict.as_table(examined, [], predict.worker_model()))
     path, note = _names(folder, number)
     write_whole(path, content)
     about = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from click.testing import CliRunner
+from toys import simulated
 
-from dtl_core import adaptation, model_making, models
+from dtl_core import adaptation, models
 from dtl_core.cli import main
 from dtl_core.config import PARAMETERS
 from dtl_core.errors import ConfigError, DataError
-from dtl_core.spectra import window_grid
 from dtl_core.spectrum import Spectrum
 
 POWER, N = 53_000.0, 60
@@ -20,11 +20,8 @@ POWER, N = 53_000.0, 60
 
 def survey(seed, n=N):
     """A simulated survey that no model has seen, as spectra at rest, and its truth."""
-    base = models.load().specialist_for(POWER)
-    flux, truth, _ = model_making.simulated_stars(base.config, n, [seed])
-    wavelength = window_grid(base.config.window)  # with the margin that a spectrum must have: continuum
-    margin = (len(wavelength) - flux.shape[1]) // 2
-    flux, none = np.pad(flux, ((0, 0), (margin, margin)), constant_values=1.0), np.zeros(len(wavelength), bool)
+    wavelength, flux, truth = simulated(n, seed, POWER)
+    none = np.zeros(len(wavelength), bool)
     stars = [
         Spectrum(f"T{k:03d}", wavelength, one, np.full(len(one), 0.005), none, none, POWER, "test", "rest")
         for k, one in enumerate(flux)

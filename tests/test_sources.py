@@ -151,9 +151,33 @@ def test_a_stamp_changes_with_the_spectra_and_with_nothing_else(store, stars):
     others = sources.open_source(store).stretch(1, 4), sources.open_source(store, medium="air").stretch(0, 3)
     assert len({one.stamp(), *(other.stamp() for other in others)}) == 3
     file = next(path for path in sorted(store.rglob("*")) if path.is_file()) if store.is_dir() else store
-    before = one.stamp()
     os.utime(file, (1, 1))
-    assert one.stamp() != before
+    assert sources.open_source(store).stretch(0, 3).stamp() != one.stamp()
+
+
+def test_empty_and_senseless_cells_cost_their_rows_alone(stars, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flux = [list(map(float, one)) for one in stars[1]["flux"]]
+    flux[1] = None
+    table = pa.table({"flux": flux, "star": ["a", "b", None, "d", "e", "f", "g"], "berv": [None] + [0.0] * (N - 1)})
+    about = ABOUT | {"wavelength": list(map(float, stars[0])), "frame": "observatory"}
+    pq.write_table(table.replace_schema_metadata({"dtl": json.dumps(about)}), tmp_path / "x.parquet")
+    spectra, refused = sources.open_source(tmp_path / "x.parquet").stretch(0, N).read()
+    assert [one.star for one in spectra] == ["a", "2", "d", "e", "f", "g"] and np.isnan(spectra[0].berv)
+    assert [name for name, _ in refused] == [f"{tmp_path}/x.parquet/1"] and "'flux': is missing" in refused[0][1]
+    pq.write_table(table.set_column(2, "berv", [["fast"] * N]).replace_schema_metadata({"dtl": json.dumps(about)}),
+                   tmp_path / "y.parquet")  # fmt: skip
+    spectra, refused = sources.open_source(tmp_path / "y.parquet").stretch(0, N).read()
+    assert not spectra and len(refused) == N and sum("cannot be read" in error for _, error in refused) == N - 1
+
+
+def test_a_store_is_opened_once_for_all_its_stretches(store, monkeypatch):
+    source, opened = sources.open_source(store), []
+    kind = type(source)
+    monkeypatch.setattr(kind, "__init__", lambda self, *a, init=kind.__init__: opened.append(1) or init(self, *a))
+    assert sum(len(piece.read()[0]) for piece in source.stretch(0, N).pieces(2)) == N and len(opened) == 1
 
 
 # ---------------------------------------------------------------- files
@@ -170,20 +194,20 @@ def test_folders_patterns_and_lists_mean_the_same_files(folder, tmp_path):
     (tmp_path / "list.txt").write_text("# three stars\n\n" + "\n".join(files) + "\n")
     for given in (folder, f"{folder}/*.ecsv", f"{tmp_path}/**/ex*.ecsv", f"@{tmp_path / 'list.txt'}", files):
         source = sources.Files(given)
-        assert list(source.stretch(0, len(source)).where) == files
-        assert [name for k in range(3) for name in source.stretch(k, k + 1).where] == files
+        assert list(source.stretch(0, len(source)).paths) == files
+        assert [name for k in range(3) for name in source.stretch(k, k + 1).paths] == files
     assert len(sources.open_source(folder).stretch(0, 2).read()[0]) == 2
 
 
 def test_names_are_taken_as_they_are(tmp_path):
     odd = tmp_path / "a [b] * 'c' $(d).ecsv"
     odd.write_text("x")
-    (source,) = sources.Files(str(odd)).stretch(0, 1).where
+    (source,) = sources.Files(str(odd)).stretch(0, 1).paths
     assert source == str(odd)
     latin = os.fsencode(str(tmp_path)) + b"/caf\xe9.ecsv"
     with open(latin, "w") as file:
         file.write("x")
-    assert os.fsdecode(latin) in sources.Files(str(tmp_path)).stretch(0, 9).where
+    assert os.fsdecode(latin) in sources.Files(str(tmp_path)).stretch(0, 9).paths
 
 
 @pytest.mark.parametrize(

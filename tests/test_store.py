@@ -153,8 +153,11 @@ def test_a_spoilt_file_is_computed_anew(tmp_path, name, damage):
     else:
         path.write_bytes(b"x" + path.read_bytes()[1:])
     assert not Store(tmp_path).ready("synthetic", key)
+    spoilt = contents(folder)
     assert run(Store(tmp_path), compute) == (folder, key) and compute.calls == 2
     assert contents(folder) == before
+    (aside,) = (tmp_path / "spoilt").iterdir()  # for whoever wants to know what happened
+    assert contents(aside) == spoilt
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):

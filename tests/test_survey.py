@@ -259,6 +259,7 @@ def test_the_command_makes_resumes_and_exports(store, tmp_path):
     folder, run = str(tmp_path / "c.parquet"), CliRunner().invoke
     common = ["predict", str(store), "-o", folder, "--part-size", "8", "--workers", "1", "--quiet"]
     first = run(cli.main, [*common, "--parts", "0:1"])
+    assert "_refused.csv" not in first.output  # there is none yet
     assert first.exit_code == 1 and "7 stars, 1 refused, 3 parts, 1 of them computed now" in first.output
     second = run(cli.main, common)
     assert "20 stars, 2 refused, 3 parts, 2 of them computed now" in second.output and "_refused.csv" in second.output
@@ -270,6 +271,7 @@ def test_the_command_makes_resumes_and_exports(store, tmp_path):
     ("more", "words"),
     [
         (["-o", "c.parquet", "--parts", "one"], "--parts.*0:10"),
+        (["-o", "c.parquet", "--parts", "-1:3"], "--parts.*0:10"),
         (["-o", "c.parquet", "--coadd"], "--coadd"),
         (["-o", "c.parquet", "--json"], "--json"),
         (["-o", "c.fits", "--parts", "0:1"], "--parts.*add -o NAME.parquet"),
