@@ -1,18 +1,17 @@
 """Where many spectra come from, a stretch at a time: files, folders, patterns, lists of files, Zarr and Parquet stores.
 
-    source = open_source(["nights/*.fits", "@more.txt"])        or one store: ["survey.zarr"], ["survey.parquet"]
+    source = open_source(["nights/*.fits", "@more.txt"])
+    source = open_source("survey.zarr")   # one store
     spectra, refused = source.stretch(0, 64).read()
 
 However many spectra there are, a source keeps only where each of them begins. A store holds spectra of one instrument:
 
-=============== ========================== =======================================================================
-``flux``        (n, n_pixels)              any unit
-``wavelength``  (n_pixels,) or (n, ...)    A, strictly increasing
-``uncertainty`` (n, n_pixels), optional    1 sigma, in the unit of flux; NaN where unknown
-``mask``        (n, n_pixels), optional    True where a pixel is lost
-``star``        (n,), optional             names; otherwise the number of the row
-``berv``        (n,), optional             km/s, see :class:`dtl_core.spectrum.Spectrum`
-=============== ========================== =======================================================================
+    flux          (n, n_pixels), any unit
+    wavelength    (n_pixels,), or (n, n_pixels); A, strictly increasing
+    uncertainty   (n, n_pixels), optional; 1 sigma, NaN where unknown
+    mask          (n, n_pixels), optional; True where a pixel is lost
+    star          (n,), optional; names, otherwise the number of the row
+    berv          (n,), optional; km/s, of the Earth towards the star
 
 and the attributes ``medium`` (``vacuum`` or ``air``), ``frame`` (``observatory``, ``barycentric`` or ``rest``),
 ``resolving_power`` and ``instrument``. In Zarr the arrays are those of a group; in Parquet, one file or a folder of

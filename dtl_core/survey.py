@@ -1,7 +1,7 @@
 """Parameters of any number of stars: read, computed and written in a stream, in parts that survive what stops a run.
 
     survey = Survey("catalogue.parquet", open_source(["survey.zarr"]))
-    survey.run(workers=2)                     again after a kill: what is finished stays
+    survey.run(workers=2)   # again after a kill: what is finished stays
     export("catalogue.parquet", "catalogue.fits")
 
 The catalogue is a folder that pandas, pyarrow, polars or DuckDB read as one table: ``part-0000000.parquet`` and so on,
@@ -260,7 +260,8 @@ def export(folder, path):
     Errors
     ------
     DataError : the catalogue is not finished, or a part is not what its hash says.
-    ConfigError : unknown ending.  DTLError : the file cannot be written.
+    ConfigError : unknown ending.
+    DTLError : the file cannot be written.
     """
     folder = Path(folder)
     try:
