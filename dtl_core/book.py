@@ -23,7 +23,7 @@ from pathlib import Path
 from .errors import ConfigError, DataError, DTLError
 from .store import file_hash, write_whole
 
-__all__ = ["build", "execute", "external_loads", "find_root", "glue_all", "notebooks"]
+__all__ = ["build", "execute", "executed", "external_loads", "find_root", "glue_all", "make", "notebooks"]
 
 # Parts of MathJax that no page of ours loads: speech and its dictionaries, other bundles than the one in use.
 UNUSED_MATHJAX = ("sre", "a11y", "adaptors", "node-main.js", "latest.js", "*-full*.js", "*-svg.js", "*mml-*.js")
@@ -138,8 +138,29 @@ def _execute_or_find(source, folder, values, root, run):
         found = False
         shutil.copyfile(_execute_one(source, folder, values, root), stage / source.name)
 
-    stored = run.document("notebook", {"values": values}, {source.name: file_hash(source)}, compute)
+    stored = executed(source, values, run, compute)
     return write_whole(folder / source.name, (stored / source.name).read_bytes()), found
+
+
+def executed(source, values, run, compute=None):
+    """The folder in a run's store with an executed notebook; see :meth:`dtl_core.pipeline.Run.document`.
+
+    Arguments: source, path of the notebook; values, its parameters.
+    """
+    return run.document("notebook", {"values": values}, {source.name: file_hash(source)}, compute)
+
+
+def make(profile, html=True):
+    """Run the method, execute the notebooks and write the generated pages; with ``html`` build the book.
+
+    Returns: Path of the first page, or None.
+    """
+    from . import machine, pages, pipeline
+
+    result = pipeline.run(profile)
+    execute(profile, run=result, workers=machine.affordable_workers())
+    pages.write(result)
+    return build() if html else None
 
 
 def _check_parameters(source, values):

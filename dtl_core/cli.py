@@ -583,17 +583,15 @@ def book(profile, only, no_html):
       dtl book
       dtl book --profile smoke --only 01_domain_gap --no-html
     """
-    from . import machine, pages, pipeline
-    from .book import build, execute
+    from .book import build, execute, make
 
     if only:
         execute(profile, only=list(only))
+        page = None if no_html else build()
     else:
-        result = pipeline.run(profile)
-        execute(profile, run=result, workers=machine.affordable_workers())
-        pages.write(result)
-    if not no_html:
-        click.echo(f"open {build()}")
+        page = make(profile, html=not no_html)
+    if page:
+        click.echo(f"open {page}")
 
 
 @main.command()

@@ -19,6 +19,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,7 +33,21 @@ from .machine import affordable_workers
 from .stages import ARMS
 from .store import MODULES, NotStored, Store, file_hash, load_arrays, whole
 
-__all__ = ["ARMS", "STAGES", "Run", "first_member", "resolve", "run", "search_regressors"]
+__all__ = [
+    "ARMS",
+    "STAGES",
+    "Job",
+    "Run",
+    "first_member",
+    "flux_gap",
+    "latent_gap",
+    "make_members",
+    "resolve",
+    "run",
+    "search_architectures",
+    "search_regressors",
+    "work",
+]
 
 STAGES = ("synthetic", "observed", "gap", "search", "autoencoder", "transfer", "regression", "recommended", "catalogue")
 
@@ -81,10 +97,43 @@ def _start_worker(progress_queue):
     torch.set_num_threads(1)  # one thread a process and a process a core: the same bytes, and no waiting threads
 
 
-def _work(job, only_look=False):
-    """One job in a worker: candidates of a search, or autoencoders of one width as far as they are to go."""
+class Job(NamedTuple):
+    """What one process does at a time: candidates of a search, or autoencoders of one width as far as they are to go.
+
+    Attributes: ``kind`` (candidate, member, recommended or regressor_candidate), ``root`` of the store, ``config``,
+    ``keys`` of the stages before, ``items`` (what the stage's function wants), ``depth`` (for a member: how many stages
+    after ``autoencoder``) and ``cost`` (of an epoch of each stage, for the progress bar).
+    """
+
+    kind: str
+    root: Path
+    config: Config
+    keys: dict
+    items: object = None
+    depth: int = 0
+    cost: dict = {}
+
+    def total(self):
+        """Cost of the whole job."""
+        config = self.config
+        if self.kind == "candidate":
+            return self.cost[self.kind] * self.items[1] * config.search.folds
+        if self.kind == "regressor_candidate":
+            return self.cost[self.kind] * self.items[3]
+        if self.kind == "recommended":
+            from .recommended import steps
+
+            return self.cost[self.kind] * steps(config)
+        return sum(cost * getattr(config, stage).epochs for stage, cost in self.cost.items())
+
+
+def work(job, **looking):
+    """Do a job: its results are found or computed.
+
+    Arguments: looking, for :class:`dtl_core.store.Store`. Returns: dict of stage -> key, or list of keys.
+    """
     kind, root, config, keys, items, depth, cost = job
-    store = Store(root, only_look=only_look)
+    store = Store(root, **looking)
 
     def tick(name):
         return (lambda share=1.0: _queue.put(share * cost[name])) if _queue is not None else None
@@ -156,7 +205,7 @@ def _costs(config, width, n_stars):
     }
 
 
-def _run_jobs(config, jobs, total, label, quiet):
+def _run_jobs(config, jobs, label, *, quiet):
     """Results of jobs in order, over worker processes, with a progress bar in units of work."""
     from tqdm import tqdm
 
@@ -165,13 +214,13 @@ def _run_jobs(config, jobs, total, label, quiet):
     done = {}
     for number, job in enumerate(jobs):
         try:
-            done[number] = _work(job, only_look=True)
+            done[number] = work(job, only_look=True)
         except NotStored:
             pass
     missing = [number for number in range(len(jobs)) if number not in done]
     if not missing:
         return [done[number] for number in range(len(jobs))]
-    total *= len(missing) / len(jobs)
+    total = sum(jobs[number].total() for number in missing)
     workers = config.workers or affordable_workers()
     if choose_device(config.device).type == "cuda":
         workers = 1  # one process feeds the device
@@ -188,7 +237,7 @@ def _run_jobs(config, jobs, total, label, quiet):
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     with bar, ProcessPoolExecutor(workers, context, _start_worker, (channel,)) as pool:
-        futures = {number: pool.submit(_work, jobs[number]) for number in missing}
+        futures = {number: pool.submit(work, jobs[number]) for number in missing}
         pending = set(futures.values())
         try:
             while pending:
@@ -387,6 +436,7 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     started = time.time()
     result = Run(config, store, {})
     keys = result.keys
+    perform = functools.partial(_run_jobs, config, quiet=quiet)
 
     def note(text):
         if not quiet:
@@ -402,48 +452,46 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
                 note(f"{row.star}: {warning}")
         for row in result.refused.itertuples():
             note(f"refused: {row.error}")
-    pair = {name: keys[name] for name in ("synthetic", "observed") if name in keys}
     if depth >= STAGES.index("gap"):
-        _, keys["gap"] = stages.measure_gap(
-            store,
-            config,
-            pair,
-            lambda: result.synthetic["flux"],
-            lambda: {"flux": result.observed},
-            name="gap",
-            metric="correlation",
-        )
+        keys["gap"] = flux_gap(result)
         note("domain gap measured")
     if depth >= STAGES.index("search"):
-        _search(result, quiet)
+        search_architectures(result, perform)
         note("grid search ready")
         if len(result.architectures) < config.autoencoder.n_models:
             note(
                 f"the search keeps {len(result.architectures)} of {config.autoencoder.n_models} autoencoders asked for"
             )
     if depth >= STAGES.index("autoencoder"):
-        beside = depth >= STAGES.index("recommended") and config.recommended.method != "paper"
-        _members(result, min(depth, STAGES.index("regression")) - STAGES.index("autoencoder"), quiet, beside)
+        last = STAGES[min(depth, STAGES.index("regression"))]
+        make_members(result, perform, until=last, beside=depth >= STAGES.index("recommended"))
         note(f"{len(result.architectures)} autoencoders ready")
         for name, count in result.restarts().items():
             note(f"{name}: {count} networks diverged and were trained again at a lower learning rate")
     if depth >= STAGES.index("transfer"):
-        first = result.arrays("transfer", "latents", 0)
-        _, keys["latent_gap"] = stages.measure_gap(
-            store,
-            config,
-            {"transfer": keys["transfer"][0]},
-            lambda: first["synthetic"],
-            lambda: {arm: first[arm] for arm in ARMS},
-            name="latent_gap",
-            metric="euclidean",
-        )
+        keys["latent_gap"] = latent_gap(result)
         note("latent gap measured")
     if depth >= STAGES.index("catalogue"):
         _, keys["catalogue"] = stages.make_catalogue(store, config, keys, keys["regression"], result.stars)
         note("catalogue ready")
         _record(result, time.time() - started)
     return result
+
+
+def flux_gap(result):
+    """Stage ``gap`` of a run whose spectra are there. Returns: its key."""
+    keys = {name: result.keys[name] for name in ("synthetic", "observed")}
+    vectors = (lambda: result.synthetic["flux"], lambda: {"flux": result.observed})
+    options = {"name": "gap", "metric": "correlation"}
+    return stages.measure_gap(result.store, result.config, keys, *vectors, **options)[1]
+
+
+def latent_gap(result):
+    """Stage ``latent_gap`` of a run whose first autoencoder is fine-tuned. Returns: its key."""
+    first = functools.cache(lambda: result.arrays("transfer", "latents", 0))
+    vectors = (lambda: first()["synthetic"], lambda: {arm: first()[arm] for arm in ARMS})
+    keys, options = {"transfer": result.keys["transfer"][0]}, {"name": "latent_gap", "metric": "euclidean"}
+    return stages.measure_gap(result.store, result.config, keys, *vectors, **options)[1]
 
 
 def _synthetic_with_bar(store, config, quiet):
@@ -456,25 +504,25 @@ def _synthetic_with_bar(store, config, quiet):
         return stages.make_synthetic(store, config, bar.update)
 
 
-def _stacked(config, items, width_of, job_of, names, label, quiet, beside=()):
-    """Results of items over worker processes, those of one width in stacks, and of single jobs beside them.
+def _stacked(config, items, width_of, job_of, names, perform, beside=()):
+    """Results of items, those of one width in stacks, and of single jobs beside them.
 
     Arguments
     ---------
     items : list of anything
     width_of : callable(item) -> tuple, the width first; items with equal ones may train together
-    job_of : callable(items of a stack) -> (job for :func:`_work`, its cost for the progress bar)
+    job_of : callable(items of a stack) -> :class:`Job`
     names : of the stages whose keys are wanted
-    beside : (job, cost) of others that run at the same time, each of which makes one result
+    perform : callable(jobs) -> list of what :func:`work` returns of each
+    beside : jobs that run at the same time, each of which makes one result
 
     Returns
     -------
     dict of stage -> keys in the order of the items, or of one key for a job beside.
     """
     groups = _grouped(items, config, width_of)
-    stacks = [job_of([items[number] for number in group]) for group in groups]
-    jobs, costs = zip(*beside, *stacks, strict=True)  # those beside first, because they cannot be divided
-    done = _run_jobs(config, jobs, sum(costs), label, quiet)
+    jobs = [*beside, *(job_of([items[number] for number in group]) for group in groups)]
+    done = perform(jobs)  # those beside first, because they cannot be divided
     extra, done = done[: len(beside)], done[len(beside) :]
     keys = {name: [None] * len(items) for name in names}
     for group, one in zip(groups, done, strict=True):
@@ -486,7 +534,14 @@ def _stacked(config, items, width_of, job_of, names, label, quiet, beside=()):
     return keys
 
 
-def _search(result, quiet):
+def search_architectures(result, perform):
+    """The grid search over the autoencoders: sets ``search``, ``architectures`` and the keys of a run.
+
+    Arguments
+    ---------
+    result : Run, whose stage ``synthetic`` is done
+    perform : callable(jobs, label) -> list of what :func:`work` returns of each, with its results in the store
+    """
     config, store = result.config, result.store
     grid = [(w, l1, rate) for w, l1 in config.architectures() for rate in config.search.learning_rates]
     keys = {"synthetic": result.keys["synthetic"]}
@@ -495,11 +550,13 @@ def _search(result, quiet):
     def score(numbers, epochs):
         def job(items):
             cost = _costs(config, items[0][0], 0)["candidate"] * len(items)
-            job = ("candidate", store.root, config, keys, (items, epochs), 0, {"candidate": cost})
-            return job, cost * epochs * config.search.folds
+            return Job("candidate", store.root, config, keys, (items, epochs), cost={"candidate": cost})
 
-        items, label = [grid[number] for number in numbers], f"grid search, {epochs} epochs"
-        found = _stacked(config, items, lambda item: (item[0], item[2]), job, ["candidate"], label, quiet)["candidate"]
+        def together(jobs):
+            return perform(jobs, f"grid search, {epochs} epochs")
+
+        items = [grid[number] for number in numbers]
+        found = _stacked(config, items, lambda item: (item[0], item[2]), job, ["candidate"], together)["candidate"]
         result.keys["candidate"] += found
         return [load_arrays(store.path("candidate", key) / "scores.safetensors")["mse"] for key in found]
 
@@ -516,7 +573,7 @@ def _search(result, quiet):
 def first_member(result, quiet=False):
     """A run whose search is done, with its best autoencoder alone trained and fine-tuned: Run."""
     out = Run(result.config, result.store, dict(result.keys), result.search, result.architectures.head(1))
-    _members(out, 1, quiet)
+    make_members(out, functools.partial(_run_jobs, result.config, quiet=quiet), until="transfer")
     return out
 
 
@@ -543,13 +600,12 @@ def search_regressors(result, quiet=False):
         together = {}
         for net, kind in pairs:
             together.setdefault(net, []).append(kind)
-        jobs, total = [], 0.0
+        jobs, kind = [], "regressor_candidate"
         for net, kinds in together.items():
             each = cost * len(kinds) * (config.search.folds - 1)
-            total += each * epochs
             what = (result.keys["transfer"][0], nets[net], kinds, epochs)
-            jobs.append(("regressor_candidate", store.root, config, keys, what, 0, {"regressor_candidate": each}))
-        done = _run_jobs(config, jobs, total, f"regressors, {epochs} epochs", quiet)
+            jobs.append(Job(kind, store.root, config, keys, what, cost={kind: each}))
+        done = _run_jobs(config, jobs, f"regressors, {epochs} epochs", quiet=quiet)
         scores = {}
         for (net, kinds), one in zip(together.items(), done, strict=True):
             for kind, key in zip(kinds, one["regressor_candidate"], strict=True):
@@ -566,30 +622,38 @@ def search_regressors(result, quiet=False):
     )
 
 
-def _members(result, depth, quiet, beside=False):
-    """Autoencoders, fine-tuning and regressors, as far as they are to go, and beside them the recommended method."""
+def make_members(result, perform, *, until="regression", beside=False):
+    """Autoencoders, their fine-tuning and regressors up to a stage, and beside them the recommended method.
+
+    Arguments
+    ---------
+    result : Run, whose search is done; its keys are set
+    perform : as for :func:`search_architectures`
+    until : autoencoder, transfer or regression
+    beside : whether the recommended method is wanted, where the profile has one other than the paper's
+    """
     config, store = result.config, result.store
     keys = {name: result.keys[name] for name in ("synthetic", "observed")}
-    names = ("autoencoder", "transfer", "regression")[: depth + 1]
+    names = ("autoencoder", "transfer", "regression")
+    depth = names.index(until)
     rows = enumerate(result.architectures.itertuples())
     members = [stages.Member(int(row.width), float(row.l1), seed) for seed, row in rows]
 
     def job(items):
-        cost = _costs(config, items[0].width, len(result.observed))
-        cost = {name: cost[name] * len(items) for name in names}
-        total = sum(cost[name] * getattr(config, name).epochs for name in names)
-        return ("member", store.root, config, keys, items, depth, cost), total
+        cost = _costs(config, items[0].width, config.survey.n_stars)
+        cost = {name: cost[name] * len(items) for name in names[: depth + 1]}
+        return Job("member", store.root, config, keys, items, depth, cost)
 
     more = []
-    if beside:
-        from .recommended import steps
-
+    if beside and config.recommended.method != "paper":
         epoch = config.synthetic.n_spectra * 1e-3  # about what an autoencoder of 256 neurons takes for it
-        pair = {name: result.keys[name] for name in ("synthetic", "observed")}
-        job_beside = ("recommended", store.root, config, pair, None, 0, {"recommended": epoch})
-        more = [(job_beside, epoch * steps(config))]
-    label = "autoencoders"
-    result.keys |= _stacked(config, members, lambda member: (member.width,), job, names, label, quiet, more)
+        more = [Job("recommended", store.root, config, keys, cost={"recommended": epoch})]
+
+    def together(jobs):
+        return perform(jobs, "autoencoders")
+
+    width_of = lambda member: (member.width,)  # noqa: E731
+    result.keys |= _stacked(config, members, width_of, job, names[: depth + 1], together, more)
 
 
 def _record(result, seconds):

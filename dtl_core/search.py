@@ -14,6 +14,7 @@ __all__ = [
     "cross_validate",
     "cross_validate_many",
     "folds",
+    "n_rungs",
     "regressor_candidates",
     "select_architectures",
     "select_regressors",
@@ -42,6 +43,14 @@ def cross_validate(n, score, *, epochs, halving=0, at_least=1):
     return cross_validate_many(n, 1, score_all, epochs=epochs, halving=halving, at_least=at_least)[0]
 
 
+def n_rungs(n, *, epochs, halving=0, at_least=1):
+    """How many rungs :func:`cross_validate_many` has: at least one."""
+    count = 1
+    while halving and epochs // halving**count >= 1 and math.ceil(n / halving**count) >= at_least:
+        count += 1
+    return count
+
+
 def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
     """Scores of the same candidates for several problems at once, with successive halving if it is asked for.
 
@@ -63,13 +72,11 @@ def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
 
     Source: Jamieson & Talwalkar (2016, arXiv:1502.07943).
     """
-    n_rungs = 1
-    while halving and epochs // halving**n_rungs >= 1 and math.ceil(n / halving**n_rungs) >= at_least:
-        n_rungs += 1
+    rungs = n_rungs(n, epochs=epochs, halving=halving, at_least=at_least)
     tables = [pd.DataFrame({"mse": np.full(n, np.inf), "mse_spread": np.nan, "epochs": 0}) for _ in range(n_problems)]
     alive = [list(range(n)) for _ in range(n_problems)]
-    for rung in range(n_rungs):
-        budget = epochs // max(1, halving) ** (n_rungs - 1 - rung)
+    for rung in range(rungs):
+        budget = epochs // max(1, halving) ** (rungs - 1 - rung)
         found = score([(c, problem) for problem, candidates in enumerate(alive) for c in candidates], budget)
         for problem, candidates in enumerate(alive):
             scores = np.array([found[c, problem] for c in candidates], float)

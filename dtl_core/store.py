@@ -156,11 +156,13 @@ class Store:
     root : path, optional; see :func:`default_root`
     only_look : bool
         Raise :class:`NotStored` where a result would have to be computed.
+    only_name : bool
+        Neither look nor compute: say under which key each result is or will be.
     """
 
-    def __init__(self, root=None, *, only_look=False):
+    def __init__(self, root=None, *, only_look=False, only_name=False):
         self.root = Path(root) if root else default_root()
-        self.only_look = only_look
+        self.only_look, self.only_name = only_look, only_name
 
     def key(self, name, settings, inputs, modules):
         """Hexadecimal key of a stage and the record that it was made from."""
@@ -233,6 +235,8 @@ class Store:
         """
         keyed = [self.key(name, settings, inputs, modules) for settings, inputs in items]
         found = [(self.path(name, key), key) for key, _ in keyed]
+        if self.only_name:
+            return found
         missing = [number for number, (_, key) in enumerate(found) if not self.ready(name, key)]
         if not missing:
             return found
@@ -276,16 +280,26 @@ class Store:
         record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
         (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not self.ready(name, key):  # a file was changed or lost: for whoever wants to know why
-            aside = self.root / "spoilt" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
-            aside.parent.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # another process was faster
-                os.replace(folder, aside)
+        self.set_aside(name, key)
         try:
             os.replace(work, folder)
         except OSError:
             if not self.ready(name, key):  # else another process finished the same stage first
                 raise
+
+    def set_aside(self, name, key):
+        """Move a result to ``spoilt/`` if a file of it was changed or lost, for whoever wants to know why.
+
+        Returns: whether that was so.
+        """
+        folder = self.path(name, key)
+        if not folder.exists() or self.ready(name, key) or not any(folder.iterdir()):
+            return False  # an empty one may be somebody's preparation, and is no obstacle
+        aside = self.root / "spoilt" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
+        aside.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.replace(folder, aside)
+        return True
 
     def _note_timing(self, name, key, timing):
         # beside the results, not inside: two runs give the same bytes

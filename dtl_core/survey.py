@@ -104,6 +104,21 @@ class Survey:
         note = read_note(self.folder, number)
         return bool(note) and note["stamp"] == self.stretch(number).stamp() and _unspoilt(self.folder, number, note)
 
+    def tidy(self):
+        """Remove the notes of parts that are spoilt or whose spectra changed, and the manifest if a part is missing.
+
+        Returns: (missing, stale), lists of the numbers of parts.
+        """
+        missing = [number for number in range(len(self)) if not self.ready(number)]
+        stale = [number for number in missing if self.note_path(number).is_file()]
+        for path in [*map(self.note_path, stale), *([self.folder / MANIFEST] if missing else [])]:
+            path.unlink(missing_ok=True)
+        return missing, stale
+
+    def note_path(self, number):
+        """Path of what is noted of a part, which is written last."""
+        return _names(self.folder, number)[1]
+
     def run(self, *, workers=1, parts=None, progress=None):
         """Compute what is missing, and with all of it there write the manifest.
 

@@ -14,41 +14,14 @@ import pytest
 import torch
 from astropy.table import Table
 from click.testing import CliRunner
+from small import TINY, tree
 
 from dtl_core import cli, figures, machine, pipeline, records, search, training
 from dtl_core.config import PARAMETERS, load_profile
 from dtl_core.ensemble import Ensemble
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.spectra import doppler_shift, window_grid
-from dtl_core.store import Store, file_hash
-
-TINY = {
-    "synthetic.n_spectra": 150,
-    "survey.n_stars": 20,
-    "survey.real_stars": "no",
-    "autoencoder.widths": "64",
-    "autoencoder.l1": "1e-7",
-    "autoencoder.n_models": 2,
-    "autoencoder.epochs": 2,
-    "autoencoder.batch_size": 32,
-    "search.epochs": 1,
-    "search.folds": 2,
-    "transfer.epochs": 2,
-    "regression.n_models": 1,
-    "regression.n_kept": 1,
-    "regression.epochs": 2,
-    "regression.vsini.units": "256,128,32",  # as those of [M/H], so that two parameters share a stack
-    "recommended.epochs": 1,
-    "recommended.emulator_epochs": 1,
-    "umap.n_synthetic": 60,
-    "umap.n_neighbors": 5,
-}
-
-
-def tree(root):
-    """Every stored file and its hash; timings and the record of the last run differ between runs by their nature."""
-    files = [p for p in Path(root).rglob("*") if p.is_file() and p.parent.name not in ("timings", "runs")]
-    return {str(p.relative_to(root)): file_hash(p) for p in files}
+from dtl_core.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -350,9 +323,10 @@ class Fatal:
 
 def test_a_worker_that_dies_is_one_line(tmp_path):
     config = load_profile("smoke", TINY | {"workers": 1})
-    job = ("candidate", tmp_path, config, {"synthetic": "none"}, ([(64, 1e-7, 1e-3)], 1), 0, {"candidate": Fatal()})
+    keys = {"synthetic": "none", "fatal": Fatal()}
+    job = pipeline.Job("candidate", tmp_path, config, keys, ([(64, 1e-7, 1e-3)], 1), cost={"candidate": 1.0})
     with pytest.raises(DTLError, match="a worker process died") as error:
-        pipeline._run_jobs(config, [job], 1.0, "test", True)
+        pipeline._run_jobs(config, [job], "test", quiet=True)
     assert "workers=1" in str(error.value)
 
 

@@ -1,0 +1,33 @@
+"""The smallest run of the whole method, seconds long, and what a store holds."""
+
+from pathlib import Path
+
+from dtl_core.store import file_hash
+
+TINY = {
+    "synthetic.n_spectra": 150,
+    "survey.n_stars": 20,
+    "survey.real_stars": "no",
+    "autoencoder.widths": "64",
+    "autoencoder.l1": "1e-7",
+    "autoencoder.n_models": 2,
+    "autoencoder.epochs": 2,
+    "autoencoder.batch_size": 32,
+    "search.epochs": 1,
+    "search.folds": 2,
+    "transfer.epochs": 2,
+    "regression.n_models": 1,
+    "regression.n_kept": 1,
+    "regression.epochs": 2,
+    "regression.vsini.units": "256,128,32",  # as those of [M/H], so that two parameters share a stack
+    "recommended.epochs": 1,
+    "recommended.emulator_epochs": 1,
+    "umap.n_synthetic": 60,
+    "umap.n_neighbors": 5,
+}
+
+
+def tree(root):
+    """Every stored file and its hash; timings and the record of the last run differ between runs by their nature."""
+    files = [p for p in Path(root).rglob("*") if p.is_file() and p.parent.name not in ("timings", "runs")]
+    return {str(p.relative_to(root)): file_hash(p) for p in files}

@@ -1,0 +1,224 @@
+"""Jobs for a workflow engine: the plan names what a run makes, and the engine makes the same bytes with faults, too."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import slurm
+from small import TINY, tree
+
+from dtl_core import pipeline
+from dtl_core.errors import ConfigError, DataError, DTLError
+from dtl_core.jobs import Plan, Waiting, load_plan
+
+ROOT = Path(__file__).resolve().parents[1]
+HALVING = {"autoencoder.l1": "1e-7,1e-5", "search.learning_rates": "1e-3,3e-4", "search.halving": 2}
+SETTINGS = TINY | HALVING | {"search.epochs": 2, "autoencoder.learning_rate": 1e-3, "workers": 1}
+STAGES = ("synthetic", "observed", "gap", "candidate", "autoencoder", "transfer", "regression", "recommended",
+          "latent_gap", "catalogue")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The run as ``dtl run`` makes it."""
+    return pipeline.run("smoke", overrides=SETTINGS, root=tmp_path_factory.mktemp("plain"), quiet=True)
+
+
+def results(root):
+    return {name: digest for name, digest in tree(root).items() if name.split("/")[0] in STAGES}
+
+
+def copy_of(run, folder, *stages):
+    """A store with some stages of a run."""
+    for stage in stages:
+        shutil.copytree(run.store.root / stage, folder / stage)
+    return folder
+
+
+def snakemake(root, *arguments, environment=None, config=(), profile=None):
+    """The workflow of the small run: the finished process, and what it said."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")]
+    command += ["--directory", str(root.parent), "--nocolor", *arguments]
+    if profile:
+        command += ["--workflow-profile", str(ROOT / "workflow" / "profiles" / profile)]
+    command += ["--config", f"results={root}", *config]
+    if not any(one.startswith("spectra=") for one in config):
+        command += ["profile=smoke", f"set={json.dumps(SETTINGS)}"]
+    environment = (environment or os.environ) | {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return done, done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------- the plan
+
+
+def test_the_plan_names_what_a_run_makes(plain, tmp_path):
+    plan = Plan("smoke", SETTINGS, plain.store.root)
+    assert plan.n_rungs == 2
+    assert plan.all_keys() == plain.keys
+    assert list(plan.members()) == plain.keys["regression"]
+    assert list(plan.recommended()) == [plain.keys["recommended"]]
+    tried = plain.keys["candidate"]
+    assert set(plan.rung(0)) == set(tried[:4]) and set(plan.rung(1)) == set(tried[4:])
+    assert len(plan.rung(0)) == 4 and len(plan.rung(1)) == 2
+    empty = Plan("smoke", SETTINGS, tmp_path)
+    assert empty.keys == plan.keys and not list(tmp_path.iterdir())  # planning makes nothing
+
+
+def test_what_depends_on_the_search_waits_for_it(plain, tmp_path):
+    plan = Plan("smoke", SETTINGS, copy_of(plain, tmp_path / "store", "synthetic"))
+    assert set(plan.rung(0)) == set(plain.keys["candidate"][:4])
+    for ask in (lambda: plan.rung(1), plan.members, plan.all_keys):
+        with pytest.raises(Waiting):
+            ask()
+    copy_of(plain, plan.root, "candidate")
+    assert plan.rung_done(0) and plan.rung_done(1)
+    shutil.rmtree(plan.root / "candidate" / plain.keys["candidate"][4])
+    assert plan.rung_done(0) and not plan.rung_done(1)
+    assert set(plan.rung(1)) == set(plain.keys["candidate"][4:])
+
+
+def test_a_plan_survives_its_file(plain):
+    plan = Plan("smoke", SETTINGS | {"umap.n_neighbors": 6}, plain.store.root)
+    again = load_plan(plan.save())
+    assert again.config == plan.config and again.file == plan.file
+    (plain.store.root / "no_plan.json").write_text('{"kind": "run"}')
+    with pytest.raises(DataError, match="is no plan; start the workflow again"):
+        load_plan(plain.store.root / "no_plan.json")
+
+
+def test_a_job_that_the_plan_does_not_have_is_refused(plain):
+    plan = Plan("smoke", SETTINGS, plain.store.root)
+    for stage in ("regression", "synthetic", "candidate", "catalogue"):
+        with pytest.raises(DTLError, match="start the workflow again"):
+            plan.perform(stage, "0" * 20)
+    with pytest.raises(DataError, match="no stage 'nonsense'"):
+        plan.perform("nonsense", "0" * 20)
+
+
+def test_notebooks_have_keys_that_only_a_plain_profile_allows(smoke, plain):
+    plan = Plan("smoke", root=smoke.store.root)
+    assert plan.all_keys() == smoke.keys
+    assert [source.stem[:2] for source in plan.notebooks().values()] == [f"{k:02d}" for k in range(1, 9)]
+    assert all(re.fullmatch("[0-9a-f]{20}", key) for key in plan.notebooks())
+    with pytest.raises(ConfigError, match="notebooks know the profile alone"):
+        Plan("smoke", SETTINGS, plain.store.root).notebooks()
+
+
+def test_spoilt_results_are_set_aside_before_anything_is_planned(plain, tmp_path):
+    root = copy_of(plain, tmp_path / "store", "synthetic", "candidate", "regression")
+    plan, key = Plan("smoke", SETTINGS, root), plain.keys["regression"][1]
+    broken = root / "regression" / key / "weights.safetensors"
+    content = bytearray(broken.read_bytes())
+    content[-5] ^= 1
+    broken.write_bytes(content)
+    lost = plain.keys["candidate"][5]
+    (root / "candidate" / lost / "scores.safetensors").unlink()
+    plan.file.parent.mkdir(parents=True)
+    for number in range(2):
+        plan.rung_file(number).touch()
+    assert plan.tidy() == [("candidate", lost)]  # what comes after the search is not known without it
+    assert plan.rung_file(0).is_file() and not plan.rung_file(1).is_file()
+    shutil.copytree(plain.store.path("candidate", lost), root / "candidate" / lost)
+    assert plan.tidy() == [("regression", key)]
+    assert not (root / "regression" / key).exists() and len(list((root / "spoilt").iterdir())) == 2
+    assert plan.tidy() == []
+
+
+def test_a_job_does_not_build_on_what_was_spoilt_meanwhile(plain, tmp_path):
+    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "candidate")
+    flux = next((root / "observed").glob("*/observed.safetensors"))
+    flux.write_bytes(flux.read_bytes()[:-1] + b"\x00")
+    plan = Plan("smoke", SETTINGS, root)
+    with pytest.raises(DataError, match="is missing or spoilt; start the workflow again"):
+        plan.perform("regression", plain.keys["regression"][0])
+    assert not flux.exists()
+
+
+# ---------------------------------------------------------------- the engine
+
+
+def test_the_engine_and_a_run_go_on_where_the_other_stopped(plain, tmp_path):
+    """With half of the stages from ``dtl run``, the engine makes the rest; the run then finds all of it."""
+    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "candidate", "recommended")
+    lost = plain.keys["candidate"][5]
+    shutil.rmtree(root / "candidate" / lost)
+    done, said = snakemake(root, profile="default")
+    assert done.returncode == 0, said
+    assert results(root) == results(plain.store.root)
+    made = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", said, re.M))
+    assert made == {"candidate", "rung", "regression", "catalogue", "run"}, said
+    assert not (root / "spoilt").exists()
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")}
+    assert pipeline.run("smoke", overrides=SETTINGS, root=root, quiet=True).keys == plain.keys
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")} == before
+    _, said = snakemake(root, profile="default")
+    assert "Nothing to be done" in said
+
+
+def test_wrong_settings_are_one_line(tmp_path):
+    done, said = snakemake(tmp_path / "store", "-n", config=["colour=blue"])
+    assert done.returncode == 1
+    assert "unknown setting colour; known are catalogue, chunk" in said
+    (tmp_path / "empty").mkdir()
+    done, said = snakemake(tmp_path / "store", "-n", config=[f"spectra={tmp_path}/empty"])
+    assert done.returncode == 1 and f"{tmp_path}/empty: no spectra; give files" in said and "Traceback" not in said
+
+
+@pytest.mark.skipif(not slurm.there(), reason="no Slurm that could be started here (Debian: slurm-wlm, munge; as root)")
+def test_slurm_makes_the_same_bytes_though_one_job_is_killed_and_one_fails(plain, tmp_path):
+    """A job killed on its node is redone; one that fails three times is reported and stops no other."""
+    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "recommended")
+    (root / "candidate").mkdir()
+    first, second = plain.keys["autoencoder"]
+    (root / "autoencoder" / first).mkdir(parents=True)
+    (root / "autoencoder" / first / "junk").touch()  # to be moved aside
+    (root / "spoilt").touch()  # where that cannot be done
+    short = Path("/tmp") / f"dtl-slurm-{os.getpid()}"  # a socket's name is short
+    options = ["--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "2"]
+    options += ["--latency-wait", "5"]
+    try:
+        with slurm.cluster(short) as environment:
+            killer = subprocess.Popen([sys.executable, "-c", KILLER, str(root)], stdout=subprocess.PIPE, text=True)
+            done, said = snakemake(root, *options, environment=environment, profile="slurm")
+            assert killer.communicate(timeout=60)[0] == "killed\n", said
+            assert done.returncode == 1
+            failed = re.findall(r"^dtl: (.*)$", said, re.M)
+            assert failed == [f"regression-{plain.keys['regression'][0]}: {root}/autoencoder/{first}: "
+                              "cannot be written (File exists); free disk space or set DTL_RESULTS"], said  # fmt: skip
+            made = results(root)
+            expected = results(plain.store.root)
+            assert set(expected) - set(made) == {
+                name for name in expected if name.split("/")[1] in (first, plain.keys["transfer"][0],
+                                                                    plain.keys["regression"][0])
+                or name.startswith(("catalogue", "latent_gap"))
+            }  # fmt: skip
+            (root / "spoilt").unlink()
+            done, said = snakemake(root, *options, environment=environment, profile="slurm")
+            assert done.returncode == 0, said
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
+    assert results(root) == results(plain.store.root)
+
+
+# Kills the first trial that it sees, as a node does that runs out of memory.
+KILLER = """
+import os, signal, subprocess, sys, time
+deadline = time.time() + 120
+while time.time() < deadline:
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = open(f"/proc/{name}/cmdline").read().split("\\0")
+        except OSError:
+            continue
+        if line[1:3] == ["-m", "dtl_core.jobs"] and line[3].startswith(sys.argv[1]) and line[4] == "candidate":
+            os.kill(int(name), signal.SIGKILL)
+            print("killed")
+            sys.exit()
+    time.sleep(0.02)
+"""
