@@ -143,9 +143,10 @@ def _execute_or_find(source, folder, values, root, run):
 
 
 def executed(source, values, run, compute=None):
-    """The folder in a run's store with an executed notebook; see :meth:`dtl_core.pipeline.Run.document`.
+    """The folder in a run's store with an executed notebook, found or made.
 
-    Arguments: source, path of the notebook; values, its parameters.
+    Arguments: source, path of the notebook; values, its parameters; compute, as for
+    :meth:`dtl_core.pipeline.Run.document`.
     """
     return run.document("notebook", {"values": values}, {source.name: file_hash(source)}, compute)
 

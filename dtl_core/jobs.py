@@ -24,8 +24,22 @@ from .errors import ConfigError, DataError, DTLError
 from .pipeline import Run
 from .store import NotStored, Store, default_root, write_whole
 
-__all__ = ["CHUNK", "Plan", "SurveyPlan", "Waiting", "failures", "load_plan"]
+__all__ = ["CHUNK", "GRAPH", "Plan", "SurveyPlan", "Waiting", "failures", "load_plan"]
 
+GRAPH = {  # rule of workflow/Snakefile: those whose results its jobs wait for
+    "synthetic": (),
+    "observed": (),
+    "gap": ("synthetic", "observed"),
+    "recommended": ("synthetic", "observed"),
+    "candidate": ("synthetic",),
+    "rung": ("candidate",),
+    "regression": ("synthetic", "observed", "rung"),
+    "catalogue": ("gap", "recommended", "regression"),
+    "notebook": ("catalogue",),
+    "book": ("notebook",),
+    "chunk": (),
+    "survey": ("chunk",),
+}
 CHUNK = 8  # parts of a survey that one job sees to: minutes, where a process pays seconds for its start
 
 
@@ -68,7 +82,7 @@ class Plan(_Planned):
     settings : dict of dotted settings in place of the profile's, optional
     root : folder of the results; see :func:`dtl_core.store.default_root`
 
-    Attributes: ``config``, ``store`` (which only names keys), ``keys`` (of the stages that need no search) and
+    Attributes: ``config``, ``store`` (which only names keys), ``keys`` (of the stages that wait for no search) and
     ``n_rungs``, how many rounds of trials the search has.
 
     Errors
@@ -85,11 +99,14 @@ class Plan(_Planned):
         self.store = Store(self.root, only_name=True)
         self.keys = {"synthetic": stages.make_synthetic(self.store, self.config)[1]}
         self.keys["observed"] = stages.make_observed(self.store, self.config, self.files)[1]
-        self.keys["gap"] = pipeline.flux_gap(Run(self.config, self.store, self.keys))
+        run = Run(self.config, self.store, self.keys)
+        self.keys["gap"] = pipeline.flux_gap(run)
+        job = pipeline.recommended_job(run)
+        self.keys |= pipeline.work(job, only_name=True) if job else {}
         grid = self.config.search
         n = len(self.config.architectures()) * len(grid.learning_rates)
         options = {"halving": grid.halving, "at_least": self.config.autoencoder.n_models}
-        self.n_rungs = search.n_rungs(n, epochs=grid.epochs, **options)
+        self.n_rungs = len(search.rung_sizes(n, epochs=grid.epochs, **options))
 
     # ------------------------------------------------------------ what is known
 
@@ -130,25 +147,21 @@ class Plan(_Planned):
         return len(rungs) > number + 1 or (over and len(rungs) > number)
 
     def _all(self):
-        """The run with all its keys; jobs of the autoencoders, by key of their regressors; that of ``recommended``."""
+        """The run with all its keys; jobs of the autoencoders by key of their regressors."""
         run, _, over = self._searched()
         if not over:
             raise Waiting("the search")
-        members, recommended = {}, {}
+        members = {}
 
         def perform(jobs, _label):
             named = self._named(jobs)
-            for one, job in zip(named, jobs, strict=True):
-                if job.kind == "member":
-                    members[one["regression"][0]] = job
-                else:
-                    recommended[one["recommended"]] = job
+            members.update((one["regression"][0], job) for one, job in zip(named, jobs, strict=True))
             return named
 
-        pipeline.make_members(run, perform, beside=True)
+        pipeline.make_members(run, perform)
         run.keys["latent_gap"] = pipeline.latent_gap(run)
         run.keys["catalogue"] = stages.make_catalogue(self.store, self.config, run.keys, run.keys["regression"], [])[1]
-        return run, members, recommended
+        return run, members
 
     def members(self):
         """Autoencoders with their fine-tuning and regressors: dict of key of the regressors -> Job.
@@ -156,10 +169,6 @@ class Plan(_Planned):
         Errors: Waiting, the search is not over.
         """
         return self._all()[1]
-
-    def recommended(self):
-        """The job of the recommended method, if the profile has one: dict of key -> Job. Errors: as for members."""
-        return self._all()[2]
 
     def all_keys(self):
         """Keys of all stages, as in :class:`dtl_core.pipeline.Run`. Errors: as for members."""
@@ -232,8 +241,10 @@ class Plan(_Planned):
     def _job(self, stage, key):
         if stage == "candidate":
             jobs = {key: job for rung in self._searched()[1] for key, job in rung.items()}
-        elif stage in ("regression", "recommended"):
-            jobs = self._all()[1 if stage == "regression" else 2]
+        elif stage == "regression":
+            jobs = self.members()
+        elif stage == "recommended":
+            jobs = {self.keys.get(stage): pipeline.recommended_job(Run(self.config, self.store, self.keys))}
         else:
             raise DataError(f"no stage {stage!r} has jobs", file=self.file, remedy="plan the run again")
         return _one(jobs, stage, key)

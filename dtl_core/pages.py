@@ -14,7 +14,7 @@ import pandas as pd
 
 from . import registry, synthetic
 from .benchmark_page import benchmark_page
-from .book import find_root
+from .book import find_root, notebooks
 from .explore import explore_files
 from .fidelity import fidelity_page
 from .markdown import NBSP, cite, code, escape, number, table
@@ -24,6 +24,7 @@ from .sliders import slider_files
 from .stages import library_hash
 from .star_pages import SLOW, star_files
 from .store import file_hash, write_whole
+from .workflow_page import workflow_files
 
 __all__ = ["cut_page", "interpolation_errors", "interpolation_page", "registry_page", "write"]
 
@@ -210,5 +211,5 @@ def _files(run):
     """Name below ``book/generated`` -> text or bytes."""
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
-    files |= reference_files() | model_files()
+    files |= reference_files() | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | slider_files(run)

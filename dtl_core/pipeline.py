@@ -42,6 +42,7 @@ __all__ = [
     "flux_gap",
     "latent_gap",
     "make_members",
+    "recommended_job",
     "resolve",
     "run",
     "search_architectures",
@@ -622,6 +623,16 @@ def search_regressors(result, quiet=False):
     )
 
 
+def recommended_job(result):
+    """The job of the recommended method for a run whose spectra have keys; None where the profile takes the paper's."""
+    config = result.config
+    if config.recommended.method == "paper":
+        return None
+    keys = {name: result.keys[name] for name in ("synthetic", "observed")}
+    epoch = config.synthetic.n_spectra * 1e-3  # about what an autoencoder of 256 neurons takes for it
+    return Job("recommended", result.store.root, config, keys, cost={"recommended": epoch})
+
+
 def make_members(result, perform, *, until="regression", beside=False):
     """Autoencoders, their fine-tuning and regressors up to a stage, and beside them the recommended method.
 
@@ -644,10 +655,7 @@ def make_members(result, perform, *, until="regression", beside=False):
         cost = {name: cost[name] * len(items) for name in names[: depth + 1]}
         return Job("member", store.root, config, keys, items, depth, cost)
 
-    more = []
-    if beside and config.recommended.method != "paper":
-        epoch = config.synthetic.n_spectra * 1e-3  # about what an autoencoder of 256 neurons takes for it
-        more = [Job("recommended", store.root, config, keys, cost={"recommended": epoch})]
+    more = [job for job in [recommended_job(result)] if beside and job]
 
     def together(jobs):
         return perform(jobs, "autoencoders")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,10 +16,12 @@ from .observed import ACTIVE_LINES
 __all__ = [
     "LABELS",
     "architecture",
+    "as_svg",
     "domain_map",
     "effect_bars",
     "error_change",
     "errors_against_time",
+    "job_graph",
     "kde_panel",
     "kiel",
     "latent_image",
@@ -45,6 +49,15 @@ SQUARED = {  # the same with the units of squared errors
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 LINES = {"Fe I": (8807.05, ACTIVE_LINES[1]), "Mg I": (ACTIVE_LINES[0],)}
 WAVELENGTH = r"vacuum wavelength [$\mathrm{\AA}$]"
+
+
+def as_svg(figure):
+    """A figure as SVG, the same bytes each time; it is closed."""
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "dtl"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return buffer.getvalue()
 
 
 def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
@@ -307,4 +320,35 @@ def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
                 ax.axvspan(start, stop, color=GREY, alpha=0.25, lw=0)
     fig.axes[0].legend(loc="lower left", ncols=2, fontsize=8, frameon=False)
     fig.axes[-1].set_xlabel(WAVELENGTH)
+    return fig
+
+
+def job_graph(graph, captions, rows):
+    """Boxes of the rules of a workflow, in columns by what they wait for, with arrows to those that wait.
+
+    Arguments: graph, dict of rule -> rules that it waits for, which come first; captions and rows, dict of rule -> what
+    it makes, and its height in the figure.
+    """
+    column, behind, boxes = {}, {}, {}
+    for rule, before in graph.items():
+        column[rule] = 1 + max((column[other] for other in before), default=-1)
+        behind[rule] = set(before).union(*(behind[other] for other in before))
+    n_columns = 1 + max(column.values())
+    fig, ax = plt.subplots(figsize=(1.75 * n_columns, 5.0), layout="constrained")
+    ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(min(rows.values()) - 0.6, max(rows.values()) + 0.6))
+    ax.axis("off")
+    for rule in graph:
+        text = f"$\\bf{{{rule}}}$\n" + textwrap.fill(captions[rule], 15)
+        style = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": BLUE}
+        place = ax.text(column[rule], rows[rule], text, ha="center", va="center", fontsize=9, bbox=style, zorder=3)
+        boxes[rule] = place.get_bbox_patch()
+    for rule, before in graph.items():
+        for other in before:
+            if any(other in behind[third] for third in before):
+                continue  # it is waited for by way of another
+            ends = [(column[name], rows[name]) for name in (rule, other)]
+            far = column[rule] - column[other] > 1
+            style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.1, "patchA": boxes[other], "patchB": boxes[rule]}
+            style["connectionstyle"] = f"arc3,rad={0.15 if far and rows[other] < rows[rule] else 0}"
+            ax.annotate("", *ends, arrowprops=style, zorder=1)
     return fig

@@ -32,7 +32,7 @@ GROUPS = {  # in the order of imports; a module that is not here stands under th
     "Literature": "names kinematics isochrones catalogues matching comparison comparison_plots hr_plots statements "
     "fidelity sample",
     "Book and command line": "markdown interactive explore sliders model_page benchmark_page star_pages docstrings "
-    "reference pages book alt_texts cli",
+    "reference workflow_page pages book alt_texts jobs cli",
     "Other": "",
 }
 _SOURCE = "https://github.com/dtl-mdwarfs/dtl-mdwarfs/blob/main/dtl_core"

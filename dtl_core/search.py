@@ -14,8 +14,8 @@ __all__ = [
     "cross_validate",
     "cross_validate_many",
     "folds",
-    "n_rungs",
     "regressor_candidates",
+    "rung_sizes",
     "select_architectures",
     "select_regressors",
 ]
@@ -43,12 +43,12 @@ def cross_validate(n, score, *, epochs, halving=0, at_least=1):
     return cross_validate_many(n, 1, score_all, epochs=epochs, halving=halving, at_least=at_least)[0]
 
 
-def n_rungs(n, *, epochs, halving=0, at_least=1):
-    """How many rungs :func:`cross_validate_many` has: at least one."""
-    count = 1
-    while halving and epochs // halving**count >= 1 and math.ceil(n / halving**count) >= at_least:
-        count += 1
-    return count
+def rung_sizes(n, *, epochs, halving=0, at_least=1):
+    """How many candidates each rung of :func:`cross_validate_many` has: list, ``n`` first."""
+    sizes = [n]
+    while halving and epochs // halving ** len(sizes) >= 1 and math.ceil(n / halving ** len(sizes)) >= at_least:
+        sizes.append(math.ceil(sizes[-1] / halving))
+    return sizes
 
 
 def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
@@ -72,7 +72,7 @@ def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
 
     Source: Jamieson & Talwalkar (2016, arXiv:1502.07943).
     """
-    rungs = n_rungs(n, epochs=epochs, halving=halving, at_least=at_least)
+    rungs = len(rung_sizes(n, epochs=epochs, halving=halving, at_least=at_least))
     tables = [pd.DataFrame({"mse": np.full(n, np.inf), "mse_spread": np.nan, "epochs": 0}) for _ in range(n_problems)]
     alive = [list(range(n)) for _ in range(n_problems)]
     for rung in range(rungs):

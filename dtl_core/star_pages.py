@@ -5,7 +5,6 @@ files = star_files(run)     name below book/generated -> text or bytes
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -161,27 +160,16 @@ def synthetic_star(name, config):
     return flux, labels, [label for label, value in zip(LABELS, given, strict=True) if value is None], source
 
 
-def _svg(figure):
-    """A figure as SVG, the same bytes each time."""
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": "dtl"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
 def _draw(run, model, observed=None, masked=()):
     import matplotlib.pyplot as plt
 
-    from .plots import star_spectrum
+    from .plots import as_svg, star_spectrum
 
     with plt.style.context("default"):
         lines = [line[:2] for line in LINES]
         low, high = run.wavelength[0], run.wavelength[-1]
         masked = [(max(a, low), min(b, high)) for a, b in masked if b > low and a < high]
-        return _svg(star_spectrum(run.wavelength, model, observed, lines=lines, masked=masked))
+        return as_svg(star_spectrum(run.wavelength, model, observed, lines=lines, masked=masked))
 
 
 def _labels(labels):

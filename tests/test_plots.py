@@ -179,3 +179,18 @@ def test_star_spectrum(alone):
         np.testing.assert_allclose(low.lines[0].get_ydata(), (FLUX[1] - model)[inside])
         assert low.get_ylabel() == "residual" and np.abs(low.lines[0].get_ydata()).max() <= low.get_ylim()[1]
         assert len(low.patches) == len(masked)
+
+
+def test_job_graph():
+    graph = {"first": (), "beside": (), "second": ("first",), "last": ("first", "beside", "second")}
+    rows = {"first": 0, "beside": 1, "second": 0, "last": 0}
+    (ax,) = drawn(plots.job_graph(graph, {rule: f"the {rule} job" for rule in graph}, rows)).axes
+    boxes = {text.get_text().split("\n")[1]: text.get_position() for text in ax.texts if text.get_text()}
+    assert boxes == {"the first job": (0, 0), "the beside job": (0, 1), "the second job": (1, 0), "the last job": (2, 0)}
+    arrows = [(text.xyann, text.xy) for text in ax.texts if not text.get_text()]
+    assert sorted(arrows) == [((0, 0), (1, 0)), ((0, 1), (2, 0)), ((1, 0), (2, 0))]  # first -> last by way of second
+
+
+def test_as_svg():
+    one, two = (plots.as_svg(plots.window(WAVE, FLUX[0], FLUX[1])) for _ in range(2))
+    assert one == two and one.startswith(b"<?xml") and b"Date" not in one.split(b"<defs>")[0]

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import slurm
 from small import TINY, tree
+from toys import simulated
 
-from dtl_core import pipeline
+from dtl_core import pipeline, sources
 from dtl_core.errors import ConfigError, DataError, DTLError
-from dtl_core.jobs import Plan, Waiting, load_plan
+from dtl_core.jobs import GRAPH, Plan, SurveyPlan, Waiting, load_plan
+from dtl_core.survey import Survey
 
 ROOT = Path(__file__).resolve().parents[1]
 HALVING = {"autoencoder.l1": "1e-7,1e-5", "search.learning_rates": "1e-3,3e-4", "search.halving": 2}
@@ -62,7 +65,6 @@ def test_the_plan_names_what_a_run_makes(plain, tmp_path):
     assert plan.n_rungs == 2
     assert plan.all_keys() == plain.keys
     assert list(plan.members()) == plain.keys["regression"]
-    assert list(plan.recommended()) == [plain.keys["recommended"]]
     tried = plain.keys["candidate"]
     assert set(plan.rung(0)) == set(tried[:4]) and set(plan.rung(1)) == set(tried[4:])
     assert len(plan.rung(0)) == 4 and len(plan.rung(1)) == 2
@@ -144,21 +146,32 @@ def test_a_job_does_not_build_on_what_was_spoilt_meanwhile(plain, tmp_path):
 
 
 def test_the_engine_and_a_run_go_on_where_the_other_stopped(plain, tmp_path):
-    """With half of the stages from ``dtl run``, the engine makes the rest; the run then finds all of it."""
+    """The engine makes what ``dtl run`` left; a job that fails three times stops no other; the run then makes it."""
     root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "candidate", "recommended")
-    lost = plain.keys["candidate"][5]
-    shutil.rmtree(root / "candidate" / lost)
+    shutil.rmtree(root / "candidate" / plain.keys["candidate"][5])
+    first, broken = plain.keys["autoencoder"][0], plain.keys["regression"][0]
+    (root / "autoencoder" / first).mkdir(parents=True)
+    (root / "autoencoder" / first / "junk").touch()  # to be moved aside
+    (root / "spoilt").touch()  # where that cannot be done
     done, said = snakemake(root, profile="default")
-    assert done.returncode == 0, said
-    assert results(root) == results(plain.store.root)
-    made = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", said, re.M))
-    assert made == {"candidate", "rung", "regression", "catalogue", "run"}, said
-    assert not (root / "spoilt").exists()
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")}
+    assert done.returncode == 1
+    assert said.count("Error in rule regression:") == 3, said
+    waits = {}  # the graph that the book shows
+    for rule, files in re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n    input: (.*)$", said, re.M):
+        waits.setdefault(rule, set()).update(re.findall(rf"{root}/(\w+)/\w+/manifest.json", files))
+    assert set(waits) == {"candidate", "rung", "regression"}
+    assert waits.items() <= {rule: set(others) - {"rung"} for rule, others in GRAPH.items()}.items()
+    cause = f"{root}/autoencoder/{first}: cannot be written (File exists); free disk space or set DTL_RESULTS"
+    assert re.findall(r"^dtl: (.*)$", said, re.M) == [f"regression-{broken}: {cause}"], said
+    expected, lost = results(plain.store.root), (first, plain.keys["transfer"][0], broken)
+    assert set(expected) - set(results(root)) == {
+        name for name in expected if name.startswith(("catalogue", "latent_gap")) or name.split("/")[1] in lost
+    }
+    (root / "spoilt").unlink()
     assert pipeline.run("smoke", overrides=SETTINGS, root=root, quiet=True).keys == plain.keys
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")} == before
-    _, said = snakemake(root, profile="default")
-    assert "Nothing to be done" in said
+    assert results(root) == expected
+    done, said = snakemake(root, profile="default")
+    assert done.returncode == 0 and "Nothing to be done" in said
 
 
 def test_wrong_settings_are_one_line(tmp_path):
@@ -171,38 +184,27 @@ def test_wrong_settings_are_one_line(tmp_path):
 
 
 @pytest.mark.skipif(not slurm.there(), reason="no Slurm that could be started here (Debian: slurm-wlm, munge; as root)")
-def test_slurm_makes_the_same_bytes_though_one_job_is_killed_and_one_fails(plain, tmp_path):
-    """A job killed on its node is redone; one that fails three times is reported and stops no other."""
-    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "recommended")
-    (root / "candidate").mkdir()
-    first, second = plain.keys["autoencoder"]
-    (root / "autoencoder" / first).mkdir(parents=True)
-    (root / "autoencoder" / first / "junk").touch()  # to be moved aside
-    (root / "spoilt").touch()  # where that cannot be done
+def test_slurm_makes_the_same_bytes_though_a_job_is_killed(plain, tmp_path):
+    """A job killed on its node is redone."""
+    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "recommended", "candidate")
+    copy_of(plain, root, "autoencoder", "transfer", "regression")
+    for key in plain.keys["candidate"][4:]:  # the second round of the search
+        shutil.rmtree(root / "candidate" / key)
+    for stage in ("autoencoder", "transfer", "regression"):
+        shutil.rmtree(root / stage / plain.keys[stage][1])
     short = Path("/tmp") / f"dtl-slurm-{os.getpid()}"  # a socket's name is short
-    options = ["--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "2"]
+    options = ["--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1"]
     options += ["--latency-wait", "5"]
     try:
         with slurm.cluster(short) as environment:
             killer = subprocess.Popen([sys.executable, "-c", KILLER, str(root)], stdout=subprocess.PIPE, text=True)
             done, said = snakemake(root, *options, environment=environment, profile="slurm")
-            assert killer.communicate(timeout=60)[0] == "killed\n", said
-            assert done.returncode == 1
-            failed = re.findall(r"^dtl: (.*)$", said, re.M)
-            assert failed == [f"regression-{plain.keys['regression'][0]}: {root}/autoencoder/{first}: "
-                              "cannot be written (File exists); free disk space or set DTL_RESULTS"], said  # fmt: skip
-            made = results(root)
-            expected = results(plain.store.root)
-            assert set(expected) - set(made) == {
-                name for name in expected if name.split("/")[1] in (first, plain.keys["transfer"][0],
-                                                                    plain.keys["regression"][0])
-                or name.startswith(("catalogue", "latent_gap"))
-            }  # fmt: skip
-            (root / "spoilt").unlink()
-            done, said = snakemake(root, *options, environment=environment, profile="slurm")
-            assert done.returncode == 0, said
     finally:
         shutil.rmtree(short, ignore_errors=True)
+    assert killer.communicate(timeout=60)[0] == "killed\n", said
+    assert done.returncode == 0, said
+    assert said.count("Error in rule candidate:") == 1, said
+    assert len(re.findall("has been submitted with SLURM", said)) == 5, said  # 2 trials, 1 again, 1 member, catalogue
     assert results(root) == results(plain.store.root)
 
 
@@ -222,3 +224,26 @@ while time.time() < deadline:
             sys.exit()
     time.sleep(0.02)
 """
+
+
+# ---------------------------------------------------------------- a survey
+
+
+def test_a_survey_is_jobs_of_some_parts_each(tmp_path):
+    wavelength, flux, _ = simulated(7)
+    about = {"resolving_power": 53_000.0, "instrument": "TEST", "frame": "rest"}
+    arrays = [{"flux": flux.astype(np.float32), "uncertainty": np.full(flux.shape, 0.005, np.float32)}]
+    store = sources.write_zarr(tmp_path / "stars.zarr", wavelength, arrays, 7, rows=2, **about)
+    expected, made = tmp_path / "expected.parquet", tmp_path / "made.parquet"
+    Survey(expected, sources.open_source(store), part=2).run()
+    root, config = tmp_path / "store", [f"spectra={store}", f"catalogue={made}", "part=2", "chunk=2"]
+    plan = SurveyPlan(store, made, part=2, chunk=2, root=root)
+    assert plan.chunks() == [range(0, 2), range(2, 4)]
+    shutil.copytree(expected, made)  # all is there, but that a part is spoilt
+    (made / "part-0000000.parquet").write_bytes(b"PAR1")
+    done, said = snakemake(root, config=config, profile="default")
+    assert done.returncode == 0, said
+    assert said.count("rule chunk:") == 1 and "part 0 is spoilt or out of date: made again" in said, said
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == {
+        path.name: path.read_bytes() for path in expected.iterdir()
+    }
