@@ -475,7 +475,10 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     if depth >= STAGES.index("catalogue"):
         _, keys["catalogue"] = stages.make_catalogue(store, config, keys, keys["regression"], result.stars)
         note("catalogue ready")
-        _record(result, time.time() - started)
+        try:
+            _record(result, time.time() - started)
+        except OSError as error:  # a finished store may be there to be read alone
+            note(f"the run could not be noted in {store.root / 'runs'} ({error.strerror})")
     return result
 
 

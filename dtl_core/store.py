@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -117,12 +119,22 @@ def _plain(value):
 
 
 def save_arrays(path, arrays):
-    """Write named numpy arrays or tensors as safetensors: the same arrays give the same bytes."""
+    """Write named numpy arrays or tensors as safetensors: the same arrays give the same bytes.
+
+    Errors: OSError, the file cannot be written.
+    """
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     plain = {name: np.ascontiguousarray(getattr(value, "cpu", lambda v=value: v)()) for name, value in arrays.items()}
-    save_file(plain, str(path))
+    try:
+        save_file(plain, str(path))
+    except SafetensorError as error:  # of a full disk it says so in its text alone
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def load_arrays(path):
@@ -142,6 +154,18 @@ def load_arrays(path):
         raise StoreError(
             f"cannot be read ({type(error).__name__})", file=path, remedy="delete it and run again"
         ) from None
+
+
+def _held(path):
+    """Whether a living process holds a lock."""
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 class NotStored(Exception):
@@ -242,37 +266,41 @@ class Store:
             return found
         if self.only_look:
             raise NotStored(name)
-        works = [self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}" for _ in missing]
         try:
-            for work in works:
-                work.mkdir(parents=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot be written ({error.strerror})", file=self.root, remedy="set DTL_RESULTS"
-            ) from None
-        folder = self.root
-        try:
-            started = time.time()
-            reset_peak_memory()
-            together = hashlib.sha256("".join(keyed[number][0] for number in missing).encode()).hexdigest()[:20]
-            epochs = compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
-            timing = {"seconds": round((time.time() - started) / len(missing), 3), "peak_memory": peak_memory()}
-            epochs = [] if epochs is None else [round(float(seconds), 3) for seconds in epochs]
-            timing |= {"together": len(missing), "epochs": epochs}
-            for number, work in zip(missing, works, strict=True):
-                folder, key = found[number]
-                self._finish(name, key, keyed[number][1], work)
-                self._note_timing(name, key, timing)
+            with self._place(name) as place:
+                works = [place / str(number) for number in range(len(missing))]
+                for work in works:
+                    work.mkdir()
+                started = time.time()
+                reset_peak_memory()
+                together = hashlib.sha256("".join(keyed[number][0] for number in missing).encode()).hexdigest()[:20]
+                epochs = compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
+                timing = {"seconds": round((time.time() - started) / len(missing), 3), "peak_memory": peak_memory()}
+                epochs = [] if epochs is None else [round(float(seconds), 3) for seconds in epochs]
+                timing |= {"together": len(missing), "epochs": epochs}
+                for number, work in zip(missing, works, strict=True):
+                    self._finish(name, found[number][1], keyed[number][1], work)
+                    self._note_timing(name, found[number][1], timing)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror or error})",
-                file=folder,
+                file=self.root,
                 remedy="free disk space or set DTL_RESULTS",
             ) from None
-        finally:
-            for work in works:
-                shutil.rmtree(work, ignore_errors=True)
         return found
+
+    @contextlib.contextmanager
+    def _place(self, name):
+        """A folder to work in, which :meth:`sweep` leaves alone while this process lives, and which is gone then."""
+        place = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
+        try:
+            place.mkdir(parents=True)
+            with (place / "lock").open("w") as lock:
+                with contextlib.suppress(OSError):  # some file systems have no locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _finish(self, name, key, record, work):
         """Put a result that is whole in its place."""
@@ -309,13 +337,19 @@ class Store:
             part.write_text(json.dumps(timing))
 
     def sweep(self, older_than=86_400.0):
-        """Remove what runs killed more than ``older_than`` seconds ago left unfinished; checkpoints a week later."""
+        """Remove what runs killed more than ``older_than`` seconds ago left unfinished; checkpoints a week later.
+
+        Whatever the clock says, nothing is taken from a process that lives; on another machine it counts as alive for
+        that time, because locks need not be seen there.
+        """
         for folder in (self.root / "unfinished").glob("*"):
-            if time.time() - folder.stat().st_mtime > older_than:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # somebody else was faster, or the store cannot be written
+                if time.time() - folder.stat().st_mtime > older_than and not _held(folder / "lock"):
+                    shutil.rmtree(folder, ignore_errors=True)
         for path in (self.root / "checkpoints").glob("*"):
-            if time.time() - path.stat().st_mtime > older_than + 7 * 86_400:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > older_than + 7 * 86_400:
+                    path.unlink(missing_ok=True)
 
     def timing(self, name, key):
         """What computing a result took; empty where it is unknown.

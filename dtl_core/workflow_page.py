@@ -49,8 +49,11 @@ def workflow_files(n_notebooks):
     rows = [
         [f"`{rule}`", _WHAT[rule], *(str(counts[profile].get(rule, "")) for profile in _PROFILES)] for rule in GRAPH
     ]
-    text = "```{figure} /generated/workflow.svg\n:name: workflow-graph\n:alt: Boxes with the rules of the workflow, an arrow from "
-    text += "each to those that wait for it\n:width: 700px\n\nThe rules of `workflow/Snakefile`, and what waits for "
-    text += "what. Drawn from the table that the tests hold against the engine's own list of jobs.\n```\n\n"
+    text = (
+        "```{figure} /generated/workflow.svg\n:name: workflow-graph\n:width: 700px\n"
+        ":alt: Boxes with the rules of the workflow, an arrow from each to those that wait for it\n\n"
+        "The rules of `workflow/Snakefile`, and what waits for what. Drawn from the table that the tests hold against "
+        "the engine's own list of jobs.\n```\n\n"
+    )
     text += table(["rule", "a job makes", *(f"jobs, {profile}" for profile in _PROFILES)], rows)
     return {"workflow.md": text, "workflow.svg": as_svg(job_graph(GRAPH, _WHAT, _ROWS))}

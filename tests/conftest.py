@@ -11,14 +11,22 @@ os.environ.pop("DTL_OFFLINE", None)
 
 import published  # noqa: E402
 import pytest  # noqa: E402
+from small import TINY  # noqa: E402
 
 from dtl_core import book, pages, pipeline  # noqa: E402
 from dtl_core.config import data_mirror  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
-_ASKS = re.compile(rf"\bdef \w+\([^)]*\b({'|'.join(SHARED)})\b")
-SHARING = {path.name for path in (ROOT / "tests").glob("test_*.py") if _ASKS.search(path.read_text())}
+
+
+def _asking(fixtures):
+    asks = re.compile(rf"\bdef \w+\([^)]*\b({'|'.join(fixtures)})\b")
+    return {path.name for path in (ROOT / "tests").glob("test_*.py") if asks.search(path.read_text())}
+
+
+SHARING = _asking(SHARED)
+ON_TINY = _asking({"tiny"}) - SHARING
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -31,8 +39,9 @@ def pytest_xdist_make_scheduler(config, log):
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            name = nodeid.split("::")[0]
-            return "the session's run" if Path(name).name in SHARING else name
+            file = nodeid.split("::")[0]
+            name = Path(file).name
+            return "the session's run" if name in SHARING else "the tiny run" if name in ON_TINY else file
 
     return ByFile(config, log)
 
@@ -45,7 +54,7 @@ def pytest_collection_modifyitems(items):
     stray = {item.path.name for item in items if SHARED.intersection(item.fixturenames)} - SHARING
     if stray:  # it would make the run once more in another process
         raise pytest.UsageError(f"{', '.join(sorted(stray))}: name the shared fixture in the function that wants it")
-    items.sort(key=lambda item: item.path.name not in SHARING)
+    items.sort(key=lambda item: (item.path.name not in SHARING, item.path.name not in ON_TINY))
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
         for item in items:
@@ -76,6 +85,13 @@ def results(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTL_RESULTS", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A finished run of the smallest settings."""
+    root = tmp_path_factory.mktemp("tiny")
+    return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
 
 
 @pytest.fixture(scope="session")

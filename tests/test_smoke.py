@@ -1,6 +1,7 @@
 """What the small run of the whole method finds, and what the commands say of it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from test_cli import dtl
 
 from dtl_core import figures, pipeline
 from dtl_core.config import PARAMETERS
+from dtl_core.errors import ConfigError
+from dtl_core.jobs import Plan
 
 # rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of [M/H] so few
 # networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to another by as
@@ -102,3 +105,12 @@ def test_run_prints_where_its_results_lie(smoke):
     assert result.returncode == 0
     assert str(smoke.store.path("catalogue", smoke.keys["catalogue"])) in result.stdout
     assert "catalogue ready" in result.stderr
+
+
+def test_a_plan_knows_the_notebooks_of_a_plain_profile(smoke):
+    plan = Plan("smoke", root=smoke.store.root)
+    assert plan.all_keys() == smoke.keys
+    assert [source.stem[:2] for source in plan.notebooks().values()] == [f"{k:02d}" for k in range(1, 9)]
+    assert all(re.fullmatch("[0-9a-f]{20}", key) for key in plan.notebooks())
+    with pytest.raises(ConfigError, match="notebooks know the profile alone"):
+        Plan("smoke", {"seed": 1}, smoke.store.root).notebooks()

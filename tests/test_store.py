@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_a_killed_run_leaves_no_result_and_the_next_one_succeeds(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 9
     left = contents(tmp_path)
-    assert len(left) == 1 and all(name.startswith("unfinished") for name in left)
+    assert {Path(name).name for name in left} == {"lock", "b.txt"} and all(name.startswith("unf") for name in left)
     compute = Compute()
     folder, key = run(Store(tmp_path), compute)
     assert compute.calls == 1 and (folder / "b.txt").read_text() == "text" and Store(tmp_path).ready("synthetic", key)
@@ -243,12 +244,38 @@ def test_broken_arrays_are_one_line(tmp_path, kind):
 
 
 def test_what_a_killed_run_left_is_swept_after_a_day(tmp_path):
-    import os
-
     store = Store(tmp_path)
-    for name, age in (("old", 90_000), ("new", 10)):
+    for name, age in (("old", 90_000), ("new", 10), ("of tomorrow", -90_000)):  # the clock may have gone back
         (tmp_path / "unfinished" / name).mkdir(parents=True)
         then = os.stat(tmp_path).st_mtime - age
         os.utime(tmp_path / "unfinished" / name, (then, then))
     store.sweep()
-    assert [p.name for p in (tmp_path / "unfinished").iterdir()] == ["new"]
+    assert sorted(p.name for p in (tmp_path / "unfinished").iterdir()) == ["new", "of tomorrow"]
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_nothing_is_swept_from_a_run_that_lives_whatever_the_clock_says(tmp_path, monkeypatch, days):
+    def compute(folder):
+        (folder / "a.txt").write_text("a")
+        real = time.time
+        monkeypatch.setattr("dtl_core.store.time.time", lambda: real() + days * 86_400)
+        Store(tmp_path).sweep()
+        (folder / "b.txt").write_text("b")
+
+    folder, _ = run(Store(tmp_path), compute)
+    assert {path.name for path in folder.iterdir()} == {"a.txt", "b.txt", "manifest.json"}
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_full_disk_that_safetensors_meets_is_an_error_of_the_system(tmp_path, monkeypatch):
+    import safetensors
+
+    def full(_arrays, _path):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        save_arrays(tmp_path / "a.safetensors", {"a": np.zeros(3)})
+    assert error.value.errno == 28 and error.value.filename == str(tmp_path / "a.safetensors")
+    with pytest.raises(StoreError, match="No space left on device"):
+        run(Store(tmp_path), lambda folder: save_arrays(folder / "a.safetensors", {"a": np.zeros(3)}))

@@ -15,21 +15,14 @@ from small import TINY, tree
 from toys import simulated
 
 from dtl_core import pipeline, sources
-from dtl_core.errors import ConfigError, DataError, DTLError
+from dtl_core.errors import DataError, DTLError
 from dtl_core.jobs import GRAPH, Plan, SurveyPlan, Waiting, load_plan
 from dtl_core.survey import Survey
 
 ROOT = Path(__file__).resolve().parents[1]
-HALVING = {"autoencoder.l1": "1e-7,1e-5", "search.learning_rates": "1e-3,3e-4", "search.halving": 2}
-SETTINGS = TINY | HALVING | {"search.epochs": 2, "autoencoder.learning_rate": 1e-3, "workers": 1}
+SETTINGS = TINY | {"workers": 1}
 STAGES = ("synthetic", "observed", "gap", "candidate", "autoencoder", "transfer", "regression", "recommended",
           "latent_gap", "catalogue")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """The run as ``dtl run`` makes it."""
-    return pipeline.run("smoke", overrides=SETTINGS, root=tmp_path_factory.mktemp("plain"), quiet=True)
 
 
 def results(root):
@@ -60,42 +53,42 @@ def snakemake(root, *arguments, environment=None, config=(), profile=None):
 # ---------------------------------------------------------------- the plan
 
 
-def test_the_plan_names_what_a_run_makes(plain, tmp_path):
-    plan = Plan("smoke", SETTINGS, plain.store.root)
+def test_the_plan_names_what_a_run_makes(tiny, tmp_path):
+    plan = Plan("smoke", SETTINGS, tiny.store.root)
     assert plan.n_rungs == 2
-    assert plan.all_keys() == plain.keys
-    assert list(plan.members()) == plain.keys["regression"]
-    tried = plain.keys["candidate"]
+    assert plan.all_keys() == tiny.keys
+    assert list(plan.members()) == tiny.keys["regression"]
+    tried = tiny.keys["candidate"]
     assert set(plan.rung(0)) == set(tried[:4]) and set(plan.rung(1)) == set(tried[4:])
     assert len(plan.rung(0)) == 4 and len(plan.rung(1)) == 2
     empty = Plan("smoke", SETTINGS, tmp_path)
     assert empty.keys == plan.keys and not list(tmp_path.iterdir())  # planning makes nothing
 
 
-def test_what_depends_on_the_search_waits_for_it(plain, tmp_path):
-    plan = Plan("smoke", SETTINGS, copy_of(plain, tmp_path / "store", "synthetic"))
-    assert set(plan.rung(0)) == set(plain.keys["candidate"][:4])
+def test_what_depends_on_the_search_waits_for_it(tiny, tmp_path):
+    plan = Plan("smoke", SETTINGS, copy_of(tiny, tmp_path / "store", "synthetic"))
+    assert set(plan.rung(0)) == set(tiny.keys["candidate"][:4])
     for ask in (lambda: plan.rung(1), plan.members, plan.all_keys):
         with pytest.raises(Waiting):
             ask()
-    copy_of(plain, plan.root, "candidate")
+    copy_of(tiny, plan.root, "candidate")
     assert plan.rung_done(0) and plan.rung_done(1)
-    shutil.rmtree(plan.root / "candidate" / plain.keys["candidate"][4])
+    shutil.rmtree(plan.root / "candidate" / tiny.keys["candidate"][4])
     assert plan.rung_done(0) and not plan.rung_done(1)
-    assert set(plan.rung(1)) == set(plain.keys["candidate"][4:])
+    assert set(plan.rung(1)) == set(tiny.keys["candidate"][4:])
 
 
-def test_a_plan_survives_its_file(plain):
-    plan = Plan("smoke", SETTINGS | {"umap.n_neighbors": 6}, plain.store.root)
+def test_a_plan_survives_its_file(tiny):
+    plan = Plan("smoke", SETTINGS | {"umap.n_neighbors": 6}, tiny.store.root)
     again = load_plan(plan.save())
     assert again.config == plan.config and again.file == plan.file
-    (plain.store.root / "no_plan.json").write_text('{"kind": "run"}')
+    (tiny.store.root / "no_plan.json").write_text('{"kind": "run"}')
     with pytest.raises(DataError, match="is no plan; start the workflow again"):
-        load_plan(plain.store.root / "no_plan.json")
+        load_plan(tiny.store.root / "no_plan.json")
 
 
-def test_a_job_that_the_plan_does_not_have_is_refused(plain):
-    plan = Plan("smoke", SETTINGS, plain.store.root)
+def test_a_job_that_the_plan_does_not_have_is_refused(tiny):
+    plan = Plan("smoke", SETTINGS, tiny.store.root)
     for stage in ("regression", "synthetic", "candidate", "catalogue"):
         with pytest.raises(DTLError, match="start the workflow again"):
             plan.perform(stage, "0" * 20)
@@ -103,53 +96,44 @@ def test_a_job_that_the_plan_does_not_have_is_refused(plain):
         plan.perform("nonsense", "0" * 20)
 
 
-def test_notebooks_have_keys_that_only_a_plain_profile_allows(smoke, plain):
-    plan = Plan("smoke", root=smoke.store.root)
-    assert plan.all_keys() == smoke.keys
-    assert [source.stem[:2] for source in plan.notebooks().values()] == [f"{k:02d}" for k in range(1, 9)]
-    assert all(re.fullmatch("[0-9a-f]{20}", key) for key in plan.notebooks())
-    with pytest.raises(ConfigError, match="notebooks know the profile alone"):
-        Plan("smoke", SETTINGS, plain.store.root).notebooks()
-
-
-def test_spoilt_results_are_set_aside_before_anything_is_planned(plain, tmp_path):
-    root = copy_of(plain, tmp_path / "store", "synthetic", "candidate", "regression")
-    plan, key = Plan("smoke", SETTINGS, root), plain.keys["regression"][1]
+def test_spoilt_results_are_set_aside_before_anything_is_planned(tiny, tmp_path):
+    root = copy_of(tiny, tmp_path / "store", "synthetic", "candidate", "regression")
+    plan, key = Plan("smoke", SETTINGS, root), tiny.keys["regression"][1]
     broken = root / "regression" / key / "weights.safetensors"
     content = bytearray(broken.read_bytes())
     content[-5] ^= 1
     broken.write_bytes(content)
-    lost = plain.keys["candidate"][5]
+    lost = tiny.keys["candidate"][5]
     (root / "candidate" / lost / "scores.safetensors").unlink()
     plan.file.parent.mkdir(parents=True)
     for number in range(2):
         plan.rung_file(number).touch()
     assert plan.tidy() == [("candidate", lost)]  # what comes after the search is not known without it
     assert plan.rung_file(0).is_file() and not plan.rung_file(1).is_file()
-    shutil.copytree(plain.store.path("candidate", lost), root / "candidate" / lost)
+    shutil.copytree(tiny.store.path("candidate", lost), root / "candidate" / lost)
     assert plan.tidy() == [("regression", key)]
     assert not (root / "regression" / key).exists() and len(list((root / "spoilt").iterdir())) == 2
     assert plan.tidy() == []
 
 
-def test_a_job_does_not_build_on_what_was_spoilt_meanwhile(plain, tmp_path):
-    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "candidate")
+def test_a_job_does_not_build_on_what_was_spoilt_meanwhile(tiny, tmp_path):
+    root = copy_of(tiny, tmp_path / "store", "synthetic", "observed", "candidate")
     flux = next((root / "observed").glob("*/observed.safetensors"))
     flux.write_bytes(flux.read_bytes()[:-1] + b"\x00")
     plan = Plan("smoke", SETTINGS, root)
     with pytest.raises(DataError, match="is missing or spoilt; start the workflow again"):
-        plan.perform("regression", plain.keys["regression"][0])
+        plan.perform("regression", tiny.keys["regression"][0])
     assert not flux.exists()
 
 
 # ---------------------------------------------------------------- the engine
 
 
-def test_the_engine_and_a_run_go_on_where_the_other_stopped(plain, tmp_path):
+def test_the_engine_and_a_run_go_on_where_the_other_stopped(tiny, tmp_path):
     """The engine makes what ``dtl run`` left; a job that fails three times stops no other; the run then makes it."""
-    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "candidate", "recommended")
-    shutil.rmtree(root / "candidate" / plain.keys["candidate"][5])
-    first, broken = plain.keys["autoencoder"][0], plain.keys["regression"][0]
+    root = copy_of(tiny, tmp_path / "store", "synthetic", "observed", "gap", "candidate", "recommended")
+    shutil.rmtree(root / "candidate" / tiny.keys["candidate"][5])
+    first, broken = tiny.keys["autoencoder"][0], tiny.keys["regression"][0]
     (root / "autoencoder" / first).mkdir(parents=True)
     (root / "autoencoder" / first / "junk").touch()  # to be moved aside
     (root / "spoilt").touch()  # where that cannot be done
@@ -163,12 +147,12 @@ def test_the_engine_and_a_run_go_on_where_the_other_stopped(plain, tmp_path):
     assert waits.items() <= {rule: set(others) - {"rung"} for rule, others in GRAPH.items()}.items()
     cause = f"{root}/autoencoder/{first}: cannot be written (File exists); free disk space or set DTL_RESULTS"
     assert re.findall(r"^dtl: (.*)$", said, re.M) == [f"regression-{broken}: {cause}"], said
-    expected, lost = results(plain.store.root), (first, plain.keys["transfer"][0], broken)
+    expected, lost = results(tiny.store.root), (first, tiny.keys["transfer"][0], broken)
     assert set(expected) - set(results(root)) == {
         name for name in expected if name.startswith(("catalogue", "latent_gap")) or name.split("/")[1] in lost
     }
     (root / "spoilt").unlink()
-    assert pipeline.run("smoke", overrides=SETTINGS, root=root, quiet=True).keys == plain.keys
+    assert pipeline.run("smoke", overrides=SETTINGS, root=root, quiet=True).keys == tiny.keys
     assert results(root) == expected
     done, said = snakemake(root, profile="default")
     assert done.returncode == 0 and "Nothing to be done" in said
@@ -184,14 +168,14 @@ def test_wrong_settings_are_one_line(tmp_path):
 
 
 @pytest.mark.skipif(not slurm.there(), reason="no Slurm that could be started here (Debian: slurm-wlm, munge; as root)")
-def test_slurm_makes_the_same_bytes_though_a_job_is_killed(plain, tmp_path):
+def test_slurm_makes_the_same_bytes_though_a_job_is_killed(tiny, tmp_path):
     """A job killed on its node is redone."""
-    root = copy_of(plain, tmp_path / "store", "synthetic", "observed", "gap", "recommended", "candidate")
-    copy_of(plain, root, "autoencoder", "transfer", "regression")
-    for key in plain.keys["candidate"][4:]:  # the second round of the search
+    root = copy_of(tiny, tmp_path / "store", "synthetic", "observed", "gap", "recommended", "candidate")
+    copy_of(tiny, root, "autoencoder", "transfer", "regression")
+    for key in tiny.keys["candidate"][4:]:  # the second round of the search
         shutil.rmtree(root / "candidate" / key)
     for stage in ("autoencoder", "transfer", "regression"):
-        shutil.rmtree(root / stage / plain.keys[stage][1])
+        shutil.rmtree(root / stage / tiny.keys[stage][1])
     short = Path("/tmp") / f"dtl-slurm-{os.getpid()}"  # a socket's name is short
     options = ["--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1"]
     options += ["--latency-wait", "5"]
@@ -205,7 +189,7 @@ def test_slurm_makes_the_same_bytes_though_a_job_is_killed(plain, tmp_path):
     assert done.returncode == 0, said
     assert said.count("Error in rule candidate:") == 1, said
     assert len(re.findall("has been submitted with SLURM", said)) == 5, said  # 2 trials, 1 again, 1 member, catalogue
-    assert results(root) == results(plain.store.root)
+    assert results(root) == results(tiny.store.root)
 
 
 # Kills the first trial that it sees, as a node does that runs out of memory.
