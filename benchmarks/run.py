@@ -5,9 +5,9 @@
     python benchmarks/run.py --folder .                   the record elsewhere than in the package
 
 Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, sampling,
-own_stars; and one for each profile or recipe: profiles, prediction, accuracy (an hour and more for accuracy:paper, the
-faithful recipe to its end, and for profiles:paper-fast). What was measured on a machine with a GPU is kept beside what
-was measured without.
+own_stars, survey; and one for each profile or recipe: profiles, prediction, accuracy (an hour and more for
+accuracy:paper, the faithful recipe to its end, and for profiles:paper-fast). What was measured on a machine with a GPU
+is kept beside what was measured without.
 """
 
 import sys
@@ -21,6 +21,7 @@ import own_stars
 import prediction
 import profiles
 import sampling
+import survey
 import synthesis
 import training
 
@@ -32,6 +33,7 @@ PARTS = {
     "chain": chain.measure,
     "sampling": sampling.measure,
     "own_stars": own_stars.measure,
+    "survey": survey.measure,
 }
 BY_PROFILE = {  # the ensembles that `profiles` trains are those that `prediction` finds
     "profiles": (profiles.measure, ("smoke", "demo", "paper-fast")),

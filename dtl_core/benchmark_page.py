@@ -166,6 +166,41 @@ def _own_stars(values, _found):
     )
 
 
+CORE_HOUR = 0.05  # USD, what clouds ask for about a core; for the estimate alone
+SURVEY = 10**7  # stars of the estimate
+
+
+def _count(n):
+    return f"{n:,}".replace(",", NBSP)
+
+
+def _survey(values, _found):
+    from .jobs import CHUNK
+    from .survey import PART
+
+    rows, largest = [], max(values["rows"], key=lambda row: (row["stars"], row["workers"]))
+    for row in values["rows"]:
+        rate = row["stars"] / row["seconds"]
+        sizes = [f"{row[name] / 1e9:.2f}{NBSP}GB" for name in ("memory_each", "memory_all", "store_bytes")]
+        made = f"{row['catalogue_bytes'] / row['stars']:.0f}{NBSP}B"
+        rows.append([_count(row["stars"]), str(row["workers"]), _time(row["seconds"]), f"{rate:.0f}", *sizes, made])
+    header = ["stars", "processes", "time", "stars a second", "memory of one", "of all", "spectra", "a star's row"]
+    alone = largest["seconds"] * largest["workers"] / largest["stars"]  # s of a core for a star
+    jobs = -(-SURVEY // (CHUNK * PART))
+    hours = (SURVEY * alone + jobs * values["start_seconds"]) / 3600
+    spectra, catalogue = (SURVEY * largest[name] / largest["stars"] for name in ("store_bytes", "catalogue_bytes"))
+    speed = spectra / 1e6 / (3600 * hours / 100)
+    return (
+        f"Simulated stars of signal-to-noise {values['snr']:.0f} in a Zarr store, `dtl predict` with the shipped "
+        "models and its start included.\n\n" + table(header, rows) + f"\nFor {_count(SURVEY)} stars that is, at "
+        f"{1e3 * alone:.1f} ms of a core a star and {values['start_seconds']:.0f} s for the start of each of "
+        f"{_count(jobs)} jobs, {_count(round(hours))} core-hours: {_time(3600 * hours / 100)} on 100 cores and, at "
+        f"{CORE_HOUR:.2f} USD a core-hour, {CORE_HOUR * hours:.0f} USD. The spectra take {spectra / 1e9:.0f}{NBSP}GB "
+        f"and are read at {speed:.0f} MB/s by 100 jobs at once; the catalogue takes {catalogue / 1e9:.1f}{NBSP}GB. An "
+        "estimate from the largest row of the table, not a measurement: it supposes that the file system keeps up.\n"
+    )
+
+
 def _profiles(values, _found):
     out = []
     for profile, found in values.items():
@@ -307,6 +342,7 @@ _PARTS = (
     ("chain", "Real spectra through the chain", _chain),
     ("prediction", "Estimates for many stars", _prediction),
     ("own_stars", "Your own spectra", _own_stars),
+    ("survey", "A survey in parts", _survey),
     ("profiles", "Whole runs: time and memory", _profiles),
     ("sampling", "What coarser pixels lose", _sampling),
 )

@@ -13,6 +13,7 @@ import own_stars
 import prediction
 import profiles
 import run as benchmarks
+import survey
 
 from dtl_core import benchmark_page, records
 from dtl_core.config import PARAMETERS
@@ -72,3 +73,14 @@ def test_what_a_profile_achieved_is_what_its_catalogue_says(smoke, tmp_path):
     difference = smoke.catalogue_of("direct")["Teff"][: len(truth)] - truth  # real stars, if any, come after
     assert found["survey"]["direct"]["teff"]["rmse"] == pytest.approx(np.sqrt(np.mean(difference**2)))
     assert records.write("x", found, tmp_path).exists()
+
+
+def test_a_survey_is_timed_and_its_part_of_the_page_can_be_written(tmp_path):
+    found = survey.measure((6,), (1,))
+    (row,) = found["rows"]
+    assert row["stars"] == 6 and row["workers"] == 1 and row["seconds"] > 1 and row["export_seconds"] > 0.1
+    assert 1e8 < row["memory_each"] <= row["memory_all"] < 3e9
+    assert row["store_bytes"] > 6 * 4000 * 4 * 0.5 and 100 < row["catalogue_bytes"] / 6 < 20_000
+    benchmarks.add("survey", found, folder=tmp_path)
+    page = benchmark_page.benchmark_page(tmp_path)
+    assert "| 6 | 1 |" in page and "1\N{NO-BREAK SPACE}221 jobs" in page
