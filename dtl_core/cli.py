@@ -46,16 +46,16 @@ def main():
 
     \b
     Examples:
-      dtl predict my_star.fits                  parameters of your own star, in seconds
-      dtl explain my_star.fits                  a page that says why
-      dtl run --profile smoke                   the whole method, small, in minutes
-      dtl run --profile demo --set survey.noise=0
-      dtl run --spectrum my_star.ecsv           your own star joins the observed spectra
-      dtl prepare night1.fits night2.fits       what the chain makes of spectra
-      dtl search --profile smoke                hyper-parameters, by cross-validation
-      dtl figures --json                        headline figures of the last run
-      dtl book --profile demo                   run, execute the notebooks, build the HTML book
-      dtl data fetch                            published tables, real spectra, line lists: about 11 MB
+      dtl predict my_star.fits             parameters of your own star
+      dtl explain my_star.fits             a page that says why
+      dtl run --profile smoke              the whole method, small
+      dtl run --set survey.noise=0         another setting
+      dtl run --spectrum my_star.ecsv      your star joins the observed
+      dtl prepare night1.fits night2.fits  what the chain makes of them
+      dtl search --profile smoke           hyper-parameters
+      dtl figures --json                   figures of the last run
+      dtl book --profile demo              run, notebooks, HTML book
+      dtl data fetch                       public data, about 11 MB
     """
 
 

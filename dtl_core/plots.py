@@ -334,11 +334,11 @@ def job_graph(graph, captions, rows):
         column[rule] = 1 + max((column[other] for other in before), default=-1)
         behind[rule] = set(before).union(*(behind[other] for other in before))
     n_columns = 1 + max(column.values())
-    fig, ax = plt.subplots(figsize=(1.75 * n_columns, 5.0), layout="constrained")
+    fig, ax = plt.subplots(figsize=(1.36 * n_columns, 5.4), layout="constrained")
     ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(min(rows.values()) - 0.6, max(rows.values()) + 0.6))
     ax.axis("off")
     for rule in graph:
-        text = f"$\\bf{{{rule}}}$\n" + textwrap.fill(captions[rule], 15)
+        text = f"$\\bf{{{rule}}}$\n" + textwrap.fill(captions[rule], 13)
         style = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": BLUE}
         place = ax.text(column[rule], rows[rule], text, ha="center", va="center", fontsize=9, bbox=style, zorder=3)
         boxes[rule] = place.get_bbox_patch()

@@ -47,7 +47,7 @@ def workflow_files(n_notebooks):
     """
     counts = {profile: _counts(profile, n_notebooks) for profile in _PROFILES}
     rows = [
-        [f"`{rule}`", _WHAT[rule], *(str(counts[profile].get(rule, "")) for profile in _PROFILES)] for rule in GRAPH
+        [f"**{rule}**", _WHAT[rule], *(str(counts[profile].get(rule, "")) for profile in _PROFILES)] for rule in GRAPH
     ]
     text = (
         "```{figure} /generated/workflow.svg\n:name: workflow-graph\n:width: 700px\n"

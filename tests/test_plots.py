@@ -184,10 +184,10 @@ def test_star_spectrum(alone):
 def test_job_graph():
     graph = {"first": (), "beside": (), "second": ("first",), "last": ("first", "beside", "second")}
     rows = {"first": 0, "beside": 1, "second": 0, "last": 0}
-    (ax,) = drawn(plots.job_graph(graph, {rule: f"the {rule} job" for rule in graph}, rows)).axes
+    (ax,) = drawn(plots.job_graph(graph, {rule: f"a {rule}" for rule in graph}, rows)).axes
     boxes = {text.get_text().split("\n")[1]: text.get_position() for text in ax.texts if text.get_text()}
     places = {"first": (0, 0), "beside": (0, 1), "second": (1, 0), "last": (2, 0)}
-    assert boxes == {f"the {rule} job": place for rule, place in places.items()}
+    assert boxes == {f"a {rule}": place for rule, place in places.items()}
     arrows = [(text.xyann, text.xy) for text in ax.texts if not text.get_text()]
     assert sorted(arrows) == [((0, 0), (1, 0)), ((0, 1), (2, 0)), ((1, 0), (2, 0))]  # first -> last by way of second
 
