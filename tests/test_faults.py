@@ -28,8 +28,8 @@ KILLS = int(os.environ.get("DTL_KILLS", "2"))  # of each command; the nightly wo
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def command(root, *more):
-    settings = [f"--set={name}={value}" for name, value in (TINY | {"workers": 1}).items()]
+def command(root, *more, workers=1):
+    settings = [f"--set={name}={value}" for name, value in (TINY | {"workers": workers}).items()]
     return [sys.executable, "-m", "dtl_core", "run", "--profile", "smoke", "--results", str(root), *settings, *more]
 
 
@@ -57,12 +57,12 @@ def killed(what, duration, rng):
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path):
-    """What was finished before a kill is not made again."""
+    """And as with another number of worker processes; what was finished before a kill is not made again."""
     rng, kept = random.Random(int(os.environ.get("DTL_KILL_SEED", "1"))), {}
     for _ in range(KILLS):
-        killed(command(tmp_path, "--quiet"), 20.0, rng)
+        killed(command(tmp_path, "--quiet", workers=2), 20.0, rng)
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("[!uw]*/*/manifest.json")} | kept
-    done = subprocess.run(command(tmp_path, "--quiet"), capture_output=True, text=True)
+    done = subprocess.run(command(tmp_path, "--quiet", workers=2), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert results(tmp_path) == results(tiny.store.root)
     assert kept and {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -54,14 +54,6 @@ def test_a_profile_can_choose_the_papers_method(tiny):
     assert other.keys["catalogue"] == tiny.keys["catalogue"]
 
 
-def test_two_runs_give_the_same_bytes_with_any_number_of_workers(tiny, tmp_path):
-    pipeline.run("smoke", overrides=TINY | {"workers": 2}, root=tmp_path, quiet=True)
-    other = tree(tmp_path)
-    assert len(other) > 20
-    mine = tree(tiny.store.root)
-    assert {name: mine.get(name) for name in other} == other
-
-
 STAGED = {
     "candidate": ["scores"],
     "autoencoder": ["weights", "history"],
