@@ -147,6 +147,16 @@ def bridge(wavelength, flux, mask):
     return np.where(mask, np.interp(wavelength, wavelength[~mask], flux[~mask]), flux)
 
 
+def _percentile(values, q):
+    """``np.percentile`` of a few hundred numbers, to the last bit, without what it does for all others."""
+    place = (len(values) - 1) * (q / 100)
+    below = int(place)
+    share, above = place - below, min(below + 1, len(values) - 1)
+    ordered = np.partition(values, (below, above))
+    low, high = ordered[below], ordered[above]
+    return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+
+
 def blaze_level(wavelength, flux, mask):
     """Blaze of an echelle order: the parabola through the 90th percentiles of twelve stretches.
 
@@ -154,7 +164,7 @@ def blaze_level(wavelength, flux, mask):
     """
     blocks = [block for block in np.array_split(np.flatnonzero(~mask), 12) if len(block)]
     x = np.array([wavelength[b].mean() for b in blocks])
-    y = np.array([np.percentile(flux[b], 90) for b in blocks])
+    y = np.array([_percentile(flux[b], 90) for b in blocks])
     return np.polyval(np.polyfit(x - x.mean(), y, min(2, len(x) - 1)), wavelength - x.mean())
 
 

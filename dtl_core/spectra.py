@@ -312,8 +312,12 @@ def _continuum_points(wavelength, flux, curvature, config):
     highs = np.searchsorted(wavelength, wavelength[centres] + half, side="right") if centres else []
     n = len(wavelength)
     bounds = [(0, edge), *zip(lows, highs, strict=True), (n - edge, n)]
-    statistics = np.array([_segment_statistics(flux[lo:hi], config.flux_min) for lo, hi in bounds])
-    deviation, middle, top = statistics.T
+    deviation, middle, top = statistics = np.empty((3, len(bounds)))
+    lengths = np.array([hi - lo for lo, hi in bounds])
+    for length in np.unique(lengths):  # segments of one length together
+        rows = np.flatnonzero(lengths == length)
+        segments = np.stack([flux[bounds[row][0] : bounds[row][1]] for row in rows])
+        statistics[:, rows] = _segment_statistics(segments, config.flux_min)
     spread = np.ptp(deviation)
     relative = (deviation - deviation.min()) / spread if spread > 0 else np.zeros_like(deviation)
     middles = [0.5 * (wavelength[lo] + wavelength[hi - 1]) for lo, hi in bounds[1:-1]]
@@ -321,15 +325,15 @@ def _continuum_points(wavelength, flux, curvature, config):
 
 
 def _segment_statistics(flux, flux_min):
-    """Relative median absolute deviation, median of the upper fluxes, and their 98th percentile."""
-    if len(flux) > 400:
-        flux = flux[::3]  # nine pixels a resolution element: every third says the same
-    ordered = np.sort(flux)
-    last = len(ordered) - 1
-    median = ordered[last // 2]
-    deviation = np.sort(np.abs(ordered - median))[last // 2] / median
+    """Of segments (n, length): relative median absolute deviation, median of the upper fluxes, 98th percentile."""
+    if flux.shape[1] > 400:
+        flux = flux[:, ::3]  # nine pixels a resolution element: every third says the same
+    ordered = np.sort(flux, axis=1)
+    last = ordered.shape[1] - 1
+    median = ordered[:, last // 2]
+    deviation = np.sort(np.abs(ordered - median[:, None]), axis=1)[:, last // 2] / median
     lo, hi = int(np.ceil(flux_min / 100 * last)), int(0.98 * last)
-    return deviation, ordered[(lo + hi) // 2], ordered[hi]
+    return deviation, ordered[:, (lo + hi) // 2], ordered[:, hi]
 
 
 def _spline(x, y, wavelength, config):
@@ -369,7 +373,7 @@ class Correlator:
         self.n_lags = n_lags
         self.n = fft.next_fast_len(templates.shape[-1] + n_lags + 1, real=True)
         same, *self._templates = map(np.conj, self._moments(templates))
-        self._same = same[:1]
+        self._same, self._kept = same[:1], {}
 
     def _moments(self, values):
         """Transforms of where values are known, of the values, and of their squares."""
@@ -382,18 +386,30 @@ class Correlator:
         full = fft.irfft(product, self.n)
         return np.concatenate([full[..., self.n - self.n_lags :], full[..., : self.n_lags + 1]], axis=-1)
 
+    def _of_templates(self, one):
+        """Counts, sums of the templates and their spread times the count, of the pixels that spectra know.
+
+        Kept for the last pixels: the spectra of a survey often know the same.
+        """
+        key = one.tobytes()
+        if key not in self._kept:
+            t, tt = self._templates
+            count = np.maximum(self._sums(one * self._same).round(), 1)
+            sum_t = self._sums(one * t)
+            self._kept = {key: (count, sum_t, self._sums(one * tt) - sum_t**2 / count)}
+        return self._kept[key]
+
     def __call__(self, flux):
         """Coefficients (n_spectra, n_templates, 2 n_lags + 1), between -1 and 1.
 
         Arguments: flux (n_spectra, n_pixels) on the templates' grid, NaN where lost.
         """
         one, f, ff = (part[:, None] for part in self._moments(np.atleast_2d(flux)))
-        t, tt = self._templates
-        count, sum_f, sum_ff = (self._sums(part * self._same) for part in (one, f, ff))
-        sum_t, sum_tt, sum_ft = self._sums(one * t), self._sums(one * tt), self._sums(f * t)
-        count = np.maximum(count.round(), 1)
+        count, sum_t, spread_t = self._of_templates(one)
+        sum_f, sum_ff = self._sums(f * self._same), self._sums(ff * self._same)
+        sum_ft = self._sums(f * self._templates[0])
         covariance = sum_ft - sum_f * sum_t / count
-        product = (sum_ff - sum_f**2 / count) * (sum_tt - sum_t**2 / count)
+        product = (sum_ff - sum_f**2 / count) * spread_t
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where((product > 1e-20) & (count > 10), covariance / np.sqrt(product), 0.0)
 

@@ -431,3 +431,8 @@ def test_real_hpf_stars_agree_with_their_published_window_and_velocity():
         seen[report.star] = abs(report.radial_velocity - LITERATURE[report.star])
         assert seen[report.star] < 3 * report.e_velocity
     assert len(seen) == 3 and seen["GJ 699"] < 0.3 and seen["G 9-40"] < 0.8
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.sampled_from([0, 10, 37.5, 50, 90, 99.9, 100]))
+def test_percentiles_are_numpys_to_the_last_bit(values, q):
+    assert chain._percentile(np.array(values), q) == np.percentile(np.array(values), q)

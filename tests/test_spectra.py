@@ -390,3 +390,14 @@ def test_broken_spectrum_is_refused_in_one_line(kind, field, words):
 def test_good_spectrum_passes_with_and_without_a_range():
     assert spectra.check_spectrum(*_spectrum()) is None
     assert spectra.check_spectrum(*_spectrum(), start=8790.0, stop=8845.0) is None
+
+
+def test_a_correlator_forgets_the_pixels_of_the_spectrum_before():
+    rng = np.random.default_rng(4)
+    templates = rng.normal(1, 0.2, (3, 200))
+    spectra_ = rng.normal(1, 0.2, (4, 200))
+    spectra_[1, 50:80] = spectra_[3, 120:] = np.nan
+    one_for_all = spectra.Correlator(templates, 12)
+    for row in (0, 1, 1, 0, 3, 2):
+        anew = spectra.Correlator(templates, 12)(spectra_[row])
+        assert np.array_equal(one_for_all(spectra_[row]), anew)
