@@ -63,8 +63,8 @@ FAULTS = (
           ("chain",)),
     Fault("tellurics kept though to be masked", "chain",
           'lost = mask | spectrum.telluric if settings.tellurics == "mask" else mask', "lost = mask", ("chain",)),
-    Fault("continuum from the lowest fluxes", "spectra", "return deviation, ordered[(lo + hi) // 2], ordered[hi]",
-          "return deviation, ordered[lo // 2], ordered[lo]", ("gisic", "spectra")),
+    Fault("continuum from the lowest fluxes", "spectra", "return deviation, ordered[:, (lo + hi) // 2], ordered[:, hi]",
+          "return deviation, ordered[:, lo // 2], ordered[:, lo]", ("gisic", "spectra")),
     # networks
     Fault("contractive penalty dropped", "autoencoder",
           "loss = loss + weight * contractive_penalty(model, activations, form)", "pass", ("networks",)),
