@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slurm
+import yaml
 from small import TINY, tree
 from toys import simulated
 
@@ -231,3 +232,46 @@ def test_a_survey_is_jobs_of_some_parts_each(tmp_path):
     assert {path.name: path.read_bytes() for path in made.iterdir()} == {
         path.name: path.read_bytes() for path in expected.iterdir()
     }
+
+
+# ---------------------------------------------------------------- Kubernetes
+
+
+@pytest.fixture
+def kubectl(tmp_path):
+    """Environment with a ``kubectl`` that keeps what it is given, and answers with the file ``answer``."""
+    program = tmp_path / "bin" / "kubectl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n[ "$1" = create ] && cat > {tmp_path}/job.yaml\n'
+                       f'cat {tmp_path}/answer\n')  # fmt: skip
+    program.chmod(0o755)
+    own = {"DTL_IMAGE": "registry/dtl:1", "DTL_CLAIM": "shared", "DTL_MOUNT": "/work"}
+    return os.environ | own | {"DTL_RESULTS": "/work/my results"} | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def test_a_job_of_kubernetes_has_the_volume_and_the_memory(kubectl, tmp_path):
+    scripts = ROOT / "workflow" / "profiles" / "kubernetes"
+    (tmp_path / "answer").write_text("dtl-x7k")
+    done = subprocess.run([scripts / "submit.sh", "3000", "/work/.snakemake/tmp/job 1.sh"], env=kubectl, cwd="/",
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0 and done.stdout == "dtl-x7k", done.stderr
+    spec = yaml.safe_load((tmp_path / "job.yaml").read_text())["spec"]
+    pod, (container,) = spec["template"]["spec"], spec["template"]["spec"]["containers"]
+    assert spec["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"  # the engine tries again, and counts
+    assert container["command"] == ["bash", "/work/.snakemake/tmp/job 1.sh"] and container["workingDir"] == "/"
+    assert container["env"] == [{"name": "DTL_RESULTS", "value": "/work/my results"}]
+    assert container["resources"]["limits"] == {"memory": "3000M"}
+    assert container["volumeMounts"][0]["name"] == pod["volumes"][0]["name"]
+    assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "shared"}
+    del kubectl["DTL_CLAIM"]
+    done = subprocess.run([scripts / "submit.sh", "3000", "job.sh"], env=kubectl, capture_output=True, text=True)
+    assert done.returncode and "DTL_CLAIM: the claim of the shared volume" in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "state"), [("1/", "success"), ("/1", "failed"), ("/", "running")])
+def test_the_state_of_a_job_of_kubernetes_is_read(kubectl, tmp_path, answer, state):
+    (tmp_path / "answer").write_text(answer)
+    script = ROOT / "workflow" / "profiles" / "kubernetes" / "status.sh"
+    done = subprocess.run([script, "dtl-x7k"], env=kubectl, capture_output=True, text=True)
+    assert done.stdout == f"{state}\n"
+    assert (tmp_path / "arguments").read_text().startswith("get job dtl-x7k ")
