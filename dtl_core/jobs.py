@@ -94,6 +94,8 @@ class Plan(_Planned):
 
     def __init__(self, profile="demo", settings=None, root=None):
         super().__init__(root)
+        if not isinstance(settings or {}, dict):
+            raise ConfigError(f"cannot read {settings!r}", field="set", remedy='give names and values, \'{"seed": 1}\'')
         self.what = {"profile": profile, "settings": dict(settings or {})}
         self.config, self.files = pipeline.resolve(load_profile(profile, settings))
         self.store = Store(self.root, only_name=True)
@@ -114,6 +116,12 @@ class Plan(_Planned):
         store = {"only_look": True} if only_look else {"only_name": True}
         return [pipeline.work(job, **store) for job in jobs]
 
+    def _watched(self, stage, named):
+        """The key by which the engine sees whether a job is done: of a stack the first one that is not there."""
+        keys = named[stage]
+        missing = [key for key in keys if not self.store.ready(stage, key)] if len(keys) > 1 else []
+        return [*missing, *keys][0]
+
     def _searched(self):
         """The run as far as the trials are done; jobs of every rung that is known; whether the search is over."""
         run, rungs, tried = Run(self.config, self.store, dict(self.keys)), [], []
@@ -121,7 +129,7 @@ class Plan(_Planned):
         def perform(jobs, _label):
             named = self._named(jobs)
             tried.extend(key for one in named for key in one["candidate"])
-            rungs.append({one["candidate"][0]: job for one, job in zip(named, jobs, strict=True)})
+            rungs.append({self._watched("candidate", one): job for one, job in zip(named, jobs, strict=True)})
             return self._named(jobs, only_look=True)
 
         try:
@@ -155,7 +163,7 @@ class Plan(_Planned):
 
         def perform(jobs, _label):
             named = self._named(jobs)
-            members.update((one["regression"][0], job) for one, job in zip(named, jobs, strict=True))
+            members.update((self._watched("regression", one), job) for one, job in zip(named, jobs, strict=True))
             return named
 
         pipeline.make_members(run, perform)
@@ -179,12 +187,13 @@ class Plan(_Planned):
 
         Errors: as for members; ConfigError, the run has settings of its own, of which notebooks know nothing.
         """
-        self._only_profile()
+        self.only_profile()
         run = self._all()[0]
         values = {"profile": self.config.profile}
         return {book.executed(source, values, run).name: source for source in book.notebooks(book.find_root())}
 
-    def _only_profile(self):
+    def only_profile(self):
+        """Refuse settings of the run's own, of which notebooks know nothing. Errors: ConfigError."""
         if self.what["settings"]:
             remedy = "leave the settings out, or the notebooks"
             raise ConfigError("notebooks know the profile alone", field="set", remedy=remedy)
@@ -227,7 +236,7 @@ class Plan(_Planned):
             source = _one(self.notebooks(), stage, key)
             book.execute(self.config.profile, [source.stem], run=pipeline.run(self.config, root=self.root, quiet=True))
         elif stage == "book":
-            self._only_profile()
+            self.only_profile()
             book.make(self.config.profile)
         else:
             _one_thread()
@@ -239,10 +248,10 @@ class Plan(_Planned):
         return (self.store.path(stage, key) / "manifest.json").is_file()
 
     def _job(self, stage, key):
-        if stage == "candidate":
-            jobs = {key: job for rung in self._searched()[1] for key, job in rung.items()}
-        elif stage == "regression":
-            jobs = self.members()
+        if stage in ("candidate", "regression"):
+            found = [job for rung in self._searched()[1] for job in rung.values()]
+            found = found if stage == "candidate" else self.members().values()
+            jobs = {other: job for job in found for other in self._named([job])[0][stage]}
         elif stage == "recommended":
             jobs = {self.keys.get(stage): pipeline.recommended_job(Run(self.config, self.store, self.keys))}
         else:
@@ -287,17 +296,24 @@ class SurveyPlan(_Planned):
     kind = "survey"
 
     def __init__(
-        self, spectra, catalogue, *, models="shipped", part=None, velocity=None, chunk=CHUNK, root=None, options=None
+        self, spectra, catalogue, *, models="shipped", part=None, velocity=None, chunk=None, root=None, options=None
     ):
         from . import survey
 
         super().__init__(root)
         given = [spectra] if isinstance(spectra, str | Path) else list(spectra)
-        given = [_absolute(one) for one in given]
-        if chunk < 1:
-            raise ConfigError(f"cannot be {chunk}", field="chunk", remedy=f"leave it out for {CHUNK}")
-        self.what = {"spectra": given, "catalogue": str(Path(catalogue).resolve()), "models": str(models)}
-        self.what |= {"part": part or survey.PART, "velocity": velocity, "chunk": chunk, "options": options or {}}
+        part, chunk = survey.PART if part is None else part, CHUNK if chunk is None else chunk
+        self.what = {"spectra": [_absolute(one) for one in given], "catalogue": str(Path(catalogue).resolve())}
+        self.what |= {"models": str(models), "velocity": None if velocity is None else _number("rv", velocity)}
+        self.what |= {name: _number(name, value, int, 1) for name, value in (("part", part), ("chunk", chunk))}
+        options = {name: value for name, value in (options or {}).items() if value is not None}
+        if unknown := sorted(set(options) - {"instrument", "medium", "resolving_power"}):
+            raise ConfigError("is no option of a survey", field=unknown[0], remedy="see dtl predict --help")
+        if "resolving_power" in options:
+            options["resolving_power"] = _number("resolution", options["resolving_power"])
+        if options.get("medium", "air") not in ("air", "vacuum"):
+            raise ConfigError(f"cannot be {options['medium']!r}", field="medium", remedy="give air or vacuum")
+        self.what["options"] = options
 
     @functools.cached_property
     def survey(self):
@@ -325,7 +341,8 @@ class SurveyPlan(_Planned):
         """
         missing, stale = self.survey.tidy()
         for chunk in {self.job_of(number) for number in missing}:  # a job's last part says that all of it is there
-            self.survey.note_path(chunk[-1]).unlink(missing_ok=True)
+            if not all(map(self.survey.ready, chunk)):
+                self.survey.note_path(chunk[-1]).unlink(missing_ok=True)
         return [("part", number) for number in stale]
 
     def done(self, stage, key):
@@ -342,6 +359,16 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)  # as the worker processes of a run and of a survey
+
+
+def _number(name, value, kind=float, least=None):
+    try:
+        number = kind(value)
+        if not abs(number) < float("inf") or (least is not None and number < least):
+            raise ValueError
+        return number
+    except (TypeError, ValueError):
+        raise ConfigError(f"cannot be {value!r}", field=name, remedy="give a number, or leave it out") from None
 
 
 def _absolute(given):

@@ -105,15 +105,31 @@ class Survey:
         return bool(note) and note["stamp"] == self.stretch(number).stamp() and _unspoilt(self.folder, number, note)
 
     def tidy(self):
-        """Remove the notes of parts that are spoilt or whose spectra changed, and the manifest if a part is missing.
+        """Remove the notes of parts that are spoilt or whose spectra changed, and a manifest that lists anything else.
 
-        Returns: (missing, stale), lists of the numbers of parts.
+        What another process finishes meanwhile is left alone. Returns: (missing, stale), lists of numbers of parts.
         """
-        missing = [number for number in range(len(self)) if not self.ready(number)]
-        stale = [number for number in missing if self.note_path(number).is_file()]
-        for path in [*map(self.note_path, stale), *([self.folder / MANIFEST] if missing else [])]:
-            path.unlink(missing_ok=True)
+        missing, stale = [], []
+        for number in range(len(self)):
+            noted = self.note_path(number).is_file()
+            if self.ready(number):
+                continue
+            missing.append(number)
+            if noted and not self.ready(number):
+                self.note_path(number).unlink(missing_ok=True)
+                stale.append(number)
+        if missing or not self._listed():
+            (self.folder / MANIFEST).unlink(missing_ok=True)
         return missing, stale
+
+    def _listed(self):
+        """Whether the manifest lists the parts that are there, and no others."""
+        try:
+            listed = [(part["file"], part["sha256"]) for part in read_manifest(self.folder)["parts"]]
+            notes = [read_note(self.folder, number) for number in range(len(self))]
+            return (self.folder / REFUSED).is_file() and listed == [(note["file"], note["sha256"]) for note in notes]
+        except (DataError, KeyError, TypeError):
+            return False
 
     def note_path(self, number):
         """Path of what is noted of a part, which is written last."""
@@ -267,6 +283,21 @@ def _as_parquet(table):
 # ---------------------------------------------------------------- the whole catalogue
 
 
+def read_manifest(folder):
+    """The list of all parts of a finished catalogue. Errors: DataError, it is not finished, or the list is damaged."""
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        if all({"file", "sha256"} <= set(part) for part in manifest["parts"]) and manifest["stars"] >= 0:
+            return manifest
+    except FileNotFoundError:
+        remedy = "give the command that made it once more"
+        raise DataError("is no finished catalogue", file=folder, remedy=remedy) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise DataError("is damaged", file=path, remedy="give the command that made the catalogue once more")
+
+
 def export(folder, path):
     """Write a finished catalogue as one file, part by part: .ecsv, .fits, .csv, .vot or .parquet.
 
@@ -279,15 +310,8 @@ def export(folder, path):
     DTLError : the file cannot be written.
     """
     folder = Path(folder)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        parts = [(folder / part["file"], part["sha256"]) for part in manifest["parts"]]
-    except FileNotFoundError:
-        remedy = "give the command that made it once more"
-        raise DataError("is no finished catalogue", file=folder, remedy=remedy) from None
-    except (OSError, ValueError, KeyError, TypeError):
-        remedy = "give the command that made the catalogue once more"
-        raise DataError("is damaged", file=folder / MANIFEST, remedy=remedy) from None
+    manifest = read_manifest(folder)
+    parts = [(folder / part["file"], part["sha256"]) for part in manifest["parts"]]
     return exports.save_parts(lambda: map(_read_part, parts), path, manifest["stars"])
 
 

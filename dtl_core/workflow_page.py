@@ -52,8 +52,7 @@ def workflow_files(n_notebooks):
     text = (
         "```{figure} /generated/workflow.svg\n:name: workflow-graph\n:width: 700px\n"
         ":alt: Boxes with the rules of the workflow, an arrow from each to those that wait for it\n\n"
-        "The rules of `workflow/Snakefile`, and what waits for what. Drawn from the table that the tests hold against "
-        "the engine's own list of jobs.\n```\n\n"
+        "The rules of `workflow/Snakefile`, and what waits for what.\n```\n\n"
     )
-    text += table(["rule", "a job makes", *(f"jobs, {profile}" for profile in _PROFILES)], rows)
+    text += table(["rule", "a job makes", *(f"jobs at most, {profile}" for profile in _PROFILES)], rows)
     return {"workflow.md": text, "workflow.svg": as_svg(job_graph(GRAPH, _WHAT, _ROWS))}

@@ -1,5 +1,6 @@
 """The smallest run of the whole method, seconds long, and what a store holds."""
 
+import shutil
 from pathlib import Path
 
 from dtl_core.store import file_hash
@@ -34,3 +35,22 @@ def tree(root):
     """Every stored file and its hash; timings and the record of the last run differ between runs by their nature."""
     files = [p for p in Path(root).rglob("*") if p.is_file() and p.parent.name not in ("timings", "runs")]
     return {str(p.relative_to(root)): file_hash(p) for p in files}
+
+
+def keys_of(run):
+    """(stage, key) of all results of a run."""
+    return {(stage, key) for stage, keys in run.keys.items() for key in ([keys] if isinstance(keys, str) else keys)}
+
+
+def stored(run, root=None):
+    """Every file of a run's results, and its hash, in its store or in another one; other runs may have used it too."""
+    own = keys_of(run)
+    return {name: digest for name, digest in tree(root or run.store.root).items() if tuple(name.split("/")[:2]) in own}
+
+
+def copy_of(run, folder, *stages):
+    """A store with some stages of a run, by default all."""
+    for stage, key in keys_of(run):
+        if not stages or stage in stages:
+            shutil.copytree(run.store.path(stage, key), folder / stage / key)
+    return folder

@@ -4,6 +4,7 @@ What single modules do with faults stands beside their other tests: killed downl
 killed, spoilt and changed surveys in test_survey, jobs that die in test_workflow.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -19,12 +20,12 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from click.testing import CliRunner
-from small import TINY, tree
+from small import TINY, copy_of, stored, tree
 from toys import simulated
 
 from dtl_core import cli, pipeline
 
-KILLS = int(os.environ.get("DTL_KILLS", "2"))  # of each command; the nightly workflow has twenty
+KILLS = int(os.environ.get("DTL_KILLS", "2"))  # tools/kills.py, which runs every night, has twenty
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -35,7 +36,7 @@ def command(root, *more, workers=1):
 
 def results(root):
     """What a store holds but for what was left by processes that were killed."""
-    aside = ("unfinished", "checkpoints", "spoilt")
+    aside = ("unfinished", "checkpoints", "spoilt", "workflow")
     return {name: digest for name, digest in tree(root).items() if name.split("/")[0] not in aside}
 
 
@@ -51,7 +52,8 @@ def killed(what, duration, rng):
     process = subprocess.Popen(what, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     time.sleep(rng.uniform(0.05, 1.0) * duration)
     ended = process.poll() is not None
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return ended
 
@@ -64,23 +66,22 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path)
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("[!uw]*/*/manifest.json")} | kept
     done = subprocess.run(command(tmp_path, "--quiet", workers=2), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert results(tmp_path) == results(tiny.store.root)
+    assert results(tmp_path) == stored(tiny)
     assert kept and {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 def test_two_runs_share_one_store(tiny, tmp_path):
-    for stage in ("synthetic", "observed", "gap", "candidate", "recommended"):  # which take most of the time
-        shutil.copytree(tiny.store.root / stage, tmp_path / stage)
+    copy_of(tiny, tmp_path, "synthetic", "observed", "gap", "candidate", "recommended")  # which take most of the time
     both = [subprocess.Popen(command(tmp_path, "--quiet"), stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for one in both:
         _, said = one.communicate(timeout=300)
         assert one.returncode == 0, said
-    assert results(tmp_path) == results(tiny.store.root)
+    assert results(tmp_path) == stored(tiny)
     assert not list((tmp_path / "unfinished").iterdir())
 
 
 def test_spoilt_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny, tmp_path):
-    shutil.copytree(tiny.store.root, tmp_path / "store")
+    copy_of(tiny, tmp_path / "store")
     store, rng = tiny.store.__class__(tmp_path / "store"), np.random.default_rng(3)
     chosen = [("autoencoder", tiny.keys["autoencoder"][1], "weights.safetensors"),
               ("observed", tiny.keys["observed"], "truth.ecsv"),
@@ -91,7 +92,7 @@ def test_spoilt_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny,
         content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))  # one bit
         path.write_bytes(content)
     pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=store.root, quiet=True)
-    assert results(store.root) == results(tiny.store.root)
+    assert results(store.root) == stored(tiny)
     aside = {path.name.rpartition("-")[0] for path in (store.root / "spoilt").iterdir()}
     assert aside == {f"{stage}-{key}" for stage, key, _ in chosen}
 
@@ -99,7 +100,7 @@ def test_spoilt_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny,
 def test_a_clock_that_went_back_makes_nothing_stale_and_nothing_anew(tiny, tmp_path):
     """All of a store is of next year, for the clock; a run finds it, and a changed setting is still another result."""
     root, then = tmp_path / "store", time.time() + 365 * 86_400
-    shutil.copytree(tiny.store.root, root)
+    copy_of(tiny, root)
     for path in root.rglob("*"):
         os.utime(path, (then, then))
     again = pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
@@ -129,8 +130,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, tmp_path):
     script += '"$@"; echo "status $?" >&2; mount -o remount,size=500m none "$DISK"; "$@" && cp -r "$DISK" "$OUT"'
     disk, stages = tmp_path / "disk", tmp_path / "stages"
     disk.mkdir()
-    for stage in ("synthetic", "observed", "gap", "candidate", "recommended"):
-        shutil.copytree(tiny.store.root / stage, stages / stage)
+    copy_of(tiny, stages, "synthetic", "observed", "gap", "candidate", "recommended")
     size = sum(path.stat().st_size for path in stages.rglob("*")) // 1024 + 1500  # a member has 4 MB
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISK", str(disk))
@@ -140,19 +140,20 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, tmp_path):
     lines = [line for line in first.splitlines() if line.startswith("dtl: ")]
     assert len(lines) == 1 and "cannot be written (No space left on device); free disk space" in lines[0], done.stderr
     assert "Traceback" not in done.stderr and done.returncode == 0, done.stderr
-    assert results(out / "disk") == results(tiny.store.root)
+    assert results(out / "disk") == stored(tiny)
 
 
 def test_a_store_that_cannot_be_written_is_read_and_no_more(tiny, tmp_path):
     """A finished run is found in a store that is read-only; one that is not is refused in one line."""
-    shutil.copytree(tiny.store.root, tmp_path / "store")
+    copy_of(tiny, tmp_path / "store")
+    before = tree(tmp_path / "store")
     script = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; shift; "$@"'
     done = on_a_disk(script, tmp_path / "store", *command(tmp_path / "store"))
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert "the run could not be noted in" in done.stderr and "(Read-only file system)" in done.stderr
     done = on_a_disk(script, tmp_path / "store", *command(tmp_path / "store", "--set=seed=5"))
     ends_in_one_line(done, str(tmp_path / "store"), "cannot be written (Read-only file system)")
-    assert tree(tmp_path / "store") == tree(tiny.store.root)
+    assert tree(tmp_path / "store") == before
 
 
 # ---------------------------------------------------------------- inputs

@@ -237,6 +237,28 @@ def test_a_fits_file_of_parts_is_valid(whole, tmp_path):
         assert len(hdus[1].data) == N - 2 and hdus[1].header["EXTNAME"] == "CATALOGUE"
 
 
+def test_tidying_leaves_what_is_whole_and_drops_what_is_not(copy, store):
+    made = Survey(copy, open_source(store), part=PART)
+    before = contents(copy)
+    assert made.tidy() == ([], []) and contents(copy) == before
+    (copy / "part-0000001.parquet").write_bytes(b"PAR1")
+    (copy / "part-0000002.parquet").unlink()
+    (copy / "_part-0000002.json").unlink()
+    assert made.tidy() == ([1, 2], [1])
+    assert before.keys() - contents(copy).keys() == {
+        "_manifest.json", "_part-0000001.json", "_part-0000002.json", "part-0000002.parquet"
+    }  # fmt: skip
+
+
+def test_a_list_of_parts_that_are_no_more_is_dropped(copy, store):
+    manifest = json.loads((copy / "_manifest.json").read_text())
+    manifest["parts"].append(manifest["parts"][-1] | {"file": "part-0000005.parquet"})
+    for text in (json.dumps(manifest), "{", "[]"):
+        (copy / "_manifest.json").write_text(text)
+        assert Survey(copy, open_source(store), part=PART).tidy() == ([], [])
+        assert not (copy / "_manifest.json").exists()
+
+
 def test_an_unfinished_or_spoilt_catalogue_is_not_exported(copy, tmp_path):
     with pytest.raises(ConfigError, match="cannot write"):
         export(copy, tmp_path / "x.doc")

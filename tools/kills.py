@@ -9,6 +9,7 @@ Each works in a copy of the tree; nothing here is changed. Exit status 1 if anyt
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ ASIDE = {"timings", "runs", "unfinished", "checkpoints", "spoilt", "notebook", "
 
 def copy_of(folder):
     """The sources, without what was made from them."""
-    made = (".git", ".venv", ".*cache", "__pycache__", "results", "_build", "generated", "vendor")
+    made = (".git", ".venv", ".*cache", ".snakemake", "__pycache__", "results", "_build", "generated", "vendor")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*made))
     shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
     return folder
@@ -63,7 +64,8 @@ def disturbed(command, folder, kills, seconds, rng):
         process = start(command, folder)
         time.sleep(rng.uniform(0.02, 1.0) * seconds)
         alive += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended before
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     return alive
 

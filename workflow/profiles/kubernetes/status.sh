@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# status.sh NAME: success, failed or running, as Snakemake wants it; a job that is gone has failed.
-state=$(kubectl get job "$1" -o jsonpath='{.status.succeeded}/{.status.failed}' 2>/dev/null) || state=/1
+# status.sh NAME: success, failed or running, as Snakemake wants it. A job that is gone has failed; one that cannot be
+# asked for, because the cluster does not answer, is taken to run.
+state=$(kubectl get job "$1" --ignore-not-found -o jsonpath='state {.status.succeeded}/{.status.failed}') || state=unknown
 case $state in
-  [1-9]*) echo success ;;
-  */[1-9]*) echo failed ;;
+  "state "[1-9]*) echo success ;;
+  "state "*/[1-9]* | "") echo failed ;;
   *) echo running ;;
 esac
