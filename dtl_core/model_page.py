@@ -7,8 +7,9 @@ All numbers come from the models' cards (:mod:`dtl_core.model_making`) and from 
 
 from __future__ import annotations
 
-from . import models, registry
+from . import models, records, registry
 from .config import PARAMETERS
+from .errors import DataError
 from .markdown import NBSP, code, escape, number, table
 
 __all__ = ["CONTRACT", "model_files", "models_page", "precision_page"]
@@ -122,10 +123,31 @@ def _performance(specialists):
     )
 
 
+def _paper():
+    """What the record says of the paper's ensemble; nothing where there is no record."""
+    try:
+        record = records.read("paper_ensemble")
+    except DataError:
+        return ""
+    found, rows = record["values"], []
+    best_first = sorted(found["figures"].items(), key=lambda row: -float(row[0].partition("-")[0]))
+    for snr, figures in best_first:
+        own = [(figures[p], _FORMS[p]) for p in PARAMETERS]
+        errors = [f"{number(v['rmse'], f)} ({number(v['bias'], '+' + f)}), {100 * v['inside_68']:.0f}" for v, f in own]
+        rows.append([snr.replace("-", "–"), *errors])
+    hours, size = found["seconds"]["this_call"] / 3600, found["bytes"] / 1e6
+    return (
+        f"Made on {escape(record['made'])}, {record['machine']['cores']} cores, {hours:.1f} h: "
+        f"{found['autoencoders']} autoencoders with {found['regressors']} regressors, {size:.0f} MB. On the simulated "
+        "surveys above, root mean square error, in brackets the mean of estimate minus truth, and per cent of true "
+        "values inside the 68 % intervals:\n\n" + table(["S/N", *_NAMES.values()], rows)
+    )
+
+
 def models_page(specialists):
     """The model card. Arguments: list of :class:`dtl_core.models.Specialist`, sharpest first. Returns: Markdown."""
     parts = [_files(specialists), _making(specialists), _performance(specialists)] if specialists else [_NONE] * 3
-    return _MODELS.format(*parts)
+    return _MODELS.format(*parts, _paper())
 
 
 def precision_page(specialists):
@@ -188,7 +210,8 @@ yet. Until then, make the file yourself; [how fast it is](benchmarks.md) says wh
 dtl models export --profile paper-fast -o paper
 dtl predict my_star.fits --models paper/paper_R094600.safetensors
 ```
-"""
+
+{}"""
 _PRECISION = """(precision)=
 # What precision to expect
 

@@ -441,6 +441,9 @@ def test_the_card_shows_the_figures_of_every_specialist_the_best_first():
 
 def test_pages_without_models_say_so_and_models_without_figures_do_not_break_them():
     assert model_page.models_page([]).count("brings no trained models") == 3
+    page, ensemble = model_page.models_page([]), records.read("paper_ensemble")["values"]
+    assert f"{ensemble['autoencoders']} autoencoders with {ensemble['regressors']} regressors" in page
+    assert f"| 100–400 | {ensemble['figures']['100-400']['teff']['rmse']:.0f} (" in page
     assert "brings no trained models" in model_page.precision_page([])
     adapted = {key: value for key, value in card(70.0).items() if key not in ("training", "figures")}
     assert "grid\\_a" not in model_page.models_page([SimpleNamespace(resolving_power=53_000.0, card=adapted)])

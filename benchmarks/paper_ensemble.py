@@ -1,0 +1,40 @@
+"""Keep on record what the paper's ensemble is, made once by `dtl models export`: its file, its card, its time.
+
+    python benchmarks/paper_ensemble.py paper/paper_R094600.safetensors --results results
+
+The book's page of the models shows it, because the file is too large for the package.
+"""
+
+import json
+from pathlib import Path
+
+import click
+
+from dtl_core import models, records
+from dtl_core.config import PARAMETERS
+from dtl_core.store import file_hash
+
+
+def describe(file, results=None):
+    """What the record holds of a file, and of the run that made it if its results are there: dict."""
+    card = models.load(file).specialists[0].card
+    found = {"bytes": Path(file).stat().st_size, "sha256": file_hash(file), "profile": card["profile"]}
+    found |= {"autoencoders": len(card["autoencoders"]), "figures": card["figures"], "made": card["made"]}
+    found["regressors"] = sum(len(one["places"].get(name, [])) for one in card["autoencoders"] for name in PARAMETERS)
+    if results:
+        run = json.loads((Path(results) / "runs" / "last.json").read_text())
+        found["seconds"] = run["seconds"]
+    return found
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True))
+@click.option("--results", type=click.Path(), help="Folder of the results of the run that made it.")
+@click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
+def main(file, results, folder):
+    """Describe FILE in the record."""
+    click.echo(records.write("paper_ensemble", describe(file, results), folder))
+
+
+if __name__ == "__main__":
+    main()
