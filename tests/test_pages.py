@@ -114,7 +114,8 @@ def check_page(path, folder):
     for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
         assert len({len(row) for row in cells(block)}) == 1, block
     for link in re.findall(r"\]\((?!<?https)([^)]+)\)|^```\{figure\} (\S+)", text, re.M):
-        target = (path.parent / "".join(link)).resolve()
+        named = "".join(link)  # one that begins with a slash counts from the book's folder
+        target = (folder / named[1:] if named.startswith("/") else path.parent / named).resolve()
         assert target.is_file() or (ROOT / "book" / target.relative_to(folder.resolve())).is_file(), link
     bibliography = re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(), re.M)
     cited = {key for keys in re.findall(r"\{cite:\w\}`([^`]+)`", text) for key in keys.split(",")}

@@ -12,10 +12,11 @@ from dtl_core.config import PARAMETERS
 from dtl_core.errors import ConfigError
 from dtl_core.jobs import Plan
 
-# rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of [M/H] so few
-# networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to another by as
-# much as the spread of the truth; what they must do is to follow the truth.
-FACTORS = {"teff": 0.75, "logg": 1.0, "vsini": 0.75}
+# rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of log g and
+# [M/H] so few networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to
+# another by as much as the spread of the truth; what they must do is to follow the truth.
+FACTORS = {"teff": 0.75, "vsini": 0.75}
+BIASED = ("logg", "mh")
 
 
 @pytest.mark.parametrize("arm", pipeline.ARMS)
@@ -25,9 +26,10 @@ def test_smoke_beats_predicting_the_mean(smoke, arm):
         assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
         assert f[f"rmse_{p}_{arm}"] < factor * f[f"spread_{p}"]
         assert f[f"rmse_{p}_{arm}"] < factor * f[f"rmse_{p}_mean"]
-    scatter = np.sqrt(f[f"rmse_mh_{arm}"] ** 2 - f[f"bias_mh_{arm}"] ** 2)
-    assert scatter < 0.85 * f["rmse_mh_mean"]
-    assert f[f"pearson_mh_{arm}"] > 0.5
+    for p in BIASED:
+        scatter = np.sqrt(f[f"rmse_{p}_{arm}"] ** 2 - f[f"bias_{p}_{arm}"] ** 2)
+        assert scatter < 0.85 * f[f"rmse_{p}_mean"]
+        assert f[f"pearson_{p}_{arm}"] > 0.5
     assert f[f"pearson_teff_{arm}"] > 0.9
 
 
