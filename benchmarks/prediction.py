@@ -9,7 +9,6 @@ its workers together, the largest seen.
 import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -17,22 +16,14 @@ from dtl_core import pipeline
 from dtl_core.config import PARAMETERS
 from dtl_core.ensemble import Ensemble, estimate_stream
 from dtl_core.estimate import kde_mode
-from dtl_core.machine import affordable_workers
+from dtl_core.machine import affordable_workers, tree_memory
 
 CHUNK = 256
 
 
 def resident():
     """Memory of this process and its children now, bytes; nan where there is no /proc."""
-    own, total = str(os.getpid()), 0
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-        except OSError:
-            continue  # it ended meanwhile
-        if own in (path.parent.name, fields.get("PPid", "").strip()):
-            total += 1024 * int(fields.get("VmRSS", "0 kB").split()[0])
-    return float(total) if total else float("nan")
+    return float(sum(tree_memory(os.getpid()))) or float("nan")
 
 
 def chunks(flux, n, memory):

@@ -43,29 +43,6 @@ def simulate(path, n, distinct=DISTINCT):
     return sources.write_zarr(path, wavelength, chunks(), n, **about)
 
 
-def _children(pid):
-    """Numbers of a process and all below it."""
-    found = [pid]
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [other for child in path.read_text().split() for other in _children(int(child))]
-        except OSError:
-            continue
-    return found
-
-
-def _memory(pid):
-    """Proportional memory of every process of a tree, bytes."""
-    sizes = []
-    for each in _children(pid):
-        try:
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-            sizes.append(next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")))
-        except (OSError, StopIteration):
-            continue
-    return sizes
-
-
 def timed(command):
     """Seconds that a command takes, and the largest memory, bytes, of one of its processes and of all together."""
     started, largest, together = time.perf_counter(), 0, 0
@@ -74,7 +51,7 @@ def timed(command):
     reader = threading.Thread(target=lambda: said.append(process.stderr.read()))
     reader.start()
     while process.poll() is None:
-        sizes = _memory(process.pid)
+        sizes = machine.tree_memory(process.pid)
         largest, together = max([largest, *sizes]), max(together, sum(sizes))
         time.sleep(0.5)
     reader.join()

@@ -195,8 +195,9 @@ def _survey(values, _found):
         "models and its start included.\n\n" + table(header, rows) + f"\nFor {_count(SURVEY)} stars that is, at "
         f"{1e3 * alone:.1f} ms of a core a star and {values['start_seconds']:.0f} s for the start of each of "
         f"{_count(jobs)} jobs, {_count(round(hours))} core-hours: {_time(3600 * hours / 100)} on 100 cores and, at "
-        f"{CORE_HOUR:.2f} USD a core-hour, {CORE_HOUR * hours:.0f} USD. The spectra take {spectra / 1e9:.0f}{NBSP}GB "
-        f"and are read at {speed:.0f} MB/s by 100 jobs at once; the catalogue takes {catalogue / 1e9:.1f}{NBSP}GB. An "
+        f"{CORE_HOUR:.2f} USD a core-hour (supposed), {CORE_HOUR * hours:.0f} USD. The spectra take "
+        f"{spectra / 1e9:.0f}{NBSP}GB and are read at {speed:.0f} MB/s by 100 jobs at once; the catalogue takes "
+        f"{catalogue / 1e9:.1f}{NBSP}GB. An "
         "estimate from the largest row of the table, not a measurement: it supposes that the file system keeps up.\n"
     )
 

@@ -86,13 +86,6 @@ def _spectra_options(command):
     return command
 
 
-def _one_thread():
-    """These networks are small: threads would wait for each other, and their number changes the last digits."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _reading(instrument, medium, resolution):
     given = {"instrument": instrument, "medium": medium, "resolving_power": resolution}
     return {name: value for name, value in given.items() if value is not None}
@@ -153,7 +146,7 @@ def predict(
         raise ConfigError("is for a catalogue in parts", field=field, remedy="add -o NAME.parquet")
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
-    _one_thread()
+    machine.one_thread()
     source = sources.open_source(files, **_reading(instrument, medium, resolution))
     workers = workers or machine.affordable_workers()
     if str(output).lower().endswith(".parquet"):
@@ -277,13 +270,13 @@ def explain(file, output, instrument, medium, resolution, rv, coadd, name):
       dtl explain my_star.fits
       dtl explain my_star.fits -o my_star.png
     """
-    from . import models, report
+    from . import machine, models, report
     from . import predict as prediction
     from .markdown import file_name
     from .store import write_whole
 
     _check_output(output, (".html", ".png"))
-    _one_thread()
+    machine.one_thread()
     model = models.load(name)
     options = dict(coadd=coadd, velocity=rv, **_reading(instrument, medium, resolution))
     examined, _ = prediction.examine(model, [file], **options)
@@ -367,12 +360,12 @@ def models_build(output, profile, settings, resolution, quiet):
       dtl models build -o mine --resolution 60000 --set window.start=8805 --set window.stop=8830
       dtl models build -o phoenix --set synthetic.library=phoenix
     """
-    from . import model_making
+    from . import machine, model_making
     from .config import load_profile
 
     config = load_profile(profile, _overrides(settings))
     powers = resolution or config.models.resolving_powers
-    _one_thread()
+    machine.one_thread()
     with _bar(len(powers) * model_making.steps(config), quiet, "epochs") as bar:
         for power in powers:
             specialist = model_making.make_specialist(config, power, progress=bar.update)
@@ -393,10 +386,10 @@ def models_export(output, profile, settings, results, quiet):
       dtl models export -o demo_ensemble
       dtl predict my_star.fits --models demo_ensemble
     """
-    from . import model_making, pipeline
+    from . import machine, model_making, pipeline
 
     run = pipeline.run(profile, overrides=_overrides(settings), root=results, quiet=quiet)
-    _one_thread()
+    machine.one_thread()
     with _bar(run.config.models.emulator_epochs, quiet, "epochs") as bar:
         specialist = model_making.paper_specialist(run, progress=bar.update)
     click.echo(specialist.save(f"{output}/paper_R{specialist.resolving_power:06.0f}.safetensors"))

@@ -16,7 +16,7 @@ from .autoencoder import Autoencoder
 from .config import PARAMETERS
 from .errors import DataError
 from .estimate import kde_mode
-from .machine import affordable_workers
+from .machine import affordable_workers, one_thread
 from .training import choose_device
 
 __all__ = ["Ensemble", "estimate_stream", "part_of"]
@@ -134,7 +134,7 @@ _ensemble = None  # of a worker process
 
 def _start(run, arm):
     global _ensemble
-    torch.set_num_threads(1)
+    one_thread()
     _ensemble = Ensemble(run, arm)
 
 

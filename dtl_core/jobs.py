@@ -18,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import book, pipeline, search, stages
+from . import book, machine, pipeline, search, stages
 from .config import load_profile
 from .errors import ConfigError, DataError, DTLError
 from .pipeline import Run
@@ -112,9 +112,9 @@ class Plan(_Planned):
 
     # ------------------------------------------------------------ what is known
 
-    def _named(self, jobs, _label="", only_look=False):
-        store = {"only_look": True} if only_look else {"only_name": True}
-        return [pipeline.work(job, **store) for job in jobs]
+    def _named(self, jobs):
+        """What each job makes: stage -> keys."""
+        return [pipeline.work(job, only_name=True) for job in jobs]
 
     def _watched(self, stage, named):
         """The key by which the engine sees whether a job is done: of a stack the first one that is not there."""
@@ -130,7 +130,7 @@ class Plan(_Planned):
             named = self._named(jobs)
             tried.extend(key for one in named for key in one["candidate"])
             rungs.append({self._watched("candidate", one): job for one, job in zip(named, jobs, strict=True)})
-            return self._named(jobs, only_look=True)
+            return [pipeline.work(job, only_look=True) for job in jobs]
 
         try:
             pipeline.search_architectures(run, perform)
@@ -239,7 +239,7 @@ class Plan(_Planned):
             self.only_profile()
             book.make(self.config.profile)
         else:
-            _one_thread()
+            machine.one_thread()
             self._check("synthetic", *(["observed"] if stage != "candidate" else []))
             pipeline.work(self._job(stage, key))
 
@@ -269,8 +269,8 @@ class Plan(_Planned):
 
 def _same(made, key):
     if made != key:
-        problem = f"has the key {made}, not {key}: code, data or settings changed since the plan was made"
-        raise DataError("the result", field=problem, remedy="start the workflow again")
+        problem = f"the result has the key {made}, not {key}: code, data or settings changed since the plan was made"
+        raise DataError(problem, remedy="start the workflow again")
 
 
 def _one(jobs, stage, key):
@@ -351,14 +351,8 @@ class SurveyPlan(_Planned):
 
     def perform(self, stage, key):
         """Do a job: ``chunk`` and its last part, or ``survey``, which writes the list of all parts."""
-        _one_thread()
+        machine.one_thread()
         self.survey.run(parts=self.job_of(int(key)) if stage == "chunk" else None)
-
-
-def _one_thread():
-    import torch
-
-    torch.set_num_threads(1)  # as the worker processes of a run and of a survey
 
 
 def _number(name, value, kind=float, least=None):

@@ -8,7 +8,7 @@ import platform
 import re
 from pathlib import Path
 
-__all__ = ["affordable_workers", "describe", "peak_memory", "reset_peak_memory"]
+__all__ = ["affordable_workers", "describe", "one_thread", "peak_memory", "reset_peak_memory", "tree_memory"]
 
 
 def affordable_workers(memory_each=1.2e9):
@@ -31,6 +31,32 @@ def affordable_workers(memory_each=1.2e9):
 
 def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread():
+    """One thread of PyTorch for this process: the same bytes, and small networks that wait for no other thread."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _tree(pid):
+    """Numbers of a process and of all below it."""
+    found = [pid]
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found += [other for child in path.read_text().split() for other in _tree(int(child))]
+    return found
+
+
+def tree_memory(pid):
+    """Memory of a process and of all below it now, bytes: a list, shared pages in equal parts; empty if unknown."""
+    sizes = []
+    for each in _tree(pid):
+        with contextlib.suppress(OSError, AttributeError):
+            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+            sizes.append(1024 * int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1)))
+    return sizes
 
 
 def reset_peak_memory():

@@ -29,7 +29,7 @@ from astropy.table import Table
 from . import readers, records, registry, search, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
-from .machine import affordable_workers
+from .machine import affordable_workers, one_thread
 from .stages import ARMS
 from .store import MODULES, NotStored, Store, file_hash, load_arrays, whole
 
@@ -92,10 +92,8 @@ _queue = None  # of a worker: the way of its progress to the parent
 
 def _start_worker(progress_queue):
     global _queue
-    import torch
-
     _queue = progress_queue
-    torch.set_num_threads(1)  # one thread a process and a process a core: the same bytes, and no waiting threads
+    one_thread()
 
 
 class Job(NamedTuple):

@@ -18,6 +18,7 @@ from . import __version__, chain, exports, readers, sources
 from .calibration import LEVELS
 from .config import PARAMETER_COLUMNS
 from .errors import ConfigError, DataError
+from .machine import one_thread
 from .spectrum import Spectrum
 
 __all__ = [
@@ -111,11 +112,9 @@ _model = None  # of a worker process
 def start_worker(name):
     """Load a model for :func:`examine_stretch`: what a worker process begins with."""
     global _model
-    import torch
-
     from .models import load
 
-    torch.set_num_threads(1)  # one thread a process and a process a core
+    one_thread()
     _model = load(name)
 
 

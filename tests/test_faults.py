@@ -9,7 +9,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -113,15 +112,25 @@ def test_a_clock_that_went_back_makes_nothing_stale_and_nothing_anew(tiny, tmp_p
 # ---------------------------------------------------------------- disks
 
 
+PLACE = ["unshare", "--mount", "--map-root-user", "bash", "-c"]  # of its own, where it may mount file systems
+
+
+def _mounts():
+    try:
+        return not subprocess.run([*PLACE, "mount -t tmpfs none /mnt"], capture_output=True).returncode
+    except OSError:
+        return False
+
+
+needs_disks = pytest.mark.skipif(not _mounts(), reason="no file system can be mounted here, not even in a namespace")
+
+
 def on_a_disk(script, *arguments):
-    """Run a script of bash in a place of its own where it may mount file systems; skip where that is not allowed."""
-    place = ["unshare", "--mount", "--map-root-user", "bash", "-c"]
-    tried = shutil.which("unshare") and subprocess.run([*place, "mount -t tmpfs none /mnt"], capture_output=True)
-    if not tried or tried.returncode:
-        pytest.skip("file systems cannot be mounted here")
-    return subprocess.run([*place, script, "script", *map(str, arguments)], capture_output=True, text=True)
+    """The finished process of a script of bash in a place where it may mount file systems."""
+    return subprocess.run([*PLACE, script, "script", *map(str, arguments)], capture_output=True, text=True)
 
 
+@needs_disks
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, tmp_path):
     """The disk fills up in the middle of a run; with room for it the same command ends with the same bytes."""
     out = tmp_path / "out"
@@ -143,6 +152,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tiny, tmp_path):
     assert results(out / "disk") == stored(tiny)
 
 
+@needs_disks
 def test_a_store_that_cannot_be_written_is_read_and_no_more(tiny, tmp_path):
     """A finished run is found in a store that is read-only; one that is not is refused in one line."""
     copy_of(tiny, tmp_path / "store")

@@ -273,21 +273,21 @@ def kubectl(tmp_path):
     program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n[ "$1" = create ] && cat > {tmp_path}/job.yaml\n'
                        f'cat {tmp_path}/answer\n')  # fmt: skip
     program.chmod(0o755)
-    own = {"DTL_IMAGE": "registry/dtl:1", "DTL_CLAIM": "shared", "DTL_MOUNT": "/work"}
-    return os.environ | own | {"DTL_RESULTS": "/work/my results"} | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    own = {"DTL_IMAGE": "registry/dtl:1", "DTL_CLAIM": "shared", "DTL_MOUNT": "/shared"}
+    return os.environ | own | {"DTL_RESULTS": "/shared/my results"} | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
 def test_a_job_of_kubernetes_has_the_volume_and_the_memory(kubectl, tmp_path):
     scripts = ROOT / "workflow" / "profiles" / "kubernetes"
     (tmp_path / "answer").write_text("dtl-x7k")
-    done = subprocess.run([scripts / "submit.sh", "3000", "/work/.snakemake/tmp/job 1.sh"], env=kubectl, cwd="/",
+    done = subprocess.run([scripts / "submit.sh", "3000", "/shared/.snakemake/tmp/job 1.sh"], env=kubectl, cwd="/",
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0 and done.stdout == "dtl-x7k", done.stderr
     spec = yaml.safe_load((tmp_path / "job.yaml").read_text())["spec"]
     pod, (container,) = spec["template"]["spec"], spec["template"]["spec"]["containers"]
     assert spec["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"  # the engine tries again, and counts
-    assert container["command"] == ["bash", "/work/.snakemake/tmp/job 1.sh"] and container["workingDir"] == "/"
-    assert container["env"] == [{"name": "DTL_RESULTS", "value": "/work/my results"}]
+    assert container["command"] == ["bash", "/shared/.snakemake/tmp/job 1.sh"] and container["workingDir"] == "/"
+    assert container["env"] == [{"name": "DTL_RESULTS", "value": "/shared/my results"}]
     assert container["resources"]["limits"] == {"memory": "3000M"}
     assert container["volumeMounts"][0]["name"] == pod["volumes"][0]["name"]
     assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "shared"}
