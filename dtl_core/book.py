@@ -218,9 +218,23 @@ def _execute_one(source, folder, values, root):
             lines = [line for line in cell.source.splitlines() if line.partition("=")[0].strip() not in values]
             cell.source = "\n".join(lines).strip()  # what was not replaced stays
             cell.metadata.tags += [] if cell.source else ["remove-cell"]
+    _steady_names(notebook, source.stem)
     write_ipynb(notebook, str(running))
     os.replace(running, final)
     return final
+
+
+def _steady_names(notebook, name):
+    """Number the tables of pandas and astropy, whose names are random or addresses: two runs give the same bytes."""
+    seen = {}
+    for data in [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]:
+        for kind in data:
+            if kind.endswith("text/plain"):
+                data[kind] = re.sub(r" at 0x[0-9a-f]+", "", data[kind])
+            elif kind.endswith("text/html"):  # what is glued has a prefix
+                for given in re.findall(r'<table id="(T_[0-9a-f]{5}|table\d+)"', data[kind]):
+                    seen.setdefault(given, f"table_{name}_{len(seen) + 1}")
+                    data[kind] = re.sub(rf"\b{given}(?=[\W_])", seen[given], data[kind])
 
 
 def glue_all(mapping, prefix=""):

@@ -62,6 +62,26 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     assert not list(written.parent.glob("*.failed.ipynb"))
 
 
+def test_two_runs_give_the_same_outputs(clone):
+    source = clone / "notebooks" / "01_tiny.ipynb"
+    styled = "import pandas as pd\npd.DataFrame({'a': [1, 2]}).style.highlight_max()"
+    glued = "from myst_nb import glue\nglue('styled', pd.DataFrame({'b': [3]}).style.hide(), display=False)"
+    write_notebook(source, styled, glued, "from astropy.table import Table\nTable({'c': [4]})")
+    outputs = []
+    for _ in range(2):
+        (written,) = book.execute("smoke", root=clone)
+        outputs.append([cell.get("outputs") for cell in nbformat.read(written, 4).cells[1:]])
+        for found in outputs[-1]:
+            for output in found:
+                output.pop("execution_count", None)
+    assert outputs[0] == outputs[1]
+    data = [output["data"] for found in outputs[0] for output in found]
+    pages = [text for one in data for kind, text in one.items() if kind.endswith("text/html")]
+    names = [re.search('<table id="([^"]*)"', page)[1] for page in pages]
+    assert names == ["table_01_tiny_1", "table_01_tiny_2", "table_01_tiny_3"]
+    assert "#table_01_tiny_1_row1_col0 {" in pages[0], "the style still finds its cell"
+
+
 def test_a_parameter_that_nobody_replaced_stays_on_the_page(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     write_notebook(source, "print(profile, star)")

@@ -110,17 +110,19 @@ def simulate(folder, n=600):
 
 
 def compare(name, command, found, prepare, allowed, kills, rng, window):
-    """The row of the table for a command. Returns: whether both ends are the same."""
-    with tempfile.TemporaryDirectory(prefix="dtl-kills-") as place:
-        whole, broken = (copy_of(Path(place) / which) for which in ("whole", "broken"))
-        for folder in (whole, broken):
-            prepare(folder)
-        seconds = to_the_end(command, whole, allowed)
-        alive = disturbed(command, broken, kills, min(seconds, window), rng)
-        rest = to_the_end(command, broken, allowed)
-        one, other = found(whole), found(broken)
-        differing = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
-    verdict = "the same" if not differing else f"{len(differing)} differ: {', '.join(differing[:5])}"
+    """The row of the table for a command; what differs is kept. Returns: whether both ends are the same."""
+    place = Path(tempfile.mkdtemp(prefix="dtl-kills-"))
+    whole, broken = (copy_of(place / which) for which in ("whole", "broken"))
+    for folder in (whole, broken):
+        prepare(folder)
+    seconds = to_the_end(command, whole, allowed)
+    alive = disturbed(command, broken, kills, min(seconds, window), rng)
+    rest = to_the_end(command, broken, allowed)
+    one, other = found(whole), found(broken)
+    differing = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+    if not differing:
+        shutil.rmtree(place)
+    verdict = "the same" if not differing else f"{len(differing)} differ in {place}: {', '.join(differing[:5])}"
     print(f"{name}: {alive} of {kills} kills while it ran; {len(one)} files, {verdict}; "
           f"undisturbed {seconds:.0f} s, after the kills {rest:.0f} s", flush=True)  # fmt: skip
     return not differing
