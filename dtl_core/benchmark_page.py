@@ -174,6 +174,18 @@ def _count(n):
     return f"{n:,}".replace(",", NBSP)
 
 
+def _exported(rows):
+    """How long the largest catalogue takes that was exported; nothing if none was."""
+    known = [row for row in rows if "export_seconds" in row]
+    if not known:
+        return ""
+    row = max(known, key=lambda row: row["stars"])
+    return (
+        f"`dtl export` writes the catalogue of {_count(row['stars'])} stars as one FITS table in "
+        f"{_time(row['export_seconds'])}.\n\n"
+    )
+
+
 def _survey(values, _found):
     from .jobs import CHUNK
     from .survey import PART
@@ -192,7 +204,8 @@ def _survey(values, _found):
     speed = spectra / 1e6 / (3600 * hours / 100)
     return (
         f"Simulated stars of signal-to-noise {values['snr']:.0f} in a Zarr store, `dtl predict` with the shipped "
-        "models and its start included.\n\n" + table(header, rows) + f"\nFor {_count(SURVEY)} stars that is, at "
+        "models and its start included.\n\n" + table(header, rows) + f"\n{_exported(values['rows'])}"
+        f"For {_count(SURVEY)} stars that is, at "
         f"{1e3 * alone:.1f} ms of a core a star and {values['start_seconds']:.0f} s for the start of each of "
         f"{_count(jobs)} jobs, {_count(round(hours))} core-hours: {_time(3600 * hours / 100)} on 100 cores and, at "
         f"{CORE_HOUR:.2f} USD a core-hour (supposed), {CORE_HOUR * hours:.0f} USD. The spectra take "
