@@ -270,7 +270,8 @@ def glue_all(mapping, prefix=""):
 def build(root=None):
     """Build the HTML book from ``book/`` and its executed notebooks; any warning is an error.
 
-    Every page is built anew: a page whose numbers come from a notebook would otherwise keep the old ones.
+    Every page is built anew: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of an
+    earlier book stays.
 
     Returns
     -------
@@ -291,6 +292,9 @@ def build(root=None):
     _vendor(root)
     print("pages", " " * 33, end="", flush=True)
     start = time.perf_counter()
+    html = root / "_build" / "html"
+    if html.exists():
+        shutil.rmtree(html)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(root.resolve() / "_toc.yml"), "--path-output", "."]
     command += ["--all", "-W", "-n", "--keep-going"]
@@ -301,7 +305,6 @@ def build(root=None):
     if done.returncode:
         print("failed", flush=True)
         raise DTLError(_first_warning(done.stdout + done.stderr), file="book", remedy=f"see {log.relative_to(root)}")
-    html = root / "_build" / "html"
     _prune(html)
     loads = external_loads(html)
     if loads:

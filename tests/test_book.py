@@ -286,8 +286,11 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
     # a page whose number comes from a notebook follows it, although the page itself did not change
     executed = clone / "book" / "notebooks" / "01_tiny.ipynb"
     executed.write_text(json.dumps(json.loads(executed.read_text())).replace("42.0", "43.0"))
+    (html / "gone.html").write_text("a page of an earlier book")
+    unchanged = (html / "references.html").read_bytes()
     book.build(clone)
     assert "43.00" in (html / "intro.html").read_text()
+    assert not (html / "gone.html").exists() and (html / "references.html").read_bytes() == unchanged
 
     # any warning is an error of one line
     (clone / "book" / "intro.md").write_text(INTRO + "\n{cite:t}`nobody1900`\n")
