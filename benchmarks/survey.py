@@ -19,7 +19,7 @@ import numpy as np
 from dtl_core import machine, model_making, models, records, sources
 from dtl_core.spectra import window_grid
 
-DISTINCT = 2048  # stars, which come again with other noise
+DISTINCT = 286  # stars: a simulated survey, which comes again with other noise
 SNR = 100.0
 STARS, WORKERS = (1024, 8192), (1, 2)
 
@@ -81,7 +81,8 @@ def measure(stars=STARS, workers=WORKERS, folder=None):
                 print(rows[-1], file=sys.stderr, flush=True)
             exported, _, _ = timed([*dtl, "export", made, "-o", place / f"{n}.fits"])
             rows[-1]["export_seconds"] = exported
-    return {"rows": rows, "start_seconds": start, "snr": SNR, "cores": machine.affordable_workers()}
+    about = {"snr": SNR, "distinct": DISTINCT, "cores": machine.affordable_workers()}
+    return {"rows": rows, "start_seconds": start} | about
 
 
 @click.command()

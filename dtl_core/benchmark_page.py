@@ -203,8 +203,10 @@ def _survey(values, _found):
     spectra, catalogue = (SURVEY * largest[name] / largest["stars"] for name in ("store_bytes", "catalogue_bytes"))
     speed = spectra / 1e6 / (3600 * hours / 100)
     return (
-        f"Simulated stars of signal-to-noise {values['snr']:.0f} in a Zarr store, `dtl predict` with the shipped "
-        "models and its start included.\n\n" + table(header, rows) + f"\n{_exported(values['rows'])}"
+        f"{values['distinct']} simulated stars, which come again and again with other noise (signal-to-noise "
+        f"{values['snr']:.0f}), in a Zarr store; `dtl predict` with the shipped models and its start included.\n\n"
+        + table(header, rows)
+        + f"\n{_exported(values['rows'])}"
         f"For {_count(SURVEY)} stars that is, at "
         f"{1e3 * alone:.1f} ms of a core a star and {values['start_seconds']:.0f} s for the start of each of "
         f"{_count(jobs)} jobs, {_count(round(hours))} core-hours: {_time(3600 * hours / 100)} on 100 cores and, at "

@@ -21,6 +21,7 @@ from .calibration import LEVELS
 from .chain import match_resolution
 from .config import PARAMETERS
 from .ensemble import Ensemble
+from .errors import ConfigError
 from .models import DERIVED, FORMAT, Specialist, settings_of
 from .randomise import Randomiser
 from .spectra import window_grid
@@ -63,6 +64,10 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
     Returns
     -------
     flux : (n, n_pixels) float32;  labels : (n, 4);  snr : (n,)
+
+    Errors
+    ------
+    ConfigError : a survey would need more stars than its library has.
     """
     parts, each, grid = [], -(-n_stars // len(seeds)), window_grid(config.window, margin=False)
     power = config.window.resolving_power
@@ -72,6 +77,9 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
         window = dataclasses.replace(config.window, resolving_power=float(native))
         own = dataclasses.replace(config, survey=survey, window=window)
         truth, rows = observed.draw_truth(synthetic.load_library("survey_b"), own)
+        if len(truth) < each:
+            problem = f"{each} stars of one survey, which has {len(truth)}"
+            raise ConfigError(problem, field="n_stars", remedy="ask for fewer, or give more seeds")
         if snr is not None:
             rng = np.random.default_rng([survey.seed, 41])
             truth["snr"] = np.exp(rng.uniform(*np.log(snr), len(truth)))

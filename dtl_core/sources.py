@@ -22,13 +22,13 @@ JSON.
 from __future__ import annotations
 
 import array
-import contextlib
 import dataclasses
 import functools
 import glob
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -412,26 +412,41 @@ def write_zarr(path, wavelength, chunks, n, *, rows=512, **attributes):
     rows : spectra in one file of the store
     attributes : medium, frame, resolving_power, instrument
 
-    Returns: Path.
+    Returns: Path. Errors: DataError, the folder exists, or there are not n spectra; then nothing is left.
     """
     import zarr
 
     if unknown := sorted(set(attributes) - set(_ATTRIBUTES)):
         raise ConfigError("is no attribute of a store", field=unknown[0], remedy=f"give {', '.join(_ATTRIBUTES)}")
-    with contextlib.suppress(FileExistsError):
+    try:
         group = zarr.open_group(str(path), mode="w-", attributes={"medium": "vacuum"} | attributes)
-        group.create_array("wavelength", data=np.asarray(wavelength, float))
-        start = 0
-        for chunk in chunks:
-            for name, values in chunk.items():
-                values = np.asarray(values)
-                if start == 0:
-                    shape, dtype = (n, *values.shape[1:]), str if values.dtype.kind == "U" else values.dtype
-                    group.create_array(name, shape=shape, chunks=(rows, *values.shape[1:]), dtype=dtype)
-                group[name][start : start + len(values)] = values
-            start += len(values)
-        return Path(path)
-    raise DataError("exists already", file=path, remedy="remove it, or choose another name")
+    except FileExistsError:
+        raise DataError("exists already", file=path, remedy="remove it, or choose another name") from None
+    try:
+        _fill(group, wavelength, chunks, n, rows)
+    except BaseException:  # never half a store
+        shutil.rmtree(path)
+        raise
+    return Path(path)
+
+
+def _fill(group, wavelength, chunks, n, rows):
+    group.create_array("wavelength", data=np.asarray(wavelength, float))
+    start = 0
+    for chunk in chunks:
+        values = {name: np.asarray(values) for name, values in chunk.items()}
+        stop = start + min(map(len, values.values()))
+        if {len(one) for one in values.values()} != {stop - start} or stop > n:
+            sizes = ", ".join(f"{name} {len(one)}" for name, one in values.items())
+            raise DataError(f"{sizes} of {n - start} spectra left", field="chunks", remedy="give each array as many")
+        for name, one in values.items():
+            if start == 0:
+                shape, dtype = (n, *one.shape[1:]), str if one.dtype.kind == "U" else one.dtype
+                group.create_array(name, shape=shape, chunks=(rows, *one.shape[1:]), dtype=dtype)
+            group[name][start:stop] = one
+        start = stop
+    if start < n:  # the others would be zeros, and each refused
+        raise DataError(f"{start} spectra given, {n} announced", field="n", remedy="give the number of all spectra")
 
 
 def write_parquet(path, wavelength, chunks, **attributes):

@@ -115,6 +115,18 @@ def test_arrays_that_are_missing_or_do_not_fit_are_named(stars, tmp_path):
         sources.open_source(path)
 
 
+@pytest.mark.parametrize(("n", "said"), [(N + 3, f"{N} spectra given, {N + 3} announced"), (N - 1, "spectra left")])
+def test_a_store_with_another_number_of_spectra_is_refused_and_not_left(stars, tmp_path, n, said):
+    path = tmp_path / "x.zarr"
+    with pytest.raises(DataError, match=said):
+        sources.write_zarr(path, stars[0], pieces(stars[1]), n, **ABOUT)
+    assert not path.exists()
+    sources.write_zarr(path, stars[0], pieces(stars[1]), N, **ABOUT)
+    with pytest.raises(DataError, match="exists already"):
+        sources.write_zarr(path, stars[0], pieces(stars[1]), N, **ABOUT)
+    assert len(sources.open_source(path)) == N, "what was there stays"
+
+
 @pytest.mark.parametrize(("attribute", "value"), [("frame", "the rest"), ("resolving_power", "high")])
 def test_attributes_that_mean_nothing_are_named(stars, tmp_path, attribute, value):
     path = sources.write_zarr(tmp_path / "x.zarr", stars[0], pieces(stars[1]), N, **ABOUT | {attribute: value})

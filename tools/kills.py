@@ -106,11 +106,12 @@ def survey_of(folder):
     return {path.name: digest(stamp.sub(b"", path.read_bytes())) for path in (folder / "made.parquet").glob("[!.]*")}
 
 
-def simulate(folder, n=4000):
-    """A store of simulated stars, one in ten of them broken."""
+def simulate(folder, n=4000, distinct=200):
+    """A store of simulated stars, which come again and again, one in ten of them broken."""
     code = "import sys, numpy as np; sys.path.insert(0, 'tests'); from toys import simulated\n"
     code += "from dtl_core import sources\n"
-    code += f"w, f, _ = simulated({n}); f = f.astype(np.float32); f[::10] = np.nan\n"
+    code += f"w, f, _ = simulated({distinct}); f = np.resize(f, ({n}, f.shape[1])).astype(np.float32)\n"
+    code += "f[::10] = np.nan\n"
     code += "a = [dict(flux=f, uncertainty=np.full(f.shape, 0.005, np.float32))]\n"
     code += f"sources.write_zarr('stars.zarr', w, a, {n}, rows=50, resolving_power=53e3, instrument='T', frame='rest')"
     to_the_end([sys.executable, "-c", code], folder, {0})
