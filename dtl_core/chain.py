@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 
 from . import spectra, synthetic
 from .errors import ConfigError, DataError, DTLError
-from .readers import Spectrum
+from .spectrum import Spectrum, check_mask, check_sampling
 from .store import whole
 from .velocity import measure_velocity, templates
 
@@ -165,7 +165,8 @@ def blaze_level(wavelength, flux, mask):
     blocks = [block for block in np.array_split(np.flatnonzero(~mask), 12) if len(block)]
     x = np.array([wavelength[b].mean() for b in blocks])
     y = np.array([_percentile(flux[b], 90) for b in blocks])
-    return np.polyval(np.polyfit(x - x.mean(), y, min(2, len(x) - 1)), wavelength - x.mean())
+    inside = np.clip(wavelength, *wavelength[np.flatnonzero(~mask)[[0, -1]]])  # a parabola says nothing beyond its data
+    return np.polyval(np.polyfit(x - x.mean(), y, min(2, len(x) - 1)), inside - x.mean())
 
 
 def signal_to_noise(spectrum, use=None):
@@ -236,9 +237,11 @@ def coadd(exposures, config):
                     remedy="co-add exposures of one star and one instrument only",
                 )
     corrected, n_cosmic, notes = [], 0, []
-    barycentric = all(np.isfinite(one.berv) or one.frame == "barycentric" for one in exposures)
+    barycentric = all(
+        one.frame == "barycentric" or one.frame == "observatory" and np.isfinite(one.berv) for one in exposures
+    )
     for one in exposures:
-        lost = one.mask | ~np.isfinite(one.flux)
+        lost = one.mask
         level = blaze_level(one.wavelength, one.flux, lost)
         hit = cosmic_rays(np.where(lost, np.nan, one.flux / level), one.uncertainty / level, config.chain.cosmic_sigma)
         n_cosmic += int(np.sum(hit & ~lost))
@@ -322,6 +325,9 @@ def _shift(spectrum, velocity, config):
         problem = "a known velocity helps only with the barycentric correction, which is not known"
         remedy = "give berv in the file, or leave out the velocity"
         raise DataError(problem, file=name_of(spectrum), field="berv", remedy=remedy)
+    if spectrum.frame == "unknown":
+        problem, remedy = "a known velocity does not help in an unknown reference frame", "leave out the velocity"
+        raise DataError(problem, file=name_of(spectrum), field="frame", remedy=remedy)
     shift = {"observatory": _add(velocity, -spectrum.berv), "barycentric": velocity, "rest": 0.0}[spectrum.frame]
     if not abs(shift) <= config.chain.velocity_limit:
         problem = f"{velocity:g} km/s is beyond {config.chain.velocity_limit:g}"
@@ -356,7 +362,8 @@ def prepare(spectrum, config, *, velocity=None):
     else:
         spectrum, n_cosmic = coadd(exposures, config)
     name = name_of(spectrum)
-    mask = spectrum.mask | ~np.isfinite(spectrum.flux)
+    check_sampling(spectrum.wavelength, spectrum.resolving_power, name)
+    mask = spectrum.mask
     if mask.all() or not np.median(spectrum.flux[~mask]) > 0:
         raise DataError("has no positive flux", file=name, field="flux", remedy="check the order and the sky")
     level = blaze_level(spectrum.wavelength, spectrum.flux, mask)
@@ -380,8 +387,8 @@ def prepare(spectrum, config, *, velocity=None):
     rest = spectra.doppler_shift(spectrum.wavelength, -found.value)
     inside = (rest >= window.start) & (rest <= window.stop)
     lost = mask | spectrum.telluric if settings.tellurics == "mask" else mask
-    if not np.any(inside & ~lost):
-        raise DataError("every pixel of the window is masked", file=name, field="mask", remedy="check the masks")
+    if inside.any():
+        check_mask(lost[inside], name)
     # bridged by straight lines before any smooth interpolation, which would swing across a gap
     flux = bridge(rest, scaled, lost)
     spectra.check_spectrum(rest, flux, file=name, start=window.start, stop=window.stop)
@@ -390,9 +397,11 @@ def prepare(spectrum, config, *, velocity=None):
         flux = match_resolution(rest, flux, power, window.resolving_power) if np.isfinite(power) else flux
     except DTLError as error:
         raise error.at(name) from None
-    # the data need not reach the margin's ends: there the last value is held, and only the continuum sees it
     grid = spectra.window_grid(window)
     flux = spectra.resample(rest, flux, grid, settings.resampling)
+    # where the data do not reach, the level stands in: the last pixel may lie in a line and would shift the continuum
+    first, last = rest[np.flatnonzero(~lost)[[0, -1]]]
+    flux[(grid < first) | (grid > last)] = 1.0
     margin = round(window.margin / window.step)
     points = spectra.continuum_points(grid, flux[None], config.continuum)
     normalised = (flux / spectra.continuum(grid, flux, config.continuum, points=points))[margin:-margin]
@@ -430,7 +439,7 @@ def steps(spectrum, config):
     flux, report = prepare(spectrum, config)
     spectrum = cut(spectrum, *_reach(config))
     grid, wave = spectra.window_grid(config.window, margin=False), spectrum.wavelength
-    mask = spectrum.mask | ~np.isfinite(spectrum.flux)
+    mask = spectrum.mask
     bridged = bridge(wave, spectrum.flux / blaze_level(wave, spectrum.flux, mask), mask)
     read = spectrum.flux / np.percentile(spectrum.flux[~mask], 95)
     rest, method = spectra.doppler_shift(wave, -report.velocity), config.chain.resampling
@@ -443,7 +452,7 @@ def _warnings(spectrum, found, masked, config):
     yield from spectrum.notes
     if not np.isfinite(spectrum.resolving_power):
         yield f"no resolving power given, taken as the run's {config.window.resolving_power:.0f}"
-    if masked > 0.1:
+    if masked > 0.05:
         yield f"{masked:.0%} of the window is masked and bridged"
     if found.correlation < 0.6:
         yield f"weak correlation with every template ({found.correlation:.2f}): is it an M dwarf?"

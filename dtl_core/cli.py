@@ -28,15 +28,20 @@ class _OneLineErrors(click.Group):
             sys.exit(2)
 
 
-def _overrides(pairs):
-    """``("survey.noise=0",)`` as a dict."""
+def _pairs(pairs, option, example):
+    """``("flux=flux_star",)`` as a dict."""
     out = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f"cannot read {pair!r}", field="--set", remedy="write NAME=VALUE, e.g. survey.noise=0")
+            raise ConfigError(f"cannot read {pair!r}", field=option, remedy=f"write NAME=VALUE, such as {example}")
         out[name.strip()] = value.strip()
     return out
+
+
+def _overrides(pairs):
+    """``("survey.noise=0",)`` as a dict."""
+    return _pairs(pairs, "--set", "survey.noise=0")
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,10 +78,17 @@ _MODELS = click.option(
 
 def _spectra_options(command):
     """Options of all commands that read spectra."""
-    options = (
+    options = (  # fmt: skip
         click.option("--instrument", help="Layout of the files, if it is not recognised: HPF, CARMENES, table ..."),
         click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."),
         click.option("--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."),
+        click.option("--object", "which", help="Which spectrum of a file that holds several: its name or number."),
+        click.option(
+            "--column", "columns", multiple=True, metavar="KIND=NAME",
+            help="Column of a table that holds the flux, uncertainty, mask, good ...: name or number; may be repeated.",
+        ),
+        click.option("--berv", type=float, help="The Earth's velocity to the star, km/s, in place of what files say."),
+        click.option("--calibration", type=click.Path(), help="Folder of flats and masks (HPF), if not beside files."),
         click.option("--rv", type=float, help="Barycentric radial velocity of all stars given, km/s, if it is known."),
         click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
         _MODELS,
@@ -86,8 +98,10 @@ def _spectra_options(command):
     return command
 
 
-def _reading(instrument, medium, resolution):
-    given = {"instrument": instrument, "medium": medium, "resolving_power": resolution}
+def _reading(instrument, medium, resolution, which, columns, berv, calibration):
+    """The options that concern reading, as those of :func:`dtl_core.readers.read`."""
+    given = {"instrument": instrument, "medium": medium, "resolving_power": resolution, "object": which, "berv": berv}
+    given |= {"columns": _pairs(columns, "--column", "flux=flux_star") or None, "calibration": calibration}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -112,8 +126,8 @@ def _bar(total, quiet, what="spectra"):
 @click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def predict(
-    files, output, instrument, medium, resolution, rv, coadd, name, adapt, anchors, save_models, plots, as_json,
-    workers, part_size, parts, quiet,
+    files, output, instrument, medium, resolution, which, columns, berv, calibration, rv, coadd, name, adapt, anchors,
+    save_models, plots, as_json, workers, part_size, parts, quiet,
 ):  # fmt: skip
     """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra.
 
@@ -147,7 +161,9 @@ def predict(
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
     machine.one_thread()
-    source = sources.open_source(files, **_reading(instrument, medium, resolution))
+    source = sources.open_source(
+        files, **_reading(instrument, medium, resolution, which, columns, berv, calibration)
+    )
     workers = workers or machine.affordable_workers()
     if str(output).lower().endswith(".parquet"):
         alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
@@ -259,7 +275,9 @@ def _adapted(model, spectra, anchors, folder, quiet):
 @click.argument("file", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Report: .html or .png  [default: STAR.html]")
 @_spectra_options
-def explain(file, output, instrument, medium, resolution, rv, coadd, name):
+def explain(
+    file, output, instrument, medium, resolution, which, columns, berv, calibration, rv, coadd, name
+):  # fmt: skip
     """A one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
 
     It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, the place
@@ -278,7 +296,8 @@ def explain(file, output, instrument, medium, resolution, rv, coadd, name):
     _check_output(output, (".html", ".png"))
     machine.one_thread()
     model = models.load(name)
-    options = dict(coadd=coadd, velocity=rv, **_reading(instrument, medium, resolution))
+    reading = _reading(instrument, medium, resolution, which, columns, berv, calibration)
+    options = dict(coadd=coadd, velocity=rv, **reading)
     examined, _ = prediction.examine(model, [file], **options)
     if len(examined) > 1:
         remedy = "give one file, or --coadd exposures of a star"

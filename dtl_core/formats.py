@@ -10,9 +10,7 @@ import collections
 import functools
 import gzip
 import io
-import itertools
 import math
-import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,15 +30,12 @@ __all__ = [
     "fits_hdus",
     "is_fits",
     "metadata",
-    "number",
     "one_line_errors",
-    "text_columns",
+    "why",
 ]
 
 MAX_FILE = 128 * 2**20  # bytes, compressed or not: spectra take a few MB
-MAX_TEXT = 16 * 2**20  # bytes of a text file
 MAX_HEADER = 2**20  # bytes of the headers of a FITS file together
-MAX_YAML = 100 * 2**10  # bytes of the header of an ECSV file: its parser is slow
 MAX_VALUES = 8 * 2**20  # numbers in one array
 MAX_HDUS, MAX_COLUMNS, MAX_VECTORS = 200, 500, 10_000
 BLOCK = 2880
@@ -53,7 +48,8 @@ def clean(text, limit=80):
     return "".join(c if c.isprintable() else "?" for c in line)[:limit]
 
 
-def _why(error):
+def why(error):
+    """The kind and words of an exception as one short line."""
     return clean(f"{type(error).__name__}: {error}").rstrip(": ")
 
 
@@ -69,7 +65,7 @@ def one_line_errors(reader):
             raise
         except Exception as error:  # parsers raise many kinds, MemoryError and RecursionError among them
             raise DataError(
-                f"cannot be read ({_why(error)})", file=path, remedy="check the file or download it again"
+                f"cannot be read ({why(error)})", file=path, remedy="check it, or give a table of wavelength and flux"
             ) from None
 
     return wrapped
@@ -79,7 +75,7 @@ def content(path):
     """The bytes of a file, uncompressed if gzip wrote it; DataError if missing, empty or too long."""
     path = Path(path)
     if not path.is_file():
-        problem = "is no file" if path.exists() else "not found"
+        problem = "is not a file" if path.exists() else "not found"
         raise DataError(problem, file=path, remedy="check the path")
     if path.stat().st_size > MAX_FILE:
         raise DataError(f"is longer than {MAX_FILE >> 20} MB", file=path, remedy="cut one spectrum out of it")
@@ -132,11 +128,20 @@ class Hdu:
         bits, blank = self.meta["BITPIX"], self.meta.get("BLANK")
         kind = "u1" if bits == 8 else f">{'i' if bits > 0 else 'f'}{abs(bits) // 8}"
         stored = np.frombuffer(self.raw, kind, math.prod(self.shape), self.start).reshape(self.shape)
-        scale, zero = (number(self.meta, key, default=d, path=self.file) for key, d in (("BSCALE", 1), ("BZERO", 0)))
+        scale, zero = (self._number(key, default) for key, default in (("BSCALE", 1.0), ("BZERO", 0.0)))
         values = stored.astype(float) * scale + zero
         if bits > 0 and isinstance(blank, int):
             values[stored == blank] = np.nan
         return values
+
+    def _number(self, key, default):
+        """A keyword without which the data mean nothing, as a float."""
+        value = self.meta.get(key, default)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            problem = f"{clean(value, 30)!r} is not a number"
+            raise DataError(problem, file=self.file, field=key, remedy=AGAIN) from None
 
 
 def _end_of_header(data, start):
@@ -217,7 +222,8 @@ def metadata(header):
 class Columns:
     """A table, of whatever file.
 
-    names; arrays, units and about (UCD, description, comment) by name; meta, keywords in upper case; texts, remarks.
+    names; arrays, units and about (UCD, description, comment) by name; meta, keywords in upper case; texts, comments of
+    the file; notes, what was assumed in reading it.
     """
 
     names: list[str]
@@ -226,13 +232,20 @@ class Columns:
     about: dict = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def column(self, name, path):
-        """A column as (n,) floats; empty cells are NaN."""
+        """A column as (n,) floats, (n_rows, n) if its cells hold vectors; empty cells are NaN."""
         try:
-            values = np.asarray(self.arrays[name])
-            if len(values) == 1 and isinstance(values[0], np.ndarray):  # one row may hold a whole vector
-                values = values[0]
+            values = self.arrays[name]
+            if np.ma.isMaskedArray(values):
+                values = values.astype(float).filled(np.nan)
+            values = np.asarray(values)
+            if values.dtype == object and len(values) and isinstance(values[0], np.ndarray):  # of variable length
+                longest = max(map(len, values))
+                return np.array(
+                    [np.pad(np.asarray(v, float), (0, longest - len(v)), constant_values=np.nan) for v in values]
+                )
             return np.array(values, float)
         except (TypeError, ValueError):
             raise DataError("is not a column of numbers", file=path, field=name, remedy="check the columns") from None
@@ -240,7 +253,7 @@ class Columns:
     def flags(self, name, path):
         """A column of yes or no as booleans, from booleans, numbers or the words true and false."""
         values = np.asarray(self.arrays[name])
-        if values.dtype.kind not in "OUST":
+        if values.dtype.kind not in "OUST" or len(values) and isinstance(values[0], np.ndarray):
             return np.nan_to_num(self.column(name, path)).astype(bool)
         words = np.char.lower(np.where(pd.isna(values), "false", values).astype(str))
         for word in np.unique(words):
@@ -255,7 +268,7 @@ def fits_columns(hdu, primary=None):
     from astropy.io import fits
 
     rows, width = hdu.shape if len(hdu.shape) == 2 else (0, 0)
-    fields = number(hdu.meta, "TFIELDS", default=0.0, path=hdu.file)
+    fields = hdu._number("TFIELDS", 0.0)
     if not 0 < rows <= MAX_VALUES or not 0 < fields <= MAX_COLUMNS:
         raise DataError(
             f"has {rows} rows and {fields:g} columns", file=hdu.file, field=hdu.name, remedy="give one spectrum"
@@ -269,9 +282,9 @@ def fits_columns(hdu, primary=None):
             raise ValueError(f"they do not fit rows of {width} bytes")
         if rows > MAX_VECTORS and any(column.format.lstrip("0123456789")[:1] in "PQ" for column in table.columns):
             raise ValueError(f"{rows} rows of vectors")
-        arrays = table.data
+        arrays = {name: _values(table, name) for name in names}
     except Exception as error:
-        problem = f"its columns are damaged ({_why(error)})"
+        problem = f"its columns are damaged ({why(error)})"
         raise DataError(problem, file=hdu.file, field=hdu.name, remedy=AGAIN) from None
     about = {}
     for k, name in enumerate(names, 1):
@@ -282,118 +295,10 @@ def fits_columns(hdu, primary=None):
     return Columns(names, arrays, units, about, {k: v for meta in metas for k, v in meta.items()}, texts)
 
 
-def _number_like(word):
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _ecsv_header(lines, path):
-    """Names, units, descriptions, keywords and delimiter of an ECSV file, from its comment lines."""
-    from astropy.table.meta import get_header_from_yaml
-
-    text = "\n".join(lines)
-    depth = max(itertools.accumulate((c in "[{") - (c in "]}") for c in text[:MAX_YAML]), default=0)
-    if len(text) > MAX_YAML or depth > 20 or re.search(r"(^|[\s\[{,:-])[&*]\w", text):
-        raise DataError(
-            "its ECSV header is too long, too deep or has aliases", file=path, remedy="write it again without meta data"
-        )
-    try:
-        header = get_header_from_yaml(lines)
-        columns = header["datatype"]
-        names = [str(column["name"]) for column in columns]
-        units = {str(c["name"]): str(c["unit"]) for c in columns if c.get("unit")}
-        about = {str(c["name"]): str(c["description"]) for c in columns if c.get("description")}
-        meta = header.get("meta")
-        meta = dict(meta) if hasattr(meta, "keys") else {k: v for d in meta or () for k, v in dict(d).items()}
-        return names, units, about, meta, header.get("delimiter", " ")
-    except Exception as error:  # of the YAML parser, or because an entry is not what ECSV says
-        problem = f"its ECSV header is damaged ({_why(error)})"
-        raise DataError(problem, file=path, remedy="write the file again") from None
-
-
-def text_columns(data, path):
-    """:class:`Columns` of a text file: ECSV, CSV, or columns parted by blanks, with or without a line of names.
-
-    Comment lines begin with #; ``# star: GJ 699`` is a keyword. Without names the columns are taken as wavelength,
-    flux, uncertainty.
-    """
-    if len(data) > MAX_TEXT:
-        raise DataError(f"is longer than {MAX_TEXT >> 20} MB of text", file=path, remedy="cut one spectrum out of it")
-    if b"\0" in data:
-        raise DataError("is neither FITS nor text", file=path, remedy="give FITS, ECSV or CSV")
-    text = re.sub(r"\r\n?", "\n", data.decode("utf-8-sig", errors="replace"))
-    comments, body, skip = [], [], 0
-    for line in text[: 2 * MAX_YAML].split("\n"):
-        if line.startswith("#"):
-            comments.append(line.removeprefix("#").removeprefix(" "))
-        elif line.strip():
-            body.append(line)
-            break
-        skip += len(line) + 1
-    if not body:
-        raise DataError("has no rows", file=path, remedy="give columns wavelength and flux")
-    units, about, meta, named = {}, {}, {}, True
-    if comments and comments[0].startswith("%ECSV"):
-        names, units, about, meta, delimiter = _ecsv_header(comments[1:], path)
-    else:
-        keywords = [line for line in comments if re.match(r"[\w ]{1,40}[:=]", line)]
-        meta = dict(re.split(r"\s*[:=]\s*", line, maxsplit=1) for line in keywords)
-        delimiter = next((mark for mark in ",;\t" if mark in body[0]), " ")
-        names = _cells(body[0], delimiter)
-        if _number_like(names[0]):
-            named, width = False, len(names)
-            last = _cells(comments[-1], delimiter if delimiter in comments[-1] else " ") if comments else []
-            usual = ["wavelength", "flux", "uncertainty"] + [f"column {k}" for k in range(4, width + 1)]
-            names = last if len(last) == width else usual[:width]
-    if len(names) > MAX_COLUMNS or delimiter not in (" ", ",", ";", "\t"):
-        raise DataError(f"has {len(names)} columns", file=path, remedy="give one spectrum in columns")
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text[skip + (len(body[0]) + 1 if named else 0) :]),
-            sep=r"\s+" if delimiter == " " else delimiter,
-            comment="#",
-            header=None,
-            names=range(len(names)),
-            index_col=False,
-            skipinitialspace=True,
-            low_memory=False,
-        )
-    except pd.errors.ParserError as error:
-        problem = f"its rows are not alike ({clean(error).rpartition('C error: ')[2]})".replace("line", "row")
-        raise DataError(problem, file=path, remedy="give every row the same cells") from None
-    arrays = {name: frame[k].to_numpy() for k, name in reversed([*enumerate(names)])}
-    return Columns(names, arrays, units, about, {str(k).upper(): v for k, v in meta.items()}, comments)
-
-
-def _cells(line, delimiter):
-    return [cell.strip().strip("\"'") for cell in (line.split() if delimiter == " " else line.split(delimiter))]
-
-
-# ---------------------------------------------------------------- keywords
-
-
-def number(meta, *keys, low=-math.inf, high=math.inf, default=math.nan, path=None, unit=""):
-    """The first of these keywords that is there, as a float between ``low`` and ``high``; else ``default``.
-
-    Errors
-    ------
-    DataError : it is there but no number, or out of its range.
-    """
-    for key in keys:
-        value = meta.get(key)
-        if value is None or str(value).strip() == "":
-            continue
-        try:
-            result = float(value) if not isinstance(value, bool) else math.nan
-        except (TypeError, ValueError):
-            result = math.nan
-        if not low <= result <= high:
-            what = f"between {low:g} and {high:g}" if math.isfinite(low) else "a number"
-            raise DataError(
-                f"{clean(value, 30)!r} is not {what}", file=path, field=key, remedy=f"give it {unit}".strip()
-            )
-        return result
-    return default
+def _values(table, name):
+    """A column of a FITS table; integers that are its TNULL become NaN."""
+    values, column = table.data[name], table.columns[name]
+    if column.null is None or np.asarray(values).dtype.kind not in "iuf":
+        return values
+    stored = np.rec.recarray.field(table.data, name)  # as in the file, before TSCAL and TZERO
+    return np.where(stored == column.null, np.nan, values)

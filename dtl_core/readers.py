@@ -12,25 +12,26 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from . import hpf
+from .carmenes import SHAPE as CARMENES_SHAPE
+from .carmenes import read_carmenes, read_nagel, read_serval
+from .columns import find_columns
 from .errors import ConfigError, DataError, DTLError
 from .formats import AGAIN, as_file, clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
-from .instruments import (
-    CARMENES_SHAPE,
-    HPF_RESOLVING_POWER,
-    read_carmenes,
-    read_hpf,
-    read_nagel,
-    read_phoenix_spectrum,
-    read_serval,
-)
-from .spectrum import Spectrum, finish, medium
+from .hpf import RESOLVING_POWER as HPF_RESOLVING_POWER
+from .hpf import read_hpf
+from .images import WAVELENGTH_AXES, read_image
+from .keywords import Keywords, medium, to_vacuum
+from .spectrum import Spectrum, finish
 from .store import file_hash
-from .tables import WAVELENGTH_AXES, facts, find_columns, read_image, read_table, to_vacuum
+from .tables import read_table
 
 __all__ = [
     "Spectrum",
@@ -56,16 +57,40 @@ __all__ = [
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".ecsv", ".csv", ".txt", ".dat")
 MAX_HEADER, MAX_HDUS = 300_000, 60  # bytes and extensions: specutils opens a file some thirty times
-BESIDE = ("deblazed", "mask", "wave_phoenix")  # in the names of files that lie beside spectra and are none
+BESIDE = ("deblazed", "mask", "wave_phoenix", "lfc_wavecal")  # in names of files that accompany spectra
+PHOENIX_RESOLVING_POWER = 500_000.0  # of its sampling
+
+
+@one_line_errors
+def read_phoenix_spectrum(path):
+    """A PHOENIX-ACES synthetic spectrum (Husser et al. 2013) at rest, named by its labels: ``phoenix.read_phoenix``.
+
+    Raises
+    ------
+    DataError
+        As ``read_phoenix``.
+    """
+    from .phoenix import read_phoenix
+
+    data = content(path)
+    # read_phoenix opens the file itself: it is to find nothing but what is checked here
+    if not is_fits(data) or not as_file(fits_hdus(data, path)).startswith(path.read_bytes()):
+        problem = "is gzipped, or goes on after its last extension"
+        raise DataError(problem, file=path, remedy="unpack it or download it again")
+    wavelength, flux, labels = read_phoenix(path)
+    name = f"teff={labels['teff']:.0f} logg={labels['logg']:.2f} mh={labels['mh']:+.1f} alpha={labels['alpha']:+.1f}"
+    facts = {"frame": "rest", "rv": 0.0, "instrument": "PHOENIX-ACES", "resolving_power": PHOENIX_RESOLVING_POWER}
+    return finish(path, wavelength, flux, star=name, **facts)
 
 
 @one_line_errors
 def read_specutils(path, *, medium=None):
     """A spectrum through ``specutils.Spectrum.read``: whatever that package recognises.
 
-    Errors
+    Raises
     ------
-    DataError : specutils is not installed or does not know the file; more than one spectrum; as ``read_table``.
+    DataError
+        specutils is not installed or does not know the file; more than one spectrum; as ``read_table``.
     """
     try:
         import specutils
@@ -96,7 +121,7 @@ def read_specutils(path, *, medium=None):
         except DTLError as error:  # of a reader that register() made known
             raise error.at(path) from None
         except IORegistryError:
-            remedy = f"give {', '.join(GENERIC[:2])} or {', '.join(list(READERS)[:5])}"
+            remedy = "give a table with columns wavelength and flux, or name the layout with --instrument"
             raise DataError("is in no layout known here or to specutils", file=path, remedy=remedy) from None
     wavelength = found.spectral_axis.to_value(units.AA, units.spectral())
     flux = np.squeeze(found.flux.value)
@@ -106,30 +131,82 @@ def read_specutils(path, *, medium=None):
     mask = None if found.mask is None else np.squeeze(np.asarray(found.mask, bool))
     if flux.ndim != 1:
         raise DataError(f"holds spectra of shape {flux.shape}", file=path, remedy="give one spectrum")
-    wavelength, notes = to_vacuum(wavelength, medium, _stated(header))
-    return finish(path, wavelength, flux, error, mask, notes=["read by specutils", *notes], **facts(header, path))
+    keys = Keywords(header, ["read by specutils"])
+    wavelength = to_vacuum(wavelength, medium, _stated(header, keys.notes), keys.notes)
+    facts = keys.facts()
+    return finish(path, wavelength, flux, error, mask, notes=keys.notes, **facts)
 
 
-def _stated(header):
-    return medium(header, [header.get(key, "") for key in ("CTYPE1", "TTYPE1", "TUCD1")])
+def _stated(header, notes):
+    return medium(header, [header.get(key, "") for key in ("CTYPE1", "TTYPE1", "TUCD1")], notes=notes)
 
 
-READERS = {
-    "HPF": read_hpf,
-    "CARMENES": read_carmenes,
-    "serval": read_serval,
-    "Nagel": read_nagel,
-    "PHOENIX": read_phoenix_spectrum,
-    "table": read_table,
-    "image": read_image,
-    "specutils": read_specutils,
+# ---------------------------------------------------------------- layouts
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kind of file: its reader, the options of :func:`read` that this takes, and how the kind is recognised.
+
+    ``matches`` is called with the extensions of a FITS file (a list, and a dict by name) and the primary keywords.
+    """
+
+    read: Callable
+    options: tuple[str, ...] = ()
+    matches: Callable = lambda hdus, named, primary: False
+
+
+def _has_wave_and_spec(named):
+    return {"SPEC", "WAVE"} <= set(named) and named["WAVE"].kind == "IMAGE" and bool(named["WAVE"].shape)
+
+
+def _is_carmenes(hdus, named, primary):
+    if not _has_wave_and_spec(named):
+        return any(key.startswith("CARACAL") for key in primary)
+    nightly = "CONT" in named or named["WAVE"].shape == CARMENES_SHAPE
+    coadded = any(key.startswith("SERVAL COADD") for key in primary) or 0 < np.nanmedian(named["WAVE"].image()) < 20
+    return nightly and not coadded
+
+
+def _is_template(hdus, named, primary):
+    return _has_wave_and_spec(named)
+
+
+def _is_nagel(hdus, named, primary):
+    corrected = any("-tac" in str(value) or "Nagel" in str(value) for value in primary.values())
+    return corrected and _is_template(hdus, named, primary) and not _is_carmenes(hdus, named, primary)
+
+
+def _is_table(hdus, named, primary):
+    tables = (hdu for hdu in hdus if hdu.kind in ("BINTABLE", "TABLE") and len(hdu.shape) == 2 and hdu.shape[0])
+    return any({"wavelength", "flux"} <= set(find_columns(fits_columns(hdu).names)) for hdu in tables)
+
+
+def _is_image(hdus, named, primary):
+    images = [hdu for hdu in hdus if hdu.kind == "IMAGE" and hdu.shape]
+    if not images or "CRVAL1" not in primary | images[0].meta:
+        return False
+    axis = str((primary | images[0].meta).get("CTYPE1", "")).upper()
+    return not axis or axis.startswith(WAVELENGTH_AXES)
+
+
+SEVERAL = ("medium", "object")
+# In the order in which they are tried.
+LAYOUTS = {
+    "HPF": Layout(read_hpf, ("calibration",), lambda hdus, named, primary: "SCI FLUX" in named and "SKY FLUX" in named),
+    "PHOENIX": Layout(read_phoenix_spectrum, (), lambda hdus, named, primary: "PHXTEFF" in primary),
+    "CARMENES": Layout(read_carmenes, (), _is_carmenes),
+    "Nagel": Layout(read_nagel, (), _is_nagel),
+    "serval": Layout(read_serval, (), _is_template),
+    "table": Layout(read_table, (*SEVERAL, "columns"), _is_table),
+    "image": Layout(read_image, SEVERAL, _is_image),
+    "specutils": Layout(read_specutils, ("medium",), lambda hdus, named, primary: True),
 }
-GENERIC = ("table", "image", "specutils")  # their files may be in air
 
 
 def instruments():
     """Names of the layouts that ``read(instrument=...)`` knows."""
-    return tuple(READERS)
+    return tuple(LAYOUTS)
 
 
 @one_line_errors
@@ -141,60 +218,66 @@ def sniff(path):
             raise DataError("is not a FITS file", file=path, remedy=AGAIN)
         return "table"
     hdus = fits_hdus(data, path)
-    primary, names = hdus[0].meta, {hdu.name: hdu for hdu in hdus}
-    if "SCI FLUX" in names:
-        return "HPF"
-    if "PHXTEFF" in primary:
-        return "PHOENIX"
-    if {"SPEC", "WAVE"} <= set(names) and names["WAVE"].kind == "IMAGE":
-        coadded = "SERVAL COADD NUM" in primary or 0 < np.nanmedian(names["WAVE"].image()) < 20
-        if not coadded and ("CONT" in names or names["WAVE"].shape == CARMENES_SHAPE):
-            return "CARMENES"
-        corrected = any("-tac" in str(value) or "Nagel" in str(value) for value in primary.values())
-        return "Nagel" if corrected else "serval"
-    if any(key.startswith("CARACAL") for key in primary):
-        return "CARMENES"
-    for hdu in hdus:
-        if hdu.kind in ("BINTABLE", "TABLE") and {"wavelength", "flux"} <= set(find_columns(fits_columns(hdu).names)):
-            return "table"
-    images = [hdu for hdu in hdus if hdu.kind == "IMAGE" and hdu.shape]
-    if images and ("CRVAL1" in primary | images[0].meta):
-        line = len(images[0].shape) == 1 or images[0].shape[0] == 1 or len(images[0].shape) == 3
-        axis = str((primary | images[0].meta).get("CTYPE1", "")).upper()
-        if line and (not axis or axis.startswith(WAVELENGTH_AXES)):
-            return "image"
-    return "specutils"
+    named = {hdu.name: hdu for hdu in hdus}
+    return next(name for name, layout in LAYOUTS.items() if layout.matches(hdus, named, hdus[0].meta))
 
 
-def read(path, *, instrument=None, medium=None, star=None, resolving_power=None):
+def read(
+    path, *, instrument=None, medium=None, star=None, resolving_power=None, berv=None, object=None, columns=None,
+    calibration=None,
+):  # fmt: skip
     """One spectrum, whatever its layout.
 
-    Arguments
-    ---------
-    path : of a file: FITS, ECSV, CSV, text, or any of them gzipped
-    instrument : a layout, see :func:`instruments`, to spare or overrule its recognition
-    medium : "air" or "vacuum", for layouts that leave it open (tables, images, specutils)
-    star, resolving_power : in place of what the file says
+    Parameters
+    ----------
+    path : str or Path
+        Of a file: FITS, ECSV, CSV, text, or any of them gzipped.
+    instrument : str, optional
+        A layout, see :func:`instruments`, to spare or overrule its recognition.
+    medium : "air" or "vacuum", optional
+        For layouts that leave it open (tables, images, specutils).
+    star, resolving_power, berv : optional
+        In place of what the file says: name, lambda / FWHM, the Earth's velocity towards the star [km/s].
+    object : str or int, optional
+        Which of several spectra in the file: its name or number.
+    columns : dict, optional
+        Which columns of a table to use: kind -> name or number, such as ``{"flux": "flux_star"}``.
+    calibration : str or Path, optional
+        Folder of the files that go with an exposure, as HPF's flat and masks.
 
     Returns
     -------
-    Spectrum, in vacuum, in the frame that ``frame`` names
+    Spectrum
+        In vacuum, in the frame that ``frame`` names.
 
-    Errors
+    Raises
     ------
-    DataError : the file is damaged, in no known layout, or does not hold what is needed.
-    ConfigError : an unknown instrument.
+    DataError
+        The file is damaged, in no known layout, or does not hold what is needed.
+    ConfigError
+        An unknown instrument, or a value out of its range.
     """
-    if instrument is not None and instrument.lower() not in {name.lower() for name in READERS}:
-        known = ", ".join(READERS)
+    if instrument is not None and str(instrument).lower() not in {name.lower() for name in LAYOUTS}:
+        known = ", ".join(LAYOUTS)
         raise ConfigError(f"unknown instrument {clean(instrument, 30)!r}", field="instrument", remedy=f"give {known}")
-    layout = instrument or sniff(path)
-    name = next(name for name in READERS if name.lower() == layout.lower())
-    spectrum = READERS[name](path, medium=medium) if name in GENERIC else READERS[name](path)
-    if resolving_power is not None and not 100 <= resolving_power <= 1e7:
-        raise ConfigError(f"{resolving_power!r} is no resolving power", field="resolving_power", remedy="give 94600")
-    changes = {"star": star, "resolving_power": resolving_power}
-    return dataclasses.replace(spectrum, **{key: value for key, value in changes.items() if value is not None})
+    for name, value, low, high, example in (
+        ("resolving_power", resolving_power, 100, 1e7, "lambda / FWHM, such as 94600"),
+        ("berv", berv, -40, 40, "km/s, such as -12.3"),
+    ):
+        known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if value is not None and not (known and low <= value <= high):
+            problem = f"{clean(value, 30)!r} is not a number from {low:g} to {high:g}"
+            raise ConfigError(problem, field=name, remedy=f"give {example}")
+    layout = str(instrument or sniff(path)).lower()
+    name, layout = next((name, layout_) for name, layout_ in LAYOUTS.items() if name.lower() == layout)
+    asked = {"medium": medium, "object": object, "columns": columns, "calibration": calibration}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    spectrum = layout.read(path, **{key: value for key, value in asked.items() if key in layout.options})
+    unused = sorted(set(asked) - set(layout.options))
+    notes = tuple(f"{key} {clean(asked[key], 20)} is not used for files of {name}" for key in unused)
+    changes = {"star": star, "resolving_power": resolving_power, "berv": berv}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    return dataclasses.replace(spectrum, notes=spectrum.notes + notes, **changes)
 
 
 # ---------------------------------------------------------------- many files
@@ -220,11 +303,8 @@ def _may_be_spectrum(name):
 
 
 def companions(path):
-    """The files beside an exposure that its reader uses too: HPF's flats and masks. Sorted; empty for other files."""
-    path = Path(path)
-    if not path.name.startswith("Slope-"):
-        return []
-    return sorted(file for file in path.parent.iterdir() if any(part in file.name.lower() for part in BESIDE))
+    """The files that the reader of an exposure uses too, as HPF's flat and masks. Sorted; empty for other files."""
+    return sorted(hpf.companions(path).values()) if Path(path).name.startswith("Slope-") else []
 
 
 def _attempt(file, options):
@@ -332,7 +412,7 @@ def register():
         def identify(origin, path, *args, names=names, **kwargs):
             return path is not None and sniff(path) in names  # other errors than False are specutils' to catch
 
-        def load(file, reader=READERS[names[0]], **kwargs):
+        def load(file, reader=LAYOUTS[names[0]].read, **kwargs):
             return to_specutils(reader(getattr(file, "name", file)))
 
         data_loader(label, identifier=identify, dtype=Theirs, extensions=["fits"], priority=10, force=True)(load)

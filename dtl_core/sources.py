@@ -38,8 +38,8 @@ import numpy as np
 from . import readers
 from .errors import ConfigError, DataError, DTLError
 from .formats import clean, one_line_errors
+from .keywords import to_vacuum
 from .spectrum import finish
-from .tables import to_vacuum
 
 __all__ = ["Files", "Stretch", "open_source", "read_all", "write_parquet", "write_zarr"]
 
@@ -281,7 +281,8 @@ def _spectrum(name, row, attributes, power, options):
         if needed not in row:
             raise DataError("is missing", file=name, field=needed, remedy="fill it, or leave out the row")
     said = attributes.get("medium")
-    wavelength, notes = to_vacuum(np.asarray(row["wavelength"], float), options.get("medium"), said)
+    notes = []
+    wavelength = to_vacuum(np.asarray(row["wavelength"], float), options.get("medium"), said, notes)
     return finish(
         name,
         wavelength,

@@ -1,58 +1,80 @@
-"""The one type of observed spectrum, and what its numbers mean: units, air or vacuum, frame of rest."""
+"""The one type of observed spectrum: vacuum wavelengths, a frame of rest, and a mask of every pixel not to be used."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from . import spectra
+from .config import ChainConfig, WindowConfig
 from .errors import DataError
 from .formats import clean
 
-__all__ = ["Spectrum", "finish", "medium", "to_angstrom"]
+__all__ = ["FRAMES", "Spectrum", "bad_pixels", "check_mask", "check_sampling", "finish"]
 
+FRAMES = ("observatory", "barycentric", "rest", "unknown")
 RANGE = (8760.0, 8880.0)  # vacuum A, kept of long spectra
 LONG = 8192  # pixels: from here on a spectrum is cut to RANGE
-# What must be covered: the window with its margin at rest; else what a star at both -250 and +250 km/s needs of it.
-REST_COVER, SHIFTED_COVER, SPAN = (8796.0, 8839.0), (8807.0, 8828.0), 35.0
+WINDOW = (WindowConfig.start, WindowConfig.stop)  # A, at rest: what must be covered
+SHIFT = 1 + ChainConfig.velocity_limit / spectra.C_KMS
 GAP = 3.0  # A: a larger step between neighbouring pixels is no spectrum of this resolving power
-
-# Ångström in a unit, by the names that files use; other names are left to astropy.
-ANGSTROM = {"a": 1, "aa": 1, "ang": 1, "angstrom": 1, "angstroms": 1, "å": 1, "nm": 10, "nanometer": 10}
-ANGSTROM |= {"nanometers": 10, "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4, "m": 1e10}
-AIR_TO_VACUUM, VACUUM_TO_AIR = r"\bair[\s_-]*(to|2|->)[\s_-]*vac", r"\bvac\w*[\s_-]*(to|2|->)[\s_-]*air\b"
-WAVELENGTH = r"(wav\w*|lam\w*|wl)"
-SAYS = r"\b{0}[\s_-]*" + WAVELENGTH + "|" + WAVELENGTH + r"\b[^.\n]{{0,20}}\b{0}\b"
+MOST_MASKED = 0.3  # of the window's pixels: bridging more moves the estimates by more than their errors
+HUGE = 1e3  # times an ordinary value: a pixel that is marked by a huge number
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """One observed spectrum.
 
-    wavelength : (n_pixels,) vacuum A, increasing, in ``frame``
-    flux, uncertainty : (n_pixels,) any unit; uncertainty NaN where unknown
-    mask : (n_pixels,) True where the pixel is lost (residuals of sky lines, cosmic rays): to be bridged
-    telluric : (n_pixels,) True where telluric lines absorb: kept, as in the paper, and only counted
-    resolving_power : lambda / FWHM, NaN if unknown
-    instrument : its name, "" if unknown
-    frame : "observatory", "barycentric" or "rest"
-    berv : km/s, the Earth's velocity towards the star with respect to the barycentre, NaN if unknown
-    time : BJD or JD, d
-    rv : km/s, barycentric radial velocity that the file states, NaN if none
-    file : where it comes from
-    notes : remarks of the reader, a line each
+    What is given is checked and converted: arrays to floats, quantities to A, a mask of integers to booleans. A pixel
+    whose flux or uncertainty says that it is bad (see :func:`bad_pixels`) is masked, so that no later step can use it.
+
+    Parameters
+    ----------
+    star : str
+        Its name.
+    wavelength : (n_pixels,) array
+        Vacuum A, strictly increasing, in ``frame``; or a Quantity of length.
+    flux : (n_pixels,) array
+        In any unit.
+    uncertainty : (n_pixels,) array, optional
+        One standard deviation, in the unit of the flux; NaN where unknown.
+    mask : (n_pixels,) array of bool, optional
+        True where the pixel is lost (residuals of sky lines, cosmic rays) and has to be bridged.
+    telluric : (n_pixels,) array of bool, optional
+        True where telluric lines absorb: kept, as in the paper, and only counted.
+    resolving_power : float
+        lambda / FWHM, NaN if unknown.
+    instrument : str
+        Its name, "" if unknown.
+    frame : str
+        One of :data:`FRAMES`.
+    berv : float
+        The Earth's velocity towards the star with respect to the barycentre, km/s; NaN if unknown.
+    time : float
+        BJD or JD, d.
+    rv : float
+        Barycentric radial velocity that the file states, km/s; NaN if none.
+    file : str
+        Where it comes from.
+    notes : tuple of str
+        Remarks of the reader.
+
+    Raises
+    ------
+    DataError
+        Arrays of different lengths or of no numbers, wavelengths that do not increase, an unknown frame.
     """
 
     star: str
     wavelength: np.ndarray
     flux: np.ndarray
-    uncertainty: np.ndarray
-    mask: np.ndarray
-    telluric: np.ndarray
+    uncertainty: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    telluric: np.ndarray | None = None
     resolving_power: float = np.nan
     instrument: str = ""
     frame: str = "observatory"
@@ -62,151 +84,235 @@ class Spectrum:
     file: str = ""
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        given = {name: _floats(getattr(self, name), name, self._name) for name in ("wavelength", "flux")}
+        shape = given["flux"].shape
+        if self.uncertainty is None:
+            given["uncertainty"] = np.full(shape, np.nan)
+        else:
+            given["uncertainty"] = _floats(self.uncertainty, "uncertainty", self._name)
+        for name in ("mask", "telluric"):
+            value = getattr(self, name)
+            given[name] = np.zeros(shape, bool) if value is None else _booleans(value, name, self._name)
+        for name, value in given.items():
+            if value.ndim != 1 or value.shape != shape:
+                problem = f"has shape {value.shape}, the flux {shape}"
+                raise DataError(
+                    problem, file=self._name, field=name, remedy="give one-dimensional arrays of equal length"
+                )
+        increasing = np.all(np.diff(given["wavelength"]) > 0) and np.isfinite(given["wavelength"]).all()
+        if not increasing or len(shape) and shape[0] and given["wavelength"][0] <= 0:
+            problem, remedy = "is not positive and strictly increasing", "sort it and drop repeated pixels"
+            raise DataError(problem, file=self._name, field="wavelength", remedy=remedy)
+        if self.frame not in FRAMES:
+            problem = f"{clean(self.frame, 30)!r} is not a known frame"
+            raise DataError(problem, file=self._name, field="frame", remedy=f"give one of {', '.join(FRAMES)}")
+        for name in ("resolving_power", "berv", "time", "rv"):
+            value = getattr(self, name)
+            try:
+                given[name] = np.nan if value is None else float(value)
+            except (TypeError, ValueError):
+                problem = f"{clean(value, 30)!r} is not a number"
+                raise DataError(problem, file=self._name, field=name, remedy="give a number, or NaN") from None
+        given["mask"], given["uncertainty"] = bad_pixels(given["flux"], given["uncertainty"], given["mask"])
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def _name(self):
+        return clean(self.file or self.star or "spectrum")
+
     def in_frame(self, frame):
         """The same spectrum with wavelengths in another frame; nothing else changes.
 
         lambda_bary = lambda_obs sqrt((1 + b) / (1 - b)),  b = berv / c
 
-        Errors
+        Raises
         ------
-        DataError : the barycentric velocity is unknown, or the frame is or should be the star's own.
+        DataError
+            The barycentric velocity is unknown, or one of the frames is not the observatory's or the barycentre's.
         """
         if frame == self.frame:
             return self
         if {frame, self.frame} != {"observatory", "barycentric"}:
             problem, remedy = f"no way from the {self.frame} frame to {frame!r}", "give observatory or barycentric"
-            raise DataError(problem, file=self.file or self.star, field="frame", remedy=remedy)
+            raise DataError(problem, file=self._name, field="frame", remedy=remedy)
         if not np.isfinite(self.berv):
             problem, remedy = "the barycentric velocity is unknown", "give berv in the file, km/s"
-            raise DataError(problem, file=self.file or self.star, field="berv", remedy=remedy)
+            raise DataError(problem, file=self._name, field="berv", remedy=remedy)
         velocity = self.berv if frame == "barycentric" else -self.berv
         wavelength = spectra.doppler_shift(self.wavelength, velocity)
         return dataclasses.replace(self, wavelength=wavelength, frame=frame)
 
 
-def finish(
-    path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *, star="", cover=None, notes=(), **facts
-):
+def _floats(values, name, file):
+    """An array of floats from what a user gives; a wavelength with a unit becomes A."""
+    try:
+        if name == "wavelength" and hasattr(values, "unit") and str(values.unit or ""):
+            from astropy import units
+
+            values = values.to_value(units.AA, units.spectral())
+        if np.ma.isMaskedArray(values):
+            values = values.astype(float).filled(np.nan)
+        array = np.asarray(getattr(values, "value", values))
+        if array.dtype.kind not in "fiu":
+            raise TypeError(array.dtype)
+        return array.astype(float)
+    except Exception:  # numpy and astropy raise many kinds
+        problem = f"is not an array of numbers ({type(values).__name__})"
+        raise DataError(problem, file=file, field=name, remedy="give one number for each pixel") from None
+
+
+def _booleans(values, name, file):
+    array = np.asarray(values)
+    if array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all() or array.dtype.kind in "iu":
+        return array != 0
+    if array.dtype != bool:
+        problem = f"is not an array of True and False ({array.dtype})"
+        raise DataError(problem, file=file, field=name, remedy="give True for the pixels that are lost")
+    return array
+
+
+def bad_pixels(flux, uncertainty, mask):
+    """Pixels that must not be used, by the ways in which files mark them.
+
+    A pixel is bad if its mask is set; if its flux is NaN, infinite, exactly zero, far beyond all others, or repeats its
+    neighbour's at or below zero (a fill value); and, where a spectrum has uncertainties at all, if its uncertainty is
+    NaN, infinite, zero, negative or far beyond all others, as where the inverse variance is zero.
+
+    Parameters
+    ----------
+    flux, uncertainty : (n_pixels,) array of float
+        The uncertainty NaN where unknown.
+    mask : (n_pixels,) array of bool
+
+    Returns
+    -------
+    mask : (n_pixels,) array of bool
+        True for all bad pixels.
+    uncertainty : (n_pixels,) array of float
+        NaN at these, and everywhere if no pixel has a positive one.
+    """
+    bad = mask | ~np.isfinite(flux)
+    level = np.percentile(flux[~bad], 90) if not bad.all() else 0.0
+    if level > 0:
+        same = np.zeros(len(flux), bool)
+        same[1:] = (flux[1:] == flux[:-1]) & (flux[1:] <= 0)
+        same[:-1] |= same[1:]
+        bad = bad | (flux == 0) | same | (flux < -level) | (np.abs(flux) > HUGE * level)
+    known = np.isfinite(uncertainty) & (uncertainty > 0)
+    if known.any():
+        known &= uncertainty < HUGE * np.percentile(uncertainty[known], 10)
+        bad = bad | ~known
+    elif np.isinf(uncertainty).all() and len(uncertainty):
+        bad = np.ones(len(flux), bool)
+    return bad, np.where(known & ~bad, uncertainty, np.nan)
+
+
+def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *, star="", notes=(), **facts):
     """A :class:`Spectrum` from what a reader found, cut to the surroundings of the window and checked.
 
-    Arguments
-    ---------
-    path : the file, also the star's name if ``star`` is empty
-    wavelength, flux : (n_pixels,) vacuum A and any unit; masked pixels may be NaN
-    uncertainty, mask, telluric : (n_pixels,), optional
-    cover : (start, stop), A, needed at least; by default the window, or what a shifted star needs of it
-    facts : other fields of ``Spectrum``
+    Parameters
+    ----------
+    path : Path
+        The file, also the star's name if ``star`` is empty.
+    wavelength, flux : (n_pixels,) array
+        Vacuum A and any unit. Pixels without a wavelength are dropped.
+    uncertainty, mask, telluric : (n_pixels,) array, optional
+    star : str
+    notes : sequence of str
+    **facts
+        Other fields of :class:`Spectrum`.
 
-    Errors
+    Raises
     ------
-    DataError : as in ``spectra.check_spectrum``; also a gap, or hardly a pixel unmasked.
+    DataError
+        Wavelengths that do not increase, a range that does not cover the window, a gap, pixels wider than the
+        resolving power allows, hardly a pixel that can be used, no positive flux.
     """
-    notes = list(notes)
-    wavelength, flux = np.asarray(wavelength, float), np.asarray(flux, float)
-    none = np.zeros(flux.shape, bool)
-    columns = [wavelength, flux, np.full(flux.shape, np.nan) if uncertainty is None else np.asarray(uncertainty, float)]
-    columns += [none if mask is None else mask, none if telluric is None else telluric]
-    for name, column in zip(("uncertainty", "mask", "telluric"), columns[2:], strict=True):
-        if column.shape != flux.shape:
-            problem = f"has shape {column.shape}, the flux {flux.shape}"
-            raise DataError(problem, file=path, field=name, remedy="give columns of equal length")
-    if wavelength.ndim == 1 and wavelength.shape == flux.shape:
-        if len(wavelength) > 1 and np.all(np.diff(wavelength) < 0):
-            columns = [c[::-1] for c in columns]
-            notes.append("wavelengths decreased: reversed")
-        inside = (columns[0] > RANGE[0]) & (columns[0] < RANGE[1])
-        if len(wavelength) > LONG and inside.any():
-            columns = [c[inside] for c in columns]
-    wavelength, flux, uncertainty, mask, telluric = columns
-    if mask.any():
-        good = np.isfinite(flux) & ~mask
-        if good.sum() < 10:
-            raise DataError("nearly every pixel is masked", file=path, field="mask", remedy="True marks lost pixels")
-        lost = mask & ~np.isfinite(flux)
-        flux = flux.copy()
-        flux[lost] = np.interp(np.flatnonzero(lost), np.flatnonzero(good), flux[good])
-    start, stop = cover or (REST_COVER if facts.get("frame") == "rest" else SHIFTED_COVER)
-    spectra.check_spectrum(wavelength, flux, file=path, start=start, stop=stop)
-    if wavelength[-1] - wavelength[0] < SPAN:
-        problem = f"covers {wavelength[0]:.2f}-{wavelength[-1]:.2f} A, less than {SPAN:.0f} A"
-        raise DataError(problem, file=path, field="wavelength", remedy="give a longer wavelength range")
-    start, stop = REST_COVER
-    used = (wavelength > start) & (wavelength < stop)
-    step = float(np.diff(wavelength[used]).max()) if used.sum() > 1 else np.inf
-    if step > GAP:
-        problem = f"has steps of up to {step:.1f} A between {start:.0f} and {stop:.0f} A"
+    path, notes = Path(path), list(notes)
+    name = clean(star).replace("_", " ").strip() or clean(path.name.removesuffix(".gz").rpartition(".")[0] or path.name)
+    columns = {"wavelength": wavelength, "flux": flux, "uncertainty": uncertainty, "mask": mask, "telluric": telluric}
+    columns = {key: np.asarray(value) for key, value in columns.items() if value is not None}
+    shape = columns["flux"].shape
+    for key, value in columns.items():
+        if value.shape != shape or value.ndim != 1:
+            problem = f"has shape {value.shape}, the flux {shape}"
+            raise DataError(problem, file=path, field=key, remedy="give columns of equal length")
+    placed = np.isfinite(columns["wavelength"]) & (columns["wavelength"] > 0)
+    if not placed.all():
+        columns = {key: value[placed] for key, value in columns.items()}
+        if 0 < (~placed).sum() < 0.5 * len(placed):
+            notes.append(f"{(~placed).sum()} pixels without a wavelength dropped")
+    wave = columns["wavelength"]
+    if len(wave) < 10:
+        problem = f"has {len(wave)} pixels with wavelengths"
+        raise DataError(problem, file=path, field="wavelength", remedy="give columns wavelength and flux")
+    if np.all(np.diff(wave) < 0):
+        columns = {key: value[::-1] for key, value in columns.items()}
+        notes.append("wavelengths decreased: reversed")
+    wave = columns["wavelength"]
+    inside = (wave > RANGE[0]) & (wave < RANGE[1])
+    if len(wave) > LONG and inside.any():
+        columns = {key: value[inside] for key, value in columns.items()}
+    spectrum = Spectrum(name, **columns, file=str(path), **facts)
+    _check(spectrum, path)
+    if not np.isfinite(spectrum.uncertainty).any():
+        given = "" if uncertainty is None else ": those given are not positive numbers"
+        notes.append(f"no uncertainty{given}")
+    flux = spectrum.flux.copy()  # finite everywhere: a lost pixel has what its neighbours suggest
+    lost, good = np.flatnonzero(spectrum.mask), np.flatnonzero(~spectrum.mask)
+    empty = lost[~np.isfinite(flux[lost])]
+    flux[empty] = np.interp(empty, good, flux[good])
+    return dataclasses.replace(spectrum, flux=flux, notes=tuple(map(clean, notes)))
+
+
+def _check(spectrum, path):
+    """Refuse a spectrum from a file that does not cover the window with pixels that can be used."""
+    wave, rest = spectrum.wavelength, spectrum.frame == "rest"
+    low, high = WINDOW if rest else (WINDOW[0] * SHIFT, WINDOW[1] / SHIFT)
+    if wave[0] > low or wave[-1] < high or wave[-1] - wave[0] < WINDOW[1] - WINDOW[0]:
+        problem = (
+            f"covers {wave[0]:.2f}-{wave[-1]:.2f} A, not {WINDOW[0]:.0f}-{WINDOW[1]:.0f} A in the star's rest frame"
+        )
+        raise DataError(problem, file=path, field="wavelength", remedy="give a longer wavelength range, in A or nm")
+    near = (wave > WINDOW[0]) & (wave < WINDOW[1])
+    step = np.diff(wave[near])
+    if not len(step) or step.max() > GAP:
+        size = step.max() if len(step) else wave[-1] - wave[0]
+        problem = f"has steps of up to {size:.1f} A between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A"
         raise DataError(problem, file=path, field="wavelength", remedy="give a high-resolution spectrum without gaps")
-    uncertainty = np.where(np.isfinite(uncertainty) & (uncertainty > 0), uncertainty, np.nan)
-    if np.isnan(uncertainty).all():
-        notes.append("no uncertainty")
-    star = clean(star).replace("_", " ").strip() or clean(Path(path.name.removesuffix(".gz")).stem)
-    return Spectrum(
-        star, wavelength, flux, uncertainty, mask, telluric, file=str(path), notes=tuple(map(clean, notes)), **facts
-    )
+    check_mask(spectrum.mask[near], path)
+    if not np.median(spectrum.flux[near & ~spectrum.mask]) > 0:
+        remedy = "check the order and the sky subtraction"
+        raise DataError("has a median of zero or less", file=path, field="flux", remedy=remedy)
 
 
-def medium(meta, names=(), texts=()):
-    """Whether wavelengths were measured in "air" or "vacuum", or None if nothing says so.
+def check_mask(mask, file):
+    """Refuse a window of which too many pixels are bad; True marks them.
 
-    Asked in this order: the keywords AIRORVAC, WAVEMED, MEDIUM, VACUUM, AIR; CTYPE1 (AWAV or WAVE, as the FITS standard
-    has it); words in the column's name, unit and UCD (``obs.atmos`` is ESO's for air); sentences in comments and
-    history.
-
-    Arguments
-    ---------
-    meta : dict of keywords in upper case
-    names : texts about the wavelengths: the column's name, unit, UCD, description
-    texts : texts about anything
+    Raises
+    ------
+    DataError
+        More than :data:`MOST_MASKED` of the pixels are bad.
     """
-    for key in ("AIRORVAC", "WAVEMED", "MEDIUM", "AIR_VAC"):
-        value = str(meta.get(key, "")).strip().lower()
-        if value.startswith(("air", "vac")):
-            return "air" if value.startswith("air") else "vacuum"
-    for key, yes, no in (("VACUUM", "vacuum", "air"), ("AIR", "air", "vacuum")):
-        value = str(meta.get(key, "")).strip().lower()
-        if value in ("true", "t", "1", "yes", "false", "f", "0", "no"):
-            return yes if value in ("true", "t", "1", "yes") else no
-    axis = str(meta.get("CTYPE1", "")).strip().upper()
-    if axis.startswith(("AWAV", "WAVE-", "WAVE ")) or axis == "WAVE":
-        return "air" if axis.startswith("AWAV") else "vacuum"
-    said = {_said(text, bare=True) for text in names} - {None}
-    said = said or {_said(text) for text in texts} - {None}
-    return said.pop() if len(said) == 1 else None
+    lost = np.mean(mask)
+    if lost > MOST_MASKED:
+        problem = f"{lost:.0%} of the pixels between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A are bad"
+        remedy = "check fluxes, uncertainties and mask; if 1 marks good pixels, --column good=NAME"
+        raise DataError(problem, file=file, field="mask", remedy=remedy)
 
 
-def _said(text, bare=False):
-    """What one text says: "air", "vacuum" or None; ``bare`` if the word alone is enough."""
-    text = str(text)[:20_000].lower()
-    if re.search(AIR_TO_VACUUM, text) or re.search(VACUUM_TO_AIR, text):
-        return "vacuum" if re.search(AIR_TO_VACUUM, text) else "air"
-    words = set(re.findall(r"[a-z]+", text)) if bare else set()
-    air = "air" in words or "obs.atmos" in text and bare or re.search(SAYS.format("air"), text)
-    vacuum = words & {"vac", "vacuum"} or re.search(SAYS.format(r"vac(?:uum)?"), text)
-    return None if bool(air) == bool(vacuum) else "air" if air else "vacuum"
+def check_sampling(wavelength, resolving_power, file):
+    """Refuse pixels that are wider than the resolution element, as where pixel numbers are taken as A.
 
-
-def to_angstrom(values, unit, path, field="wavelength"):
-    """Wavelengths in A from any unit of length, or from log10 or ln of A, and remarks.
-
-    Without a unit, A is meant; values of 3.5-4.6 are then taken as log10 A, values of 8-10.6 as ln A.
+    Raises
+    ------
+    DataError
+        The median step exceeds lambda / R.
     """
-    unit = clean(unit or "").strip()
-    logarithm = re.match(r"(log10|log|ln|dex)\b", unit.lower())
-    low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 0.0)
-    if not unit or logarithm or ANGSTROM.get(unit.lower()) == 1:
-        if 3.5 < low <= high < 4.6 or 8 < low <= high < 10.6:
-            base, name = (10.0, "log10") if high < 4.6 else (np.e, "ln")
-            return base**values, [f"wavelengths taken as {name} of A"]
-    factor = ANGSTROM.get(unit.lower(), 1 if not unit else None)
-    if factor is None:
-        from astropy import units
-
-        try:
-            if not re.fullmatch(r"[\d.eE+-]{0,12}\s*[A-Za-zµμ]{1,20}", unit):  # powers could cost hours
-                raise ValueError(unit)
-            factor = units.Unit(unit).to(units.AA)
-        except (ValueError, TypeError):  # UnitConversionError is a kind of the latter
-            problem = f"has unit {unit}, which is no length"
-            raise DataError(problem, file=path, field=field, remedy="give A or nm") from None
-    notes = [] if factor == 1 else [f"wavelengths converted from {unit} to A"]
-    return values * factor, notes
+    step, width = np.median(np.diff(wavelength)), np.mean(wavelength) / resolving_power
+    if step > width:
+        problem = f"has pixels of {step:.3g} A, too wide for R = {resolving_power:.0f} (FWHM {width:.2g} A)"
+        remedy = "give wavelengths in A, not pixel numbers, and the true resolving power (--resolution)"
+        raise DataError(problem, file=file, field="wavelength", remedy=remedy)

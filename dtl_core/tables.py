@@ -1,230 +1,198 @@
-"""Spectra in no instrument's layout: columns of a FITS table, ECSV, CSV or text, and one-dimensional FITS images.
-
-Columns and keywords are known by the names that people use; see :func:`read_table`.
-"""
+"""Spectra in columns, of no instrument's layout: FITS tables, ECSV, CSV and text."""
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from . import spectra
+from .columns import choose_columns, find_columns, words_of
 from .errors import DataError
-from .formats import clean, content, fits_columns, fits_hdus, is_fits, number, one_line_errors, text_columns
-from .spectrum import ANGSTROM, finish, to_angstrom
-from .spectrum import medium as stated_medium
+from .formats import clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
+from .keywords import ANGSTROM, PER_CM, Keywords, to_angstrom, to_vacuum
+from .keywords import medium as stated_medium
+from .orders import Piece, merged, one_star
+from .spectrum import WINDOW, finish
+from .text import text_columns
 
-WAVELENGTH_AXES = ("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")  # how CTYPE1 may begin
+__all__ = ["pieces_of", "read_columns", "read_table", "tables_of"]
 
-__all__ = ["facts", "find_columns", "read_image", "read_table", "to_vacuum"]
-
-# The words of a column's name that say what it holds, best first.
-WORDS = {
-    "wavelength": "wavelength wavelengths wave lambda lam wav wl loglam lnlam",
-    "ivar": "ivar invvar",
-    "variance": "variance var",
-    "telluric": "telluric tellurics",
-    "mask": "mask flag flags quality qual dq",
-    "uncertainty": "uncertainty uncertainties unc error errors err sigma sig std stdev noise eflux fluxerr ferr e",
-    "flux": "flux fluxes spec spectrum intensity fluxn counts",
-}
-WORDS = {kind: words.split() for kind, words in WORDS.items()}
-NOT_THE_STAR = {"and", "or", "background", "bg", "bkg", "blaze", "cal", "cont", "continuum", "model", "sky", "snr"}
-STAR_KEYS = ("STAR", "OBJECT", "TARGET", "TARGNAME", "NAME")
-POWER_KEYS = ("RESOLVING_POWER", "RESOLVING POWER", "SPEC_RES", "SPECRES", "R")
-BERV_KEYS = ("BERV", "CARACAL BERV", "ESO DRS BERV", "ESO QC BERV")
-TIME_KEYS = ("TIME", "BJD", "JD", "MJD", "MJD-OBS", "CARACAL BJD")
-FRAME_WORDS = {"obs": "observatory", "topo": "observatory", "bary": "barycentric", "helio": "barycentric"}
-FRAME_WORDS |= {"rest": "rest", "source": "rest"}
-BERV = {"low": -40.0, "high": 40.0, "unit": "in km/s"}
-RV = {"low": -1000.0, "high": 1000.0, "unit": "in km/s"}
+# Names of columns whose values say which pixels are good, whatever the name suggests, by the programs that write them.
+GOOD_PIXELS = {"opt_mask", "box_mask", "mask_good"}  # PypeIt
 
 
-def _words(name):
-    return re.findall(r"[a-zåµμ]+", name.lower())
-
-
-def _kind(name):
-    """What a column holds and how well its name says so (smaller is better), or (None, 0)."""
-    words = _words(name)
-    for kind, known in WORDS.items():
-        ranks = [known.index(word) for word in words if word in known]
-        if not ranks:
-            continue
-        if kind == "wavelength" and set(words) & {"err", "error", "sigma", "e", "unc", "mask", "flux"}:
-            return None, 0
-        if kind not in ("wavelength", "telluric", "mask") and NOT_THE_STAR & set(words):
-            return None, 0
-        if kind in ("telluric", "mask") and {"and", "or", "transmission"} & set(words):
-            return None, 0
-        return kind, min(ranks) + 100 * len(words) + 10_000 * ("rest" in words)
-    return None, 0
-
-
-def find_columns(names):
-    """Which column holds what: {"wavelength": name, "flux": name, ...}, the best name of each kind."""
-    found = {}
-    for name in names:
-        kind, rank = _kind(name)
-        if kind and (kind not in found or rank < found[kind][1]):
-            found[kind] = name, rank
-    return {kind: name for kind, (name, _) in found.items()}
-
-
-def _frame(words):
-    """The frame that the first telling word names; the observatory's by default."""
-    words = [str(word).lower() for word in words]
-    return next((f for word in words for start, f in FRAME_WORDS.items() if word.startswith(start)), "observatory")
-
-
-def facts(meta, path):
-    """Star, resolving power, instrument, frame, barycentric velocity, time and velocity among these keywords."""
-    star = next((meta[key] for key in STAR_KEYS if str(meta.get(key, "")).strip()), "")
-    key = next((key for key in TIME_KEYS if key in meta and (key != "TIME" or ":" not in str(meta[key]))), "")
-    time = number(meta, key, low=0.0, high=2.6e6, path=path, unit="in days")
-    if time < 2_400_000:
-        time += 2_400_000.5 if key.startswith("MJD") else 2_400_000.0
-    return {
-        "star": star,
-        "resolving_power": number(meta, *POWER_KEYS, low=100.0, high=1e7, path=path, unit="as lambda/FWHM, e.g. 94600"),
-        "instrument": clean(meta.get("INSTRUMENT") or meta.get("INSTRUME") or ""),
-        "frame": _frame([meta.get("FRAME"), meta.get("SPECSYS")]),
-        "berv": number(meta, *BERV_KEYS, path=path, **BERV),
-        "time": time,
-        "rv": number(meta, "RV", "RADVEL", "VRAD", path=path, **RV),
-    }
-
-
-def to_vacuum(wavelength, medium, said):
-    """Wavelengths in vacuum, A, and a remark, given what the user (``medium``) and the file (``said``) say of them."""
-    if medium not in (None, "air", "vacuum"):
-        raise DataError(f"{clean(medium, 20)!r} is no medium", field="medium", remedy="give air or vacuum")
-    used = medium or said
-    if used == "air":
-        return spectra.air_to_vacuum(wavelength), ["air wavelengths converted to vacuum"]
-    return wavelength, [] if used else ["medium not stated: taken as vacuum"]
-
-
-def _table(path):
-    """:class:`~dtl_core.formats.Columns` of a file: a text, or the first table of a FITS file that has wavelengths."""
+def tables_of(path):
+    """:class:`~dtl_core.formats.Columns` of a file by label: a text, or the tables with wavelengths of a FITS file."""
     data = content(path)
     if not is_fits(data):
-        return text_columns(data, path)
+        return {"": text_columns(data, path)}
     hdus = fits_hdus(data, path)
     tables = [hdu for hdu in hdus if hdu.kind in ("BINTABLE", "TABLE") and len(hdu.shape) == 2 and hdu.shape[0]]
     if not tables:
         raise DataError("has no table", file=path, remedy="give a table with columns wavelength and flux")
-    read = (fits_columns(hdu, hdus[0].meta) for hdu in tables)
-    first = None
-    for columns in read:
-        first = first or columns
-        if {"wavelength", "flux"} <= set(find_columns(columns.names)):
-            return columns
-    return first
+    out = {}
+    for number, hdu in enumerate(tables, 1):
+        label = hdu.name or f"table {number}"
+        out[label if label not in out else f"{label} ({number})"] = fits_columns(hdu, hdus[0].meta)
+    usable = {k: v for k, v in out.items() if {"wavelength", "flux"} <= set(find_columns(v.names))}
+    return usable or dict([next(iter(out.items()))])
 
 
 @one_line_errors
-def read_table(path, *, medium=None, defaults=None, notes=()):
+def read_table(path, *, medium=None, columns=None, object=None, defaults=None, notes=()):
     """A spectrum in columns: a FITS table, ECSV, CSV, or text parted by blanks.
 
     Columns are found by their names, whatever the case: ``wavelength`` (``wave``, ``lambda``, ``wl`` ...), ``flux``
-    (``spec``, ``intensity`` ...), and if they are there an uncertainty (``err``, ``ivar``, ``variance`` ...),
-    ``mask`` (``flag``, ``quality`` ...: not 0 where a pixel is lost) and ``telluric_mask``. Of a table of one row, the
-    row's vectors are taken. Units come from the file or from the name (``wave_nm``); without one A is meant, and
-    log10 or ln of A is recognised. Keywords (FITS header, ECSV meta data, ``# key: value`` in text) may give the star
-    (``OBJECT``), ``R``, ``BERV`` [km/s], ``BJD``, ``RV`` [km/s], ``INSTRUME`` and the frame (``SPECSYS``).
+    (``spec``, ``intensity`` ...), and if they are there an uncertainty (``err``, ``ivar``, ``variance`` ...), ``mask``
+    (``flag``, ``quality`` ...: not 0 where a pixel is lost), ``good`` and ``telluric_mask``. In a table whose cells
+    hold vectors each row is an echelle order or an object, and so is each of several tables; orders are merged. Units
+    come from the file or from the name (``wave_nm``); wavenumbers, log10 and ln of A are recognised. Keywords (FITS
+    header, ECSV meta data, ``# key: value`` in text) may give the star (``OBJECT``), ``R``, ``BERV`` [km/s], ``BJD``,
+    ``RV`` [km/s], ``INSTRUME`` and the frame (``SPECSYS``).
 
-    Arguments
-    ---------
-    medium : "air" or "vacuum", if the file does not say or is wrong
-    defaults : dict of fields of ``Spectrum`` for what the file does not say
-    notes : remarks to begin with
+    Parameters
+    ----------
+    path : Path
+    medium : "air" or "vacuum", optional
+        If the file does not say or is wrong.
+    columns : dict, optional
+        Kind -> name or number of a column, see :func:`dtl_core.columns.choose_columns`.
+    object : str or int, optional
+        Which of several spectra in the file, see :func:`dtl_core.orders.one_star`.
+    defaults : dict, optional
+        Fields of ``Spectrum`` for what the file does not say.
+    notes : sequence of str
+        Remarks to begin with.
 
-    Errors
+    Raises
     ------
-    DataError : missing file or column, wrong unit or keyword, NaNs, unsorted or too short a range.
+    DataError
+        Missing file or column, several objects or flux columns, wrong unit, unsorted or too short a range.
     """
-    table = _table(path)
-    found = find_columns(table.names)
-    for kind in ("wavelength", "flux"):
-        if kind not in found:
-            listed = ", ".join(repr(clean(name, 20)) for name in table.names[:10])
-            raise DataError("is missing", file=path, field=kind, remedy=f"name a column {kind!r}; found {listed}")
-    name = found["wavelength"]
-    words = _words(name)
-    unit = table.units.get(name) or next((word for word in words[1:] if word in ANGSTROM), "")
-    wavelength, remarks = to_angstrom(table.column(name, path), unit, path, field=clean(name))
-    described = [name, table.units.get(name, ""), table.about.get(name, "")]
-    said = stated_medium(table.meta, described, table.texts)
-    wavelength, more = to_vacuum(wavelength, medium, said)
-    flux = table.column(found["flux"], path)
-    uncertainty = None
-    if "uncertainty" in found:
-        uncertainty = table.column(found["uncertainty"], path)
-    elif "variance" in found:
-        uncertainty = np.sqrt(table.column(found["variance"], path))
-    elif "ivar" in found:
-        uncertainty = table.column(found["ivar"], path) ** -0.5
-    mask = table.flags(found["mask"], path) if "mask" in found else None
-    telluric = table.flags(found["telluric"], path) if "telluric" in found else None
-    if telluric is not None and telluric.all():  # a transmission, not a mask
-        telluric, more = None, [*more, f"column {found['telluric']} is no mask: left out"]
-    known = facts(table.meta, path)
-    if not {"FRAME", "SPECSYS"} & set(table.meta):
-        known["frame"] = _frame(words)
+    return read_columns(
+        tables_of(path), path, medium=medium, columns=columns, object=object, defaults=defaults, notes=notes
+    )
+
+
+def read_columns(tables, path, *, medium=None, columns=None, object=None, defaults=None, notes=()):
+    """A spectrum from tables that are in memory: :func:`read_table` after the file has been read.
+
+    Parameters
+    ----------
+    tables : dict of str -> dtl_core.formats.Columns
+    path : Path
+        What the data are called in errors.
+    """
+    pieces, notes = [], list(notes)
+    for label, table in tables.items():
+        # what is assumed of one table is assumed of all
+        remarks = notes if not pieces else []
+        pieces += pieces_of(table, path, label=label, asked=columns, medium=medium, notes=remarks)
+    first = next(iter(tables.values()))
+    keys = Keywords(first.meta, notes)
+    found = find_columns(first.names)
+    facts = keys.facts(words_of(found.get("wavelength", "")))
     for key, value in (defaults or {}).items():
-        if known[key] in ("", "observatory") or known[key] != known[key]:
-            known[key] = value
-    return finish(path, wavelength, flux, uncertainty, mask, telluric, notes=[*notes, *remarks, *more], **known)
+        if facts[key] in ("", "observatory") or facts[key] != facts[key]:
+            facts[key] = value
+    chosen = one_star(pieces, path, object) if len(pieces) > 1 or object is not None else pieces
+    if len(tables) > 1 and len(chosen) == 1:  # the tables may have keywords of their own
+        own = Keywords(tables.get(chosen[0].source, first).meta).facts()
+        facts |= {key: own[key] for key in ("star", "berv", "time", "rv") if own[key] == own[key] and own[key] != ""}
+    if len(chosen) > 1:
+        return merged(path, chosen, notes=notes, **facts)
+    piece = chosen[0]
+    return finish(
+        path, piece.wavelength, piece.flux, piece.uncertainty, piece.mask, piece.telluric, notes=notes, **facts
+    )
 
 
-@one_line_errors
-def read_image(path, *, medium=None):
-    """A one-dimensional FITS image with a linear or logarithmic wavelength axis.
+def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
+    """The spectra of a table: one, or one for each row if its cells hold vectors; list of :class:`Piece`."""
+    notes = [] if notes is None else notes
+    notes += table.notes
+    found, remarks = choose_columns(table, path, asked)
+    notes += remarks
+    arrays = {kind: _array(table, name, kind, path) for kind, name in found.items()}
+    name = found["wavelength"]
+    unit = table.units.get(name) or _unit_in(name)
+    wavelength = to_angstrom(arrays.pop("wavelength"), unit, path, notes, field=clean(name))
+    said = _medium(table, name, notes)
+    if unit.lower() in PER_CM and said is None:
+        said = "vacuum"
+    wavelength = to_vacuum(wavelength, medium, said, notes)
+    shape = np.shape(arrays["flux"])
+    if wavelength.ndim == 1 and len(shape) == 2 and wavelength.shape == shape[1:]:
+        wavelength = np.broadcast_to(wavelength, shape)
+    if wavelength.shape != shape:
+        problem = f"has shape {shape}, the wavelengths {wavelength.shape}"
+        raise DataError(problem, file=path, field=clean(found["flux"]), remedy="give columns of equal length")
+    mask = _mask(arrays, found, path, wavelength)
+    uncertainty = _uncertainty(arrays)
+    if uncertainty is not None and table.notes and not _plausible(arrays["flux"], uncertainty):
+        notes.append("third column left out: it does not look like an uncertainty")
+        uncertainty = None
+    telluric = arrays.get("telluric")
+    if telluric is not None and telluric.all():  # a transmission, not a mask
+        notes.append(f"column {clean(found['telluric'], 20)} is not a mask: left out")
+        telluric = None
+    parts = {"wavelength": wavelength, "flux": arrays["flux"], "uncertainty": uncertainty, "mask": mask}
+    parts = {key: value for key, value in (parts | {"telluric": telluric}).items() if value is not None}
+    for key, value in parts.items():
+        if value.shape != shape:
+            problem = f"has shape {value.shape}, the flux {shape}"
+            raise DataError(problem, file=path, field=key, remedy="give columns of equal length")
+    rows = [parts] if len(shape) == 1 else [{k: v[row] for k, v in parts.items()} for row in range(shape[0])]
+    labels = [f"{label} {number}".strip() for number in range(1, len(rows) + 1)] if len(rows) > 1 else [label]
+    return [Piece(own, **row, source=label) for own, row in zip(labels, rows, strict=True)]
 
-    lambda = CRVAL1 + (i - CRPIX1) CDELT1,  10 to that power if DC-FLAG = 1 (IRAF) or it lies between 3.5 and 4.6
 
-    Units by CUNIT1 (A if missing), air or vacuum by CTYPE1 (AWAV, WAVE) or as for tables; of a stack the first row is
-    taken. A second image of that length named ERR, SIGMA, IVAR or the like is the uncertainty. Source: FITS standard
-    4.0, section 8.4 (Greisen et al. 2006).
+def _array(table, name, kind, path):
+    """A column as floats or flags: (n_pixels,), or (n_rows, n_pixels) if its cells hold vectors."""
+    flags = kind in ("mask", "good", "telluric")
+    values = table.flags(name, path) if flags else table.column(name, path)
+    return values[0] if values.ndim == 2 and len(values) == 1 else values
 
-    Errors
-    ------
-    DataError : no such image, a keyword missing or wrong, NaNs, too short a range.
-    """
-    hdus = fits_hdus(content(path), path)
-    images = [hdu for hdu in hdus if hdu.kind == "IMAGE" and hdu.shape]
-    if not images:
-        raise DataError("has no image", file=path, remedy="give a spectrum")
-    hdu = images[0]
-    meta = hdus[0].meta | hdu.meta
-    axis = str(meta.get("CTYPE1", "")).upper().strip()
-    if axis and not axis.startswith(WAVELENGTH_AXES):
-        raise DataError(f"is {clean(axis, 20)}", file=path, field="CTYPE1", remedy="give wavelengths: WAVE or AWAV")
-    flux = hdu.image()
-    flux = flux.reshape(-1, flux.shape[-1])[0]
-    step = number(meta, "CDELT1", "CD1_1", path=path)
-    start = number(meta, "CRVAL1", path=path)
-    if not np.isfinite(start + step):
-        raise DataError("is missing", file=path, field="CRVAL1, CDELT1", remedy="give the wavelength axis")
-    offset = (np.arange(len(flux)) + 1 - number(meta, "CRPIX1", default=1.0, path=path)) * step
-    unit = str(meta.get("CUNIT1", ""))
-    if axis.endswith("-LOG"):
-        wavelength = start * np.exp(offset / start)
-    elif number(meta, "DC-FLAG", default=0.0, path=path) == 1:
-        wavelength = 10 ** (start + offset)
-    else:
-        wavelength = start + offset
-    wavelength, remarks = to_angstrom(wavelength, unit, path, field="CUNIT1")
-    texts = [meta[key] for key in ("COMMENT", "HISTORY") if key in meta]
-    said = stated_medium(meta, [axis, unit, meta.get("CNAME1", "")], texts)
-    wavelength, more = to_vacuum(wavelength, medium, said)
-    uncertainty = None
-    for other in images[1:]:
-        kind, _ = _kind(other.name)
-        if kind in ("uncertainty", "variance", "ivar") and other.shape == hdu.shape:
-            values = other.image().reshape(-1, len(flux))[0]
-            uncertainty = values if kind == "uncertainty" else values ** (0.5 if kind == "variance" else -0.5)
-            break
-    return finish(path, wavelength, flux, uncertainty, notes=[*remarks, *more], **facts(meta, path))
+
+def _unit_in(name):
+    """The unit that a column's name gives, as ``wave_nm`` or ``Wavelength (um)``; "" if none."""
+    words = [word.lower() for word in words_of(name)]
+    return next((word for word in words if word in PER_CM), "") or next((w for w in words[1:] if w in ANGSTROM), "")
+
+
+def _medium(table, name, notes):
+    described = [name, table.units.get(name, ""), table.about.get(name, "")]
+    return stated_medium(table.meta, described, table.texts, notes)
+
+
+def _mask(arrays, found, path, wavelength):
+    """True where a pixel is marked as bad, or None; refuses a mask that may say which pixels are good."""
+    if "good" in arrays:
+        return ~arrays["good"]
+    if "mask" not in arrays:
+        return None
+    if found["mask"].lower() in GOOD_PIXELS:
+        return ~arrays["mask"]
+    near = (wavelength > WINDOW[0]) & (wavelength < WINDOW[1])
+    if near.any() and arrays["mask"][near].mean() > 0.5:
+        name = clean(found["mask"], 20)
+        problem = f"marks {arrays['mask'][near].mean():.0%} of the pixels between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A"
+        remedy = f"if it marks the good ones, --column good={name}"
+        raise DataError(problem, file=path, field=name, remedy=remedy)
+    return arrays["mask"]
+
+
+def _uncertainty(arrays):
+    """Standard deviations, from whatever column tells of them, or None; infinite where the inverse variance is 0."""
+    if "uncertainty" in arrays:
+        return arrays["uncertainty"]
+    with np.errstate(all="ignore"):
+        if "variance" in arrays:
+            return np.sqrt(arrays["variance"])
+        if "ivar" in arrays:
+            return np.where(arrays["ivar"] >= 0, np.abs(arrays["ivar"]) ** -0.5, np.nan)
+    return None
+
+
+def _plausible(flux, uncertainty):
+    """Whether a column that nothing names can be the uncertainty of the flux: positive, and less than the flux."""
+    known = np.isfinite(uncertainty) & np.isfinite(flux)
+    return known.any() and np.mean(uncertainty[known] >= 0) > 0.9 and np.median((uncertainty / np.abs(flux))[known]) < 1

@@ -15,7 +15,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from dtl_core import formats, instruments, readers, spectra
+from dtl_core import formats, hpf, orders, readers, spectra
 from dtl_core.config import data_mirror
 from dtl_core.errors import ConfigError, DataError, DTLError
 
@@ -132,7 +132,7 @@ def test_bad_pixels_of_one_order_are_filled_by_the_other_or_masked(tmp_path):
 def test_merging_needs_no_overlap_and_no_order():
     wave = [np.arange(8790, 8810, 0.05), np.arange(8812, 8845, 0.05)]
     orders = [(w, np.full(len(w), 2.0), np.full(len(w), 0.1), np.ones(len(w), bool)) for w in wave]
-    grid, flux, error, used = instruments.merge_orders(orders[::-1])
+    grid, flux, error, used = orders.merge_orders(orders[::-1])
     np.testing.assert_array_equal(grid, np.concatenate(wave))
     assert np.all(flux == 2.0) and np.allclose(error, 0.1) and np.all(used == 1)
 
@@ -197,7 +197,7 @@ def test_hpf_barycentric_velocity_comes_from_place_and_time(tmp_path):
 
 def test_barycentric_velocity_has_the_size_and_the_year_of_the_earths():
     days = 2_458_000.0 + np.arange(0, 365, 5.0)
-    found = [instruments.barycentric_velocity(270.0, 4.7, day, **instruments.HET) for day in days]
+    found = [hpf.barycentric_velocity(270.0, 4.7, day, **hpf.HET) for day in days]
     assert 25 < np.ptp(found) / 2 < 31 and abs(np.mean(found)) < 1
 
 

@@ -1,0 +1,253 @@
+"""From pieces of a file to one spectrum: images by name, one star among several, echelle orders merged."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from . import spectra
+from .errors import DataError
+from .formats import AGAIN, clean, content, fits_hdus, is_fits
+from .spectrum import RANGE, WINDOW, bad_pixels, finish
+
+__all__ = ["Piece", "extensions", "image", "merge_orders", "merged", "one_star"]
+
+
+def extensions(path):
+    """Extensions of a FITS file by name; DataError if it is not one."""
+    data = content(path)
+    if not is_fits(data):
+        raise DataError("is not a FITS file", file=path, remedy=AGAIN)
+    hdus = fits_hdus(data, path)
+    named = {"": hdus[0]}
+    for hdu in hdus:
+        named.setdefault(hdu.name, hdu)
+    return named
+
+
+def image(hdus, name, path, shape=None):
+    """The image of this name as floats (n_orders, n_pixels), of ``shape`` if that is given."""
+    if name.upper() not in hdus:
+        found = ", ".join(clean(key, 20) for key in hdus if key)[:100]
+        raise DataError(
+            "is missing", file=path, field=name, remedy=f"give reduced spectra; found {found or 'no names'}"
+        )
+    hdu = hdus[name.upper()]
+    if len(hdu.shape) != 2 or shape and hdu.shape != shape:
+        expected = f"not {shape}" if shape else "not orders x pixels"
+        raise DataError(f"has shape {hdu.shape}, {expected}", file=path, field=name, remedy="give reduced spectra")
+    return hdu.image()
+
+
+# ---------------------------------------------------------------- one star among several
+
+
+class Piece:
+    """A stretch of spectrum in a file: an order, an aperture, a row or an extension.
+
+    Parameters
+    ----------
+    label : str
+        What the file calls it.
+    wavelength, flux : (n_pixels,) array
+        Vacuum A and any unit; where a wavelength is not positive, the pixel does not exist.
+    uncertainty, mask, continuum, telluric : (n_pixels,) array, optional
+        Standard deviation; True where a pixel is bad; what the flux is to be divided by; True where the Earth absorbs.
+    source : str
+        The part of the file that it is from.
+    """
+
+    def __init__(self, label, wavelength, flux, uncertainty=None, mask=None, continuum=None, telluric=None, source=""):
+        self.label, self.continuum, self.telluric, self.source = clean(label, 40), continuum, telluric, source
+        self.wavelength, self.flux = np.asarray(wavelength, float), np.asarray(flux, float)
+        self.uncertainty = None if uncertainty is None else np.asarray(uncertainty, float)
+        self.mask = None if mask is None else np.asarray(mask, bool)
+
+    def near(self, low, high):
+        """Whether it has ten pixels or more between ``low`` and ``high``, A."""
+        return np.sum((self.wavelength > low) & (self.wavelength < high)) >= 10
+
+    def span(self):
+        """First and last wavelength, A; NaN without any."""
+        placed = self.wavelength[np.isfinite(self.wavelength) & (self.wavelength > 0)]
+        return (placed.min(), placed.max()) if len(placed) else (np.nan, np.nan)
+
+
+def one_star(pieces, path, which=None):
+    """The pieces of one star, of those that reach the surroundings of the window.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+    path : Path
+    which : str or int, optional
+        The user's choice: the number of a piece, counted from 1, or a part of its label.
+
+    Returns
+    -------
+    list of Piece
+        One piece, or echelle orders to be merged.
+
+    Raises
+    ------
+    DataError
+        No piece is near the window, ``which`` is not there, or several pieces cover the same wavelengths, so that they
+        are of several stars, apertures or exposures, and ``which`` does not say which one is meant.
+    """
+    if which is not None:
+        wanted = str(which).strip().lower()
+        chosen = [piece for piece in pieces if wanted and wanted in piece.label.lower()]
+        if wanted.isdecimal() and not [piece for piece in chosen if piece.label.lower() == wanted]:
+            chosen = pieces[int(wanted) - 1 : int(wanted)] if int(wanted) else []
+        if not chosen:
+            problem = f"has no object {clean(which, 30)!r} among {len(pieces)}"
+            raise DataError(problem, file=path, field="object", remedy=f"give one of {_labels(pieces)}")
+        pieces = chosen
+    near = [piece for piece in pieces if piece.near(*WINDOW)] or [piece for piece in pieces if piece.near(*RANGE)]
+    if not near:
+        spans = np.array([piece.span() for piece in pieces] or [(np.nan, np.nan)])
+        covered = "" if np.isnan(spans).all() else f"; covers {np.nanmin(spans):.0f}-{np.nanmax(spans):.0f} A"
+        problem = f"has no pixels between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A{covered}"
+        remedy = "give the part of the spectrum that holds them, wavelengths in A or nm"
+        raise DataError(problem, file=path, field="wavelength", remedy=remedy)
+    near = sorted(near, key=lambda piece: piece.span()[0])
+    for k, piece in enumerate(near):
+        for other in near[k + 1 :]:
+            (a, b), (c, d) = piece.span(), other.span()
+            if min(b, d) - max(a, c) > 0.6 * min(b - a, d - c):
+                problem = f"holds {len(near)} spectra of the same wavelengths"
+                raise DataError(problem, file=path, field="object", remedy=f"say which: --object {_labels(near)}")
+    return near
+
+
+def _labels(pieces):
+    labels = [piece.label for piece in pieces]
+    distinct = len(set(labels)) == len(labels) and all(labels)
+    shown = labels if distinct else [str(k + 1) for k in range(len(labels))]
+    return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "")
+
+
+def merged(path, pieces, **facts):
+    """A :class:`~dtl_core.spectrum.Spectrum` from the pieces of one star, the orders flattened and merged.
+
+    Parameters
+    ----------
+    path : Path
+    pieces : sequence of Piece
+        As :func:`one_star` gives them.
+    **facts
+        For :func:`dtl_core.spectrum.finish`.
+
+    Raises
+    ------
+    DataError
+        No piece has ten good pixels; as ``finish``.
+    """
+    orders = []
+    for piece in pieces:
+        order = _flatten(piece)
+        if order[3].sum() >= 10:
+            orders.append(order)
+    if not orders:
+        problem = f"no order with good pixels between {RANGE[0]:.0f} and {RANGE[1]:.0f} A"
+        raise DataError(problem, file=path, field="flux", remedy="check fluxes, uncertainties and masks")
+    wavelength, flux, uncertainty, _ = merge_orders(orders)
+    known = any(piece.uncertainty is not None for piece in pieces)
+    return finish(path, wavelength, flux, uncertainty if known else None, ~np.isfinite(flux), **facts)
+
+
+# ---------------------------------------------------------------- echelle orders
+
+
+def _blaze(flux, good):
+    """A smooth level of one order: a cubic through the upper percentiles of twelve stretches, three times over."""
+    x, level = np.linspace(-1, 1, len(flux)), np.ones(len(flux))
+    parts = [part[good[part]] for part in np.array_split(np.arange(len(flux)), 12)]
+    parts = [part for part in parts if len(part) > 10]
+    degree = min(3, len(parts) - 1)
+    for _ in range(3):  # a percentile of a sloping stretch lies above its middle: less so once the slope is out
+        ratio = [np.percentile(flux[part] / level[part], 90) for part in parts]
+        level = level * np.polynomial.Polynomial.fit([x[part].mean() for part in parts], ratio, degree)(x)
+        level = np.maximum(level, 0.02 * level.max())
+    return level
+
+
+def _flatten(piece):
+    """One order as (wavelength, flux, uncertainty, good), with its blaze divided out.
+
+    The blaze is the continuum of the file, and what that leaves of one.
+    """
+    wavelength, flux, continuum = piece.wavelength, piece.flux, piece.continuum
+    uncertainty = np.ones_like(flux) if piece.uncertainty is None else piece.uncertainty
+    mask, uncertainty = bad_pixels(flux, uncertainty, np.zeros(len(flux), bool) if piece.mask is None else piece.mask)
+    good = np.isfinite(wavelength) & (wavelength > 0) & ~mask & np.isfinite(uncertainty)
+    if continuum is not None and good.any() and np.mean(continuum[good] > 0) > 0.9:  # it is there
+        good &= continuum > 0
+        with np.errstate(all="ignore"):
+            flux, uncertainty = flux / continuum, uncertainty / continuum
+    placed = np.isfinite(wavelength) & (wavelength > 0)
+    if np.sum(np.diff(wavelength[placed]) < 0) > 0.5 * placed.sum():
+        wavelength, flux, uncertainty, good = (a[::-1] for a in (wavelength, flux, uncertainty, good))
+    tenth = len(flux) // 10
+    edges = flux[:tenth][good[:tenth]], flux[-tenth:][good[-tenth:]]
+    if good.sum() > 100 and min(map(len, edges)) > 10:
+        ends = max(np.percentile(edge, 90) for edge in edges)
+        if ends < 0.6 * np.percentile(flux[good], 90):
+            blaze = _blaze(flux, good)
+            flux, uncertainty = flux / blaze, uncertainty / blaze
+    before = np.fmax.accumulate(np.r_[0.0, wavelength[:-1]])
+    use = np.isfinite(wavelength) & (wavelength > before)
+    return wavelength[use], flux[use], uncertainty[use], good[use]
+
+
+def _level(grid, before, values):
+    """What brings an order to the level of the one before it: a straight line over the overlap, constant beyond."""
+    both = np.flatnonzero(np.isfinite(before) & np.isfinite(values))
+    if len(both) < 60:
+        return 1.0
+    parts = np.array_split(both, 6)
+    centres = [grid[part].mean() for part in parts]
+    ratios = [np.median(before[part]) / np.median(values[part]) for part in parts]
+    if not np.all(np.isfinite(ratios)):
+        return 1.0
+    ends = np.polynomial.Polynomial.fit(centres, ratios, 1)(grid[both[[0, -1]]])
+    return np.interp(grid, grid[both[[0, -1]]], ends) if min(ends) > 0 else 1.0
+
+
+def merge_orders(orders):
+    """One spectrum from overlapping échelle orders: inverse-variance mean on the orders' own pixels.
+
+    f = sum(f_i / s_i^2) / sum(1 / s_i^2)
+
+    In an overlap the pixels are those of the order on whose side of its middle they lie, so that nothing is
+    interpolated but the other order there, by a cubic spline. Each order is first brought to the level of the one
+    before it, by the ratio of the medians over the overlap and its slope.
+
+    Parameters
+    ----------
+    orders : sequence of (wavelength, flux, uncertainty, good), arrays (n_pixels,) with increasing wavelengths, the
+        blaze divided out; at least 10 good pixels in each
+
+    Returns
+    -------
+    wavelength, flux, uncertainty : (n,), NaN where no order has a good pixel
+    n_used : (n,) int, orders that took part
+    """
+    orders = sorted(orders, key=lambda order: order[0][0])
+    ends = [(left[0][-1] + right[0][0]) / 2 for left, right in zip(orders, orders[1:], strict=False)]
+    grid = []
+    for (wave, *_), low, high in zip(orders, [-np.inf, *ends], [*ends, np.inf], strict=True):
+        own = wave[(wave >= low) & (wave < high)]
+        if grid and len(own) and len(grid[-1]):
+            own = own[own > grid[-1][-1] + 0.5 * np.median(np.diff(wave))]
+        grid.append(own)
+    grid = np.concatenate(grid)
+    fluxes, errors, before = [], [], np.full(len(grid), np.nan)
+    for wave, flux, error, good in orders:
+        use = (grid >= wave[0]) & (grid <= wave[-1]) & (np.interp(grid, wave, (~good).astype(float)) == 0)
+        values = np.where(use, CubicSpline(wave[good], flux[good])(grid), np.nan)
+        level = _level(grid, before, values)
+        before = level * values
+        fluxes.append(before)
+        errors.append(level * np.interp(grid, wave[good], error[good]))
+    return grid, *spectra.combine(grid, [grid] * len(orders), fluxes, errors)
