@@ -277,7 +277,8 @@ def read(
     notes = tuple(f"{key} {clean(asked[key], 20)} is not used for files of {name}" for key in unused)
     changes = {"star": star, "resolving_power": resolving_power, "berv": berv}
     changes = {key: value for key, value in changes.items() if value is not None}
-    return dataclasses.replace(spectrum, notes=spectrum.notes + notes, **changes)
+    kept = tuple(note for note in spectrum.notes if berv is None or not note.startswith("no barycentric velocity"))
+    return dataclasses.replace(spectrum, notes=kept + notes, **changes)
 
 
 # ---------------------------------------------------------------- many files

@@ -157,7 +157,7 @@ def _floats(values, name, file):
         array = np.asarray(getattr(values, "value", values))
         if array.dtype.kind not in "fiu":
             raise TypeError(array.dtype)
-        return array.astype(float)
+        return array.astype(float, copy=False)
     except Exception:  # numpy and astropy raise many kinds
         problem = f"is not an array of numbers ({type(values).__name__})"
         raise DataError(problem, file=file, field=name, remedy="give one number for each pixel") from None
@@ -256,7 +256,7 @@ def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *
     if len(wave) > LONG and inside.any():
         columns = {key: value[inside] for key, value in columns.items()}
     spectrum = Spectrum(name, **columns, file=str(path), **facts)
-    _check(spectrum, path)
+    _check(spectrum, path, columns.get("mask"))
     if not np.isfinite(spectrum.uncertainty).any():
         given = "" if uncertainty is None else ": those given are not positive numbers"
         notes.append(f"no uncertainty{given}")
@@ -267,7 +267,7 @@ def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *
     return dataclasses.replace(spectrum, flux=flux, notes=tuple(map(clean, notes)))
 
 
-def _check(spectrum, path):
+def _check(spectrum, path, given):
     """Refuse a spectrum from a file that does not cover the window with pixels that can be used."""
     wave, rest = spectrum.wavelength, spectrum.frame == "rest"
     low, high = WINDOW if rest else (WINDOW[0] * SHIFT, WINDOW[1] / SHIFT)
@@ -282,14 +282,31 @@ def _check(spectrum, path):
         size = step.max() if len(step) else wave[-1] - wave[0]
         problem = f"has steps of up to {size:.1f} A between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A"
         raise DataError(problem, file=path, field="wavelength", remedy="give a high-resolution spectrum without gaps")
-    check_mask(spectrum.mask[near], path)
+    check_mask(spectrum.mask[near], path, _cause(given, spectrum, near))
     if not np.median(spectrum.flux[near & ~spectrum.mask]) > 0:
         remedy = "check the order and the sky subtraction"
         raise DataError("has a median of zero or less", file=path, field="flux", remedy=remedy)
 
 
-def check_mask(mask, file):
+def _cause(given, spectrum, near):
+    """By which field most of the bad pixels are marked: mask, flux or uncertainty."""
+    flux = spectrum.flux[near]
+    empty = np.mean(~np.isfinite(flux) | (flux == 0))
+    marked = 0.0 if given is None else np.mean(np.asarray(given, bool)[near])
+    rest = spectrum.mask[near].mean() - max(empty, marked)
+    return "uncertainty" if rest > max(empty, marked) else "mask" if marked > empty else "flux"
+
+
+def check_mask(mask, file, field="mask"):
     """Refuse a window of which too many pixels are bad; True marks them.
+
+    Parameters
+    ----------
+    mask : (n_pixels,) array of bool
+        Of the window.
+    file : str or Path
+    field : str
+        What marks them.
 
     Raises
     ------
@@ -299,8 +316,12 @@ def check_mask(mask, file):
     lost = np.mean(mask)
     if lost > MOST_MASKED:
         problem = f"{lost:.0%} of the pixels between {WINDOW[0]:.0f} and {WINDOW[1]:.0f} A are bad"
-        remedy = "check fluxes, uncertainties and mask; if 1 marks good pixels, --column good=NAME"
-        raise DataError(problem, file=file, field="mask", remedy=remedy)
+        remedy = {
+            "mask": "check the mask; if 1 marks good pixels, --column good=NAME",
+            "flux": "NaN, zeros and fill values cannot be used: give a spectrum without so many",
+            "uncertainty": "zero, negative and infinite uncertainties mark bad pixels: correct them or leave them out",
+        }[field]
+        raise DataError(problem, file=file, field=field, remedy=remedy)
 
 
 def check_sampling(wavelength, resolving_power, file):

@@ -125,6 +125,10 @@ def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
     if wavelength.shape != shape:
         problem = f"has shape {shape}, the wavelengths {wavelength.shape}"
         raise DataError(problem, file=path, field=clean(found["flux"]), remedy="give columns of equal length")
+    for kind, values in arrays.items():
+        if np.shape(values) != shape:
+            problem = f"has shape {np.shape(values)}, the flux {shape}"
+            raise DataError(problem, file=path, field=clean(found[kind]), remedy="give columns of equal length")
     mask = _mask(arrays, found, path, wavelength)
     uncertainty = _uncertainty(arrays)
     if uncertainty is not None and table.notes and not _plausible(arrays["flux"], uncertainty):
@@ -136,10 +140,6 @@ def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
         telluric = None
     parts = {"wavelength": wavelength, "flux": arrays["flux"], "uncertainty": uncertainty, "mask": mask}
     parts = {key: value for key, value in (parts | {"telluric": telluric}).items() if value is not None}
-    for key, value in parts.items():
-        if value.shape != shape:
-            problem = f"has shape {value.shape}, the flux {shape}"
-            raise DataError(problem, file=path, field=key, remedy="give columns of equal length")
     rows = [parts] if len(shape) == 1 else [{k: v[row] for k, v in parts.items()} for row in range(shape[0])]
     labels = [f"{label} {number}".strip() for number in range(1, len(rows) + 1)] if len(rows) > 1 else [label]
     return [Piece(own, **row, source=label) for own, row in zip(labels, rows, strict=True)]

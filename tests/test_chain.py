@@ -334,7 +334,7 @@ def _noise(one):
         (lambda s: dataclasses.replace(s, wavelength=s.wavelength / 10), "not 878.*give a longer wavelength"),
         (
             lambda s: dataclasses.replace(s, mask=(s.wavelength > 8798) & (s.wavelength < 8837)),
-            "no velocity found|every pixel of the window is masked",
+            "no velocity found|of the pixels between .* A are bad",
         ),
     ],
     ids=["noise", "negative", "crosses zero", "NaN", "all masked", "short", "nm", "window masked"],
