@@ -29,7 +29,7 @@ FRAME_WORDS |= {"bary": "barycentric", "helio": "barycentric", "ssb": "barycentr
 ANGSTROM = {"a": 1, "aa": 1, "ang": 1, "angs": 1, "angstrom": 1, "angstroms": 1, "å": 1, "ångström": 1, "nm": 10}
 ANGSTROM |= {"nanometer": 10, "nanometers": 10, "um": 1e4, "µm": 1e4, "μm": 1e4, "micron": 1e4, "microns": 1e4}
 ANGSTROM |= {"m": 1e10, "angstroem": 1}
-PER_CM = {"cm-1", "cm^-1", "cm**-1", "1/cm", "/cm", "cm^{-1}", "1 / cm", "kayser", "k_cm", "wavenumber"}
+PER_CM = {"cm-1", "cm^-1", "cm**-1", "1/cm", "/cm", "cm^{-1}", "1 / cm", "kayser", "k_cm", "wavenumber", "wavenumbers"}
 
 _AIR_TO_VACUUM = r"\bair[\s_-]*(?:to|2|->|into)[\s_-]*vac\w*"
 _VACUUM_TO_AIR = r"\bvac\w*[\s_-]*(?:to|2|->|into)[\s_-]*air\b"

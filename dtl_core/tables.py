@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from .columns import choose_columns, find_columns, words_of
@@ -154,8 +156,9 @@ def _array(table, name, kind, path):
 
 def _unit_in(name):
     """The unit that a column's name gives, as ``wave_nm`` or ``Wavelength (um)``; "" if none."""
-    words = [word.lower() for word in words_of(name)]
-    return next((word for word in words if word in PER_CM), "") or next((w for w in words[1:] if w in ANGSTROM), "")
+    inside = re.findall(r"[(\[]\s*([^)\]]*?)\s*[)\]]", name)
+    words = [*inside, *words_of(name)[1:], *(word for word in words_of(name) if word.startswith("wavenumber"))]
+    return next((word for word in words if word.lower() in ANGSTROM or word.lower() in PER_CM), "")
 
 
 def _medium(table, name, notes):
