@@ -164,7 +164,7 @@ def _is_carmenes(hdus, named, primary):
     if not _has_wave_and_spec(named):
         return any(key.startswith("CARACAL") for key in primary)
     nightly = "CONT" in named or named["WAVE"].shape == CARMENES_SHAPE
-    coadded = any(key.startswith("SERVAL COADD") for key in primary) or 0 < np.nanmedian(named["WAVE"].image()) < 20
+    coadded = any("COADD" in key for key in primary) or 0 < np.nanmedian(named["WAVE"].image()) < 20
     return nightly and not coadded
 
 

@@ -226,7 +226,7 @@ def facts():
     window, settings, synth = CONFIG.window, CONFIG.models, CONFIG.synthetic
     powers = sorted(settings.resolving_powers, reverse=True)
     lowest, seen = thousands(powers[-1]), f"{window.start:.0f}-{window.stop:.0f} Å"
-    (low, high), few = spectrum.SHIFTED_COVER, adaptation.FEWEST
+    few = adaptation.FEWEST
     star, own, faq = "book/howto/own_star.md", "book/howto/own_instrument.md", "book/faq.md"
     flags = 4 / models.STRANGE - 1  # four scores, see dtl_core.outliers
     anchors = "{teff:.0f} K in Teff, {logg} in log g and {mh} in [M/H]".format(**bench.ANCHOR_ERRORS)
@@ -254,9 +254,8 @@ def facts():
         (own, f"with as many stars, at most {adaptation.MOST_TWINS}"),
         (own, {15: "the best of fifteen ways"}[len(arms.ARMS)]),
         ("book/howto/own_window.md", f"Models look at {seen}"),
-        ("book/howto/own_window.md", f"from below {low:.0f} to above {high:.0f} Å, over at least {spectrum.SPAN:.0f}"),
+        ("book/howto/own_window.md", "must cover {:.0f}-{:.0f} Å in the star's rest frame".format(*spectrum.WINDOW)),
         ("book/howto/own_window.md", f"a gap of more than {spectrum.GAP:.0f} Å"),
-        ("book/howto/own_window.md", "from {:.0f} to {:.0f} Å)".format(*spectrum.REST_COVER)),
         ("book/howto/own_window.md", f"{window.margin:.0f} Å on either side of the window go to the continuum"),
         ("book/howto/own_library.md", f"fetches {fetched / 1e9:.1f} GB"),
         ("book/howto/own_library.md", f"files of about {phoenix.SPECTRUM_BYTES / 1e6:.0f} MB"),
@@ -272,6 +271,7 @@ def facts():
         (faq, f"Velocities within {limit:.0f} km/s"),
         (faq, f"The window is {seen}"),
         ("book/troubleshooting.md", f"a velocity beyond {limit:.0f} km/s"),
+        ("book/troubleshooting.md", f"more than {spectrum.MOST_MASKED:.0%} of the window".replace("%", " %")),
         ("book/troubleshooting.md", f"fewer than {few} "),
     ]
 
