@@ -362,7 +362,8 @@ def prepare(spectrum, config, *, velocity=None):
     else:
         spectrum, n_cosmic = coadd(exposures, config)
     name = name_of(spectrum)
-    check_sampling(spectrum.wavelength, spectrum.resolving_power, name)
+    power = spectrum.resolving_power
+    check_sampling(spectrum.wavelength, power if np.isfinite(power) else window.resolving_power, name)
     mask = spectrum.mask
     if mask.all() or not np.median(spectrum.flux[~mask]) > 0:
         raise DataError("has no positive flux", file=name, field="flux", remedy="check the order and the sky")
@@ -392,7 +393,6 @@ def prepare(spectrum, config, *, velocity=None):
     # bridged by straight lines before any smooth interpolation, which would swing across a gap
     flux = bridge(rest, scaled, lost)
     spectra.check_spectrum(rest, flux, file=name, start=window.start, stop=window.stop)
-    power = spectrum.resolving_power
     try:
         flux = match_resolution(rest, flux, power, window.resolving_power) if np.isfinite(power) else flux
     except DTLError as error:

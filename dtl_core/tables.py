@@ -137,7 +137,7 @@ def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
         notes.append("third column left out: it does not look like an uncertainty")
         uncertainty = None
     telluric = arrays.get("telluric")
-    if telluric is not None and telluric.all():  # a transmission, not a mask
+    if telluric is not None and (telluric.all() or _is_fraction(table, found["telluric"])):  # a transmission
         notes.append(f"column {clean(found['telluric'], 20)} is not a mask: left out")
         telluric = None
     parts = {"wavelength": wavelength, "flux": arrays["flux"], "uncertainty": uncertainty, "mask": mask}
@@ -152,6 +152,12 @@ def _array(table, name, kind, path):
     flags = kind in ("mask", "good", "telluric")
     values = table.flags(name, path) if flags else table.column(name, path)
     return values[0] if values.ndim == 2 and len(values) == 1 else values
+
+
+def _is_fraction(table, name):
+    """Whether a column holds numbers other than 0 and 1."""
+    values = np.asarray(table.arrays[name])
+    return values.dtype.kind == "f" and not np.isin(values[np.isfinite(values)], (0, 1)).all()
 
 
 def _unit_in(name):

@@ -511,8 +511,9 @@ def test_a_mask_may_be_in_words(tmp_path):
     np.testing.assert_array_equal(star.mask, words == "T")
 
 
-def test_a_transmission_is_no_mask(tmp_path):
-    star = readers.read(layouts.write_table(tmp_path / "a.csv", layouts.columns(telluric=np.full(2167, 0.99))))
+@pytest.mark.parametrize("transmission", [np.full(2167, 0.99), np.linspace(0, 1, 2167)])
+def test_a_transmission_is_not_a_mask(tmp_path, transmission):
+    star = readers.read(layouts.write_table(tmp_path / "a.csv", layouts.columns(telluric=transmission)))
     assert not star.telluric.any() and "column telluric is not a mask: left out" in star.notes
 
 
