@@ -113,6 +113,19 @@ def _berv(keys, time):
         return np.nan
 
 
+def _image_of(path, name):
+    """Order 6 of an image in another file."""
+    return image(extensions(path), name, path, SHAPE)[ORDER]
+
+
+def _companion(path, field, reader, *args):
+    """What ``reader(*args)`` makes of a companion; its error names the exposure as well."""
+    try:
+        return reader(*args)
+    except DataError as error:
+        raise DataError(str(error), file=path, field=field) from None
+
+
 @one_line_errors
 def read_hpf(path, *, calibration=None):
     """One exposure of the Habitable-zone Planet Finder: order 6 (8781-8895 A), deblazed, sky subtracted.
@@ -147,12 +160,12 @@ def read_hpf(path, *, calibration=None):
     if "SCI WAVL" in hdus:
         wavelength = image(hdus, "Sci Wavl", path, SHAPE)[ORDER]
     elif "wavelength" in beside:
-        wavelength = image(extensions(beside["wavelength"]), "", beside["wavelength"], SHAPE)[ORDER]
+        wavelength = _companion(path, "Sci Wavl", _image_of, beside["wavelength"], "")
         keys.notes.append(f"wavelengths from {beside['wavelength'].name}: they may be off by some km/s")
     else:
         problem = f"has no extension of wavelengths, and no {COMPANIONS['wavelength']} found"
         raise DataError(problem, file=path, field="Sci Wavl", remedy=remedy)
-    blaze = image(extensions(beside["flat"]), "Sci Flux", beside["flat"], SHAPE)[ORDER]
+    blaze = _companion(path, "flat", _image_of, beside["flat"], "Sci Flux")
     good = np.isfinite(order["flux"]) & np.isfinite(order["sky"]) & (blaze > 0.1) & (wavelength > 8000)
     if good.sum() < 1000:
         problem = "has too few usable pixels in order 6"
@@ -163,7 +176,7 @@ def read_hpf(path, *, calibration=None):
     masks = {kind: np.zeros(len(flux), bool) for kind in ("sky", "telluric")}
     for kind in masks:
         if kind in beside:
-            masks[kind] = _step_mask(beside[kind], wavelength)
+            masks[kind] = _companion(path, kind, _step_mask, beside[kind], wavelength)
         else:
             keys.notes.append(f"no {kind} mask {COMPANIONS[kind]} found: nothing is marked")
     # the sky fibre removes faint emission well: a pixel is lost only where the sky rivals the star

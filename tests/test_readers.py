@@ -255,9 +255,15 @@ HPF_DAMAGE = {
     "all NaN": (lambda p: _rewrite(p, _fill("Sci Flux", np.nan)), ["too few usable pixels", "check the reduction"]),
     "negative": (lambda p: _rewrite(p, _fill("Sci Flux", -1.0)), ["'flux'", "median of zero or less"]),
     "no flat": (lambda p: (p.parent / layouts.FLAT).unlink(), [HPF_NAME, "flat", "beside", "--calibration FOLDER"]),
-    "cut flat": (lambda p: _cut_short(p.parent / layouts.FLAT, 0.05), [layouts.FLAT, "download the file again"]),
-    "flat shape": (lambda p: _rewrite(p.parent / layouts.FLAT, _reshape(1)), [layouts.FLAT, "not (28, 2048)"]),
-    "broken mask": (lambda p: (p.parent / layouts.SKY_MASK).write_text("a b\nc"), ["two columns of numbers"]),
+    "cut flat": (
+        lambda p: _cut_short(p.parent / layouts.FLAT, 0.05),
+        [HPF_NAME, layouts.FLAT, "download the file again"],
+    ),
+    "flat shape": (
+        lambda p: _rewrite(p.parent / layouts.FLAT, _reshape(1)),
+        [HPF_NAME, layouts.FLAT, "not (28, 2048)"],
+    ),
+    "broken mask": (lambda p: (p.parent / layouts.SKY_MASK).write_text("a b\nc"), [HPF_NAME, "two columns of numbers"]),
 }
 
 
