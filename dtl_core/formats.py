@@ -147,7 +147,7 @@ class Hdu:
 def _end_of_header(data, start):
     """Where the header that begins at ``start`` ends, or None."""
     for block in range(start, min(len(data) - BLOCK + 1, start + MAX_HEADER), BLOCK):
-        if any(data.startswith(b"END" + 77 * b" ", block + 80 * card) for card in range(36)):
+        if any(data.startswith(b"END     ", block + 80 * card) for card in range(36)):  # some write on after these
             return block + BLOCK
     return None
 
@@ -176,9 +176,12 @@ def fits_hdus(data, path):
         keys = [f"NAXIS{k + 1}" for k in range(axes)] if isinstance(axes, int) and 0 <= axes < 10 else ["NAXIS"]
         sizes = [meta.get(key) for key in keys if key != "NAXIS"]
         extra, groups = meta.get("PCOUNT", 0), meta.get("GCOUNT", 1)
-        counts, cards = [*sizes, extra], collections.Counter(list(header))
-        # of a card that comes twice astropy may read either
-        twice = any(cards[key] > 1 for key in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys))
+        counts, said = [*sizes, extra], collections.defaultdict(set)
+        for card in header.cards:
+            if card.keyword in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys):
+                said[card.keyword].add(str(card).strip())
+        # of a card that comes twice astropy may read either: harmless if both are the same
+        twice = any(len(cards) > 1 for cards in said.values())
         if twice or keys == ["NAXIS"] or groups != 1 or any(not isinstance(n, int) or n < 0 for n in counts):
             raise DataError("says no possible size", file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
         if meta.get("BITPIX") not in (8, 16, 32, 64, -32, -64):

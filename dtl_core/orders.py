@@ -179,14 +179,17 @@ def _flatten(piece):
     """
     wavelength, flux, continuum = piece.wavelength, piece.flux, piece.continuum
     uncertainty = np.ones_like(flux) if piece.uncertainty is None else piece.uncertainty
-    mask, uncertainty = bad_pixels(flux, uncertainty, np.zeros(len(flux), bool) if piece.mask is None else piece.mask)
-    good = np.isfinite(wavelength) & (wavelength > 0) & ~mask & np.isfinite(uncertainty)
+    mask = np.zeros(len(flux), bool) if piece.mask is None else piece.mask
+    placed = np.isfinite(wavelength) & (wavelength > 0)  # an order that is filled up to a common length ends before
+    wavelength, flux, uncertainty, mask = (a[placed] for a in (wavelength, flux, uncertainty, mask))
+    continuum = None if continuum is None else continuum[placed]
+    mask, uncertainty = bad_pixels(flux, uncertainty, mask)
+    good = ~mask & np.isfinite(uncertainty)
     if continuum is not None and good.any() and np.mean(continuum[good] > 0) > 0.9:  # it is there
         good &= continuum > 0
         with np.errstate(all="ignore"):
             flux, uncertainty = flux / continuum, uncertainty / continuum
-    placed = np.isfinite(wavelength) & (wavelength > 0)
-    if np.sum(np.diff(wavelength[placed]) < 0) > 0.5 * placed.sum():
+    if np.sum(np.diff(wavelength) < 0) > 0.5 * len(wavelength):
         wavelength, flux, uncertainty, good = (a[::-1] for a in (wavelength, flux, uncertainty, good))
     tenth = len(flux) // 10
     edges = flux[:tenth][good[:tenth]], flux[-tenth:][good[-tenth:]]
@@ -196,7 +199,7 @@ def _flatten(piece):
             blaze = _blaze(flux, good)
             flux, uncertainty = flux / blaze, uncertainty / blaze
     before = np.fmax.accumulate(np.r_[0.0, wavelength[:-1]])
-    use = np.isfinite(wavelength) & (wavelength > before)
+    use = wavelength > before
     return wavelength[use], flux[use], uncertainty[use], good[use]
 
 

@@ -15,7 +15,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from dtl_core import formats, hpf, orders, readers, spectra
+from dtl_core import formats, hpf, readers, spectra
 from dtl_core.config import data_mirror
 from dtl_core.errors import ConfigError, DataError, DTLError
 
