@@ -10,7 +10,7 @@ from .errors import DataError
 from .formats import MAX_VALUES, content, fits_hdus, one_line_errors
 from .keywords import Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
-from .orders import Piece, merged, one_star
+from .orders import Piece, merged, one_star, with_blaze
 
 __all__ = ["is_cube", "read_chiron"]
 
@@ -90,7 +90,7 @@ def read_chiron(path, *, medium=None, object=None):
         facts["instrument"] = "CHIRON"
         power = RESOLVING_POWERS.get(str(keys.meta.get("DECKER", "")).strip().upper(), np.nan)
         facts["resolving_power"] = facts["resolving_power"] if np.isfinite(facts["resolving_power"]) else power
-    return merged(path, one_star(pieces, path, object), notes=keys.notes, **facts)
+    return merged(path, one_star(with_blaze(pieces, keys.notes), path, object), notes=keys.notes, **facts)
 
 
 def _plausible(flux, uncertainty):

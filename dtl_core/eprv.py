@@ -7,7 +7,7 @@ import numpy as np
 from .errors import DataError
 from .formats import AGAIN, clean, one_line_errors
 from .keywords import Keywords
-from .orders import Piece, extensions, image, merged, one_star
+from .orders import Piece, extensions, image, merged, one_star, with_blaze
 from .spectrum import WINDOW, finish
 
 __all__ = ["is_eprv", "is_neid", "read_eprv", "read_neid"]
@@ -60,9 +60,7 @@ def read_neid(path):
     flux, variance = (image(hdus, name, path, wavelength.shape) for name in ("SCIFLUX", "SCIVAR"))
     blaze = image(hdus, "SCIBLAZE", path, wavelength.shape) if "SCIBLAZE" in hdus else None
     keys = Keywords(hdus[""].meta)
-    if blaze is None:
-        keys.notes.append("no SCIBLAZE: the blaze is estimated")
-    pieces = _pieces(wavelength, flux, variance, blaze)
+    pieces = with_blaze(_pieces(wavelength, flux, variance, blaze), keys.notes)
     order = FIRST_ORDER - _nearest(wavelength)
     mode = str(keys.meta.get("OBS-MODE", "")).strip().upper()
     star = next((str(keys.meta[key]) for key in ("OBJECT", "QOBJECT") if str(keys.meta.get(key, "")).strip()), "")
@@ -136,7 +134,7 @@ def read_eprv(path, *, object=None):
         image(hdus, name, path, wavelength.shape) if name in hdus and hdus[name].shape else None
         for name in (f"TRACE{trace}_BLAZE", f"TRACE{trace}_QUALITY")
     )
-    pieces = _pieces(wavelength, flux, variance, blaze, quality)
+    pieces = with_blaze(_pieces(wavelength, flux, variance, blaze, quality), keys.notes)
     order = _nearest(wavelength)
     column = (
         int(np.nanargmin(np.abs(wavelength[order] - np.mean(WINDOW)))) if np.isfinite(wavelength[order]).any() else 0

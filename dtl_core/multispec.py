@@ -11,7 +11,7 @@ from .formats import AGAIN, clean, content, fits_hdus, one_line_errors
 from .images import bands, beside, row_of
 from .keywords import FRAME_KEYS, Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
-from .orders import Piece, merged, one_star
+from .orders import Piece, merged, one_star, with_blaze
 
 __all__ = ["attributes", "dispersion", "is_multispec", "read_multispec"]
 
@@ -89,7 +89,7 @@ def read_multispec(path, *, medium=None, object=None):
         keys.notes.append("a doppler factor is applied to the wavelengths, to a frame that is not stated")
     if tres and not np.isfinite(facts["resolving_power"]):
         facts["resolving_power"] = TRES_RESOLVING_POWER
-    return merged(path, one_star(pieces, path, object), notes=keys.notes, **facts)
+    return merged(path, one_star(with_blaze(pieces, keys.notes), path, object), notes=keys.notes, **facts)
 
 
 def attributes(hdu, name):

@@ -242,13 +242,11 @@ def sniff(path):
     """The layout of a file, one of :func:`instruments`, from its content."""
     data = content(path)
     if not is_fits(data):
+        if data.startswith(HDF5):
+            remedy = "give FITS, such as the EPRV standard (for MAROON-X by the package rv-data-standard)"
+            raise DataError("is an HDF5 file, which is not read here", file=path, remedy=remedy)
         if path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
             raise DataError("is not a FITS file", file=path, remedy=AGAIN)
-        if data.startswith(HDF5):
-            remedy = (
-                "give it in FITS, such as the EPRV standard, into which rv-data-standard translates MAROON-X' files"
-            )
-            raise DataError("is an HDF5 file, which is not read here", file=path, remedy=remedy)
         return next(name for name, layout in LAYOUTS.items() if layout.begins(data))
     hdus = fits_hdus(data, path)
     named = {hdu.name: hdu for hdu in hdus}

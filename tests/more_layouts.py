@@ -53,6 +53,7 @@ def function(pixel, wavelength, kind):
         c = np.interp(np.linspace(low, high, 9), pixel, wavelength)
         return [4, 8, low, high, *c], np.interp(pixel, np.linspace(low, high, 9), c)
     if kind == "pixels":
+        wavelength = np.round(wavelength, 4)  # all of a header's cards together hold 68,000 characters
         return [5, len(pixel), *wavelength], wavelength
     places = np.linspace(low, high, 40).round()
     c = np.interp(places, pixel, wavelength)
@@ -141,7 +142,7 @@ def write_chiron(
     wavelength = echelle(40, n_pixels) if wavelength is None else wavelength
     flux = 1e4 * light(wavelength, star, velocity, depth)
     planes = [spectra.vacuum_to_air(wavelength) if air else wavelength, flux]
-    planes += [np.full(flux.shape, 40.0) if third == "sigma" else third] if third is not None else []
+    planes += [np.full(flux.shape, 40.0) if isinstance(third, str) else third] if third is not None else []
     keys = {"OBJECT": "GJ TEST", "FPA": "CHIRON", "DECKER": "slicer"} | header
     data = np.stack(planes, axis=-1)
     fits.PrimaryHDU(data, header=fits.Header(keys)).writeto(path, overwrite=True)
@@ -187,7 +188,7 @@ def write_eprv(
     bad=(),
     instrument="MAROON-X",
 ):
-    """A file of the EPRV standard, level 2: the star in every trace that is called SCI or Target, light of one elsewhere.
+    """A file of the EPRV standard, level 2: the star in every trace that is called SCI or Target, a lamp elsewhere.
 
     per : "file", "order" or "pixel", for which the barycentric correction is given;  bad : pixels marked in QUALITY
     """
