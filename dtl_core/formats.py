@@ -39,6 +39,7 @@ MAX_HEADER = 2**20  # bytes of the headers of a FITS file together
 MAX_VALUES = 8 * 2**20  # numbers in one array
 MAX_HDUS, MAX_COLUMNS, MAX_VECTORS = 200, 500, 10_000
 BLOCK = 2880
+PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))  # what a FITS header may hold
 AGAIN = "download the file again"
 
 
@@ -169,7 +170,8 @@ def fits_hdus(data, path):
             raise DataError("has too many extensions or keywords", file=path, remedy="cut one spectrum out of it")
         if end is None:
             raise DataError("is cut short: its header has no end", file=path, field=where, remedy=AGAIN)
-        header = fits.Header.fromstring(data[position:end])
+        head = data[position:end].translate(PRINTABLE)  # names with accents, or bytes that are no letters: not FITS
+        header = fits.Header.fromstring(head)
         meta = metadata(header)
         name = clean(meta.get("EXTNAME", "")).strip().upper()
         axes = meta.get("NAXIS")
@@ -191,7 +193,9 @@ def fits_hdus(data, path):
             problem = f"is cut short: {end + size - len(data)} bytes are missing"
             raise DataError(problem, file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
         shape = tuple(reversed(sizes))
-        hdus.append(Hdu(name, header, meta, shape, memoryview(data)[position : end + size], end - position, path))
+        raw = memoryview(data)[position : end + size]
+        raw = raw if raw[: len(head)] == head else memoryview(head + bytes(raw[len(head) :]))
+        hdus.append(Hdu(name, header, meta, shape, raw, end - position, path))
         position = end + -(-size // BLOCK) * BLOCK
     return hdus
 
