@@ -14,7 +14,7 @@ from .orders import Piece, merged, one_star, with_blaze
 
 __all__ = ["is_cube", "read_chiron"]
 
-# lambda / FWHM by the deck of the slit (DECKER), Tokovinin et al. (2013), table 2
+# nominal lambda / FWHM of the modes, by DECKER
 RESOLVING_POWERS = {"NARROW_SLIT": 136_000.0, "SLIT": 95_000.0, "SLICER": 79_000.0, "FIBER": 27_800.0}
 MAX_ORDERS = 300
 
@@ -60,7 +60,7 @@ def read_chiron(path, *, medium=None, object=None):
     Tokovinin et al. (2013, PASP 125, 1336) on the pipeline. The planes, their order and that the blaze is left in were
     checked against serval's reader (inst_CHIRON.py) and the notes of Walter (2015, 2017) on CHIRON's data. Air follows
     from pychell, which has to shift the pipeline's wavelengths by what parts air from vacuum to meet an iodine cell.
-    The meaning of a third plane is an assumption.
+    Assumptions: the meaning of a third plane, and the nominal R of each mode.
     """
     hdus = fits_hdus(content(path), path)
     hdu = next(filter(is_cube, hdus), None)
