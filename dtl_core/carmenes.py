@@ -62,17 +62,23 @@ def read_serval(path, *, notes=()):
     """A template that serval co-added (Zechmeister et al. 2018): barycentric frame, vacuum, orders merged.
 
     Image extensions SPEC and WAVE, perhaps SIG and QMAP (not 0 where a pixel is bad), of orders x pixels or of one row;
-    WAVE is ln of A (values below 20), or A. R is CARMENES' 94,600 if ``INSTRUME`` says so or is missing.
+    WAVE is ln of A (values below 20), or A. Older templates have FLUX and WAVE alone, shorter orders being filled up
+    with zeros. R is CARMENES' 94,600 if ``INSTRUME`` says so or is missing.
 
     Raises
     ------
     DataError
         An extension missing or of another shape, cut short, no good pixels.
+
+    References
+    ----------
+    github.com/mzechmeister/serval: what srv.py and read_spec.py (``write_template``) write.
     """
     hdus = extensions(path)
-    wavelength, flux = (_rows(hdus, name, path) for name in ("WAVE", "SPEC"))
+    spec = "FLUX" if "FLUX" in hdus and "SPEC" not in hdus else "SPEC"
+    wavelength, flux = (_rows(hdus, name, path) for name in ("WAVE", spec))
     others = {name: _rows(hdus, name, path) for name in ("SIG", "ERR", "QMAP") if name in hdus}
-    for name, values in {"SPEC": flux, **others}.items():
+    for name, values in {spec: flux, **others}.items():
         if values.shape != wavelength.shape:
             problem = f"has shape {values.shape}, WAVE has {wavelength.shape}"
             raise DataError(problem, file=path, field=name, remedy=AGAIN)

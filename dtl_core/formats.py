@@ -39,6 +39,7 @@ MAX_HEADER = 2**20  # bytes of the headers of a FITS file together
 MAX_VALUES = 8 * 2**20  # numbers in one array
 MAX_HDUS, MAX_COLUMNS, MAX_VECTORS = 200, 500, 10_000
 BLOCK = 2880
+PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))  # what a FITS header may hold
 AGAIN = "download the file again"
 
 
@@ -147,7 +148,7 @@ class Hdu:
 def _end_of_header(data, start):
     """Where the header that begins at ``start`` ends, or None."""
     for block in range(start, min(len(data) - BLOCK + 1, start + MAX_HEADER), BLOCK):
-        if any(data.startswith(b"END" + 77 * b" ", block + 80 * card) for card in range(36)):
+        if any(data.startswith(b"END     ", block + 80 * card) for card in range(36)):  # some write on after these
             return block + BLOCK
     return None
 
@@ -169,16 +170,20 @@ def fits_hdus(data, path):
             raise DataError("has too many extensions or keywords", file=path, remedy="cut one spectrum out of it")
         if end is None:
             raise DataError("is cut short: its header has no end", file=path, field=where, remedy=AGAIN)
-        header = fits.Header.fromstring(data[position:end])
+        head = data[position:end].translate(PRINTABLE)  # names with accents, or bytes that are no letters: not FITS
+        header = fits.Header.fromstring(head)
         meta = metadata(header)
         name = clean(meta.get("EXTNAME", "")).strip().upper()
         axes = meta.get("NAXIS")
         keys = [f"NAXIS{k + 1}" for k in range(axes)] if isinstance(axes, int) and 0 <= axes < 10 else ["NAXIS"]
         sizes = [meta.get(key) for key in keys if key != "NAXIS"]
         extra, groups = meta.get("PCOUNT", 0), meta.get("GCOUNT", 1)
-        counts, cards = [*sizes, extra], collections.Counter(list(header))
-        # of a card that comes twice astropy may read either
-        twice = any(cards[key] > 1 for key in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys))
+        counts, said = [*sizes, extra], collections.defaultdict(set)
+        for card in header.cards:
+            if card.keyword in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys):
+                said[card.keyword].add(str(card).strip())
+        # of a card that comes twice astropy may read either: harmless if both are the same
+        twice = any(len(cards) > 1 for cards in said.values())
         if twice or keys == ["NAXIS"] or groups != 1 or any(not isinstance(n, int) or n < 0 for n in counts):
             raise DataError("says no possible size", file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
         if meta.get("BITPIX") not in (8, 16, 32, 64, -32, -64):
@@ -188,7 +193,9 @@ def fits_hdus(data, path):
             problem = f"is cut short: {end + size - len(data)} bytes are missing"
             raise DataError(problem, file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
         shape = tuple(reversed(sizes))
-        hdus.append(Hdu(name, header, meta, shape, memoryview(data)[position : end + size], end - position, path))
+        raw = memoryview(data)[position : end + size]
+        raw = raw if raw[: len(head)] == head else memoryview(head + bytes(raw[len(head) :]))
+        hdus.append(Hdu(name, header, meta, shape, raw, end - position, path))
         position = end + -(-size // BLOCK) * BLOCK
     return hdus
 

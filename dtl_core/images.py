@@ -12,7 +12,7 @@ from .keywords import medium as stated_medium
 from .orders import Piece, one_star
 from .spectrum import finish
 
-__all__ = ["WAVELENGTH_AXES", "beside", "read_image", "wavelength_axis"]
+__all__ = ["WAVELENGTH_AXES", "bands", "beside", "read_image", "row_of", "wavelength_axis"]
 
 WAVELENGTH_AXES = ("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")  # how CTYPE1 may begin
 
@@ -52,20 +52,11 @@ def read_image(path, *, medium=None, object=None):
     hdu = images[0]
     keys = Keywords(hdus[0].meta | hdu.meta)
     wavelength = wavelength_axis(keys, hdu.shape[-1], path, medium)
-    flux, bands = hdu.image(), {}
-    if flux.ndim == 3 and flux.shape[0] > 1:
-        # apextract writes the spectrum, what it is without weights, the sky, and sigma
-        names = [str(keys.meta.get(f"BANDID{k + 1}", "")).lower() for k in range(len(flux))]
-        if not any(names):
-            problem = f"has shape {flux.shape} without BANDID1 to say what its planes are"
-            raise DataError(problem, file=path, field="NAXIS3", remedy="give one spectrum")
-        sigma = [k for k, name in enumerate(names) if "sigma" in name]
-        bands = {"uncertainty": flux[sigma[0]]} if sigma else {}
-        flux = flux[0]
-    flux = flux.reshape(-1, flux.shape[-1])
-    others = {kind: values.reshape(flux.shape) for kind, values in (bands | beside(images[1:], hdu.shape)).items()}
+    flux, others = bands(hdu, keys, path)
+    for kind, values in beside(images[1:], hdu.shape).items():
+        others[kind] = values.reshape(-1, flux.shape[-1])[: len(flux)]
     pieces = [
-        Piece(str(keys.meta.get(f"APID{k + 1}", "")) or f"row {k + 1}", wavelength, row, **_row(others, k))
+        Piece(str(keys.meta.get(f"APID{k + 1}", "")) or f"row {k + 1}", wavelength, row, **row_of(others, k))
         for k, row in enumerate(flux)
     ]
     piece = one_star(pieces, path, object)[0] if len(pieces) > 1 or object is not None else pieces[0]
@@ -73,7 +64,31 @@ def read_image(path, *, medium=None, object=None):
     return finish(path, piece.wavelength, piece.flux, piece.uncertainty, piece.mask, notes=keys.notes, **facts)
 
 
-def _row(images, k):
+def bands(hdu, keys, path):
+    """The spectra of an image as (n_rows, n_pixels), and a dict with their uncertainty if one of its planes holds that.
+
+    Of the planes of a cube the first is the spectrum: apextract writes it, what it is without weights, the sky and
+    sigma, and says so in BANDIDn.
+
+    Raises
+    ------
+    DataError
+        Planes that nothing names.
+    """
+    flux, others = hdu.image(), {}
+    if flux.ndim == 3 and flux.shape[0] > 1:
+        names = [str(keys.meta.get(f"BANDID{k + 1}", "")).lower() for k in range(len(flux))]
+        if not any(names):
+            problem = f"has shape {flux.shape} without BANDID1 to say what its planes are"
+            raise DataError(problem, file=path, field="NAXIS3", remedy="give one spectrum")
+        sigma = [k for k, name in enumerate(names) if "sigma" in name]
+        others = {"uncertainty": flux[sigma[0]]} if sigma else {}
+        flux = flux[0]
+    return flux.reshape(-1, flux.shape[-1]), {kind: v.reshape(-1, v.shape[-1]) for kind, v in others.items()}
+
+
+def row_of(images, k):
+    """Row ``k`` of each image: arguments for :class:`~dtl_core.orders.Piece`."""
     return {kind: values[k] for kind, values in images.items()}
 
 

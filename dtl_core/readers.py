@@ -22,13 +22,17 @@ import pandas as pd
 from . import hpf
 from .carmenes import SHAPE as CARMENES_SHAPE
 from .carmenes import read_carmenes, read_nagel, read_serval
+from .chiron import is_cube, read_chiron
 from .columns import find_columns
+from .eprv import is_eprv, is_neid, read_eprv, read_neid
 from .errors import ConfigError, DataError, DTLError
+from .esprit import begins_esprit, is_upena, read_esprit
 from .formats import AGAIN, as_file, clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
 from .hpf import RESOLVING_POWER as HPF_RESOLVING_POWER
 from .hpf import read_hpf
 from .images import WAVELENGTH_AXES, read_image
 from .keywords import Keywords, medium, to_vacuum
+from .multispec import is_multispec, read_multispec
 from .spectrum import Spectrum, finish
 from .store import file_hash
 from .tables import read_table
@@ -42,10 +46,15 @@ __all__ = [
     "medium",
     "read",
     "read_carmenes",
+    "read_chiron",
+    "read_eprv",
+    "read_esprit",
     "read_hpf",
     "read_image",
     "read_many",
+    "read_multispec",
     "read_nagel",
+    "read_neid",
     "read_phoenix_spectrum",
     "read_serval",
     "read_specutils",
@@ -55,9 +64,10 @@ __all__ = [
     "to_specutils",
 ]
 
-SUFFIXES = (".fits", ".fit", ".fits.gz", ".ecsv", ".csv", ".txt", ".dat")
+SUFFIXES = (".fits", ".fit", ".fits.gz", ".ecsv", ".csv", ".txt", ".dat", ".s")
 MAX_HEADER, MAX_HDUS = 300_000, 60  # bytes and extensions: specutils opens a file some thirty times
 BESIDE = ("deblazed", "mask", "wave_phoenix", "lfc_wavecal")  # in names of files that accompany spectra
+HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 PHOENIX_RESOLVING_POWER = 500_000.0  # of its sampling
 
 
@@ -148,28 +158,41 @@ def _stated(header, notes):
 class Layout:
     """A kind of file: its reader, the options of :func:`read` that this takes, and how the kind is recognised.
 
-    ``matches`` is called with the extensions of a FITS file (a list, and a dict by name) and the primary keywords.
+    ``matches`` is called with the extensions of a FITS file (a list, and a dict by name) and the primary keywords,
+    ``begins`` with the bytes of another file.
     """
 
     read: Callable
     options: tuple[str, ...] = ()
     matches: Callable = lambda hdus, named, primary: False
+    begins: Callable = lambda data: False
 
 
 def _has_wave_and_spec(named):
     return {"SPEC", "WAVE"} <= set(named) and named["WAVE"].kind == "IMAGE" and bool(named["WAVE"].shape)
 
 
+def _in_logarithm(hdu):
+    """Whether wavelengths are ln of A; of padded orders those that there are."""
+    values = hdu.image()
+    values = values[values > 0]
+    return len(values) > 0 and np.nanmedian(values) < 20
+
+
 def _is_carmenes(hdus, named, primary):
     if not _has_wave_and_spec(named):
         return any(key.startswith("CARACAL") for key in primary)
     nightly = "CONT" in named or named["WAVE"].shape == CARMENES_SHAPE
-    coadded = any("COADD" in key for key in primary) or 0 < np.nanmedian(named["WAVE"].image()) < 20
+    coadded = any("COADD" in key for key in primary) or _in_logarithm(named["WAVE"])
     return nightly and not coadded
 
 
 def _is_template(hdus, named, primary):
-    return _has_wave_and_spec(named)
+    if _has_wave_and_spec(named):
+        return True
+    if not {"FLUX", "WAVE"} <= set(named) or named["WAVE"].kind != "IMAGE" or len(named["WAVE"].shape) != 2:
+        return False
+    return any(key.startswith("SERVAL ") for key in primary) or _in_logarithm(named["WAVE"])
 
 
 def _is_nagel(hdus, named, primary):
@@ -195,11 +218,16 @@ SEVERAL = ("medium", "object")
 LAYOUTS = {
     "HPF": Layout(read_hpf, ("calibration",), lambda hdus, named, primary: "SCI FLUX" in named and "SKY FLUX" in named),
     "PHOENIX": Layout(read_phoenix_spectrum, (), lambda hdus, named, primary: "PHXTEFF" in primary),
+    "NEID": Layout(read_neid, (), lambda hdus, named, primary: is_neid(named)),
+    "EPRV": Layout(read_eprv, ("object",), lambda hdus, named, primary: is_eprv(named)),
     "CARMENES": Layout(read_carmenes, (), _is_carmenes),
     "Nagel": Layout(read_nagel, (), _is_nagel),
     "serval": Layout(read_serval, (), _is_template),
-    "table": Layout(read_table, (*SEVERAL, "columns"), _is_table),
+    "ESpRIT": Layout(read_esprit, SEVERAL, lambda hdus, named, primary: is_upena(primary, hdus), begins_esprit),
+    "multispec": Layout(read_multispec, SEVERAL, lambda hdus, named, primary: any(map(is_multispec, hdus))),
+    "table": Layout(read_table, (*SEVERAL, "columns"), _is_table, lambda data: True),
     "image": Layout(read_image, SEVERAL, _is_image),
+    "CHIRON": Layout(read_chiron, SEVERAL, lambda hdus, named, primary: any(map(is_cube, hdus))),
     "specutils": Layout(read_specutils, ("medium",), lambda hdus, named, primary: True),
 }
 
@@ -214,9 +242,12 @@ def sniff(path):
     """The layout of a file, one of :func:`instruments`, from its content."""
     data = content(path)
     if not is_fits(data):
+        if data.startswith(HDF5):
+            remedy = "give FITS, such as the EPRV standard (for MAROON-X by the package rv-data-standard)"
+            raise DataError("is an HDF5 file, which is not read here", file=path, remedy=remedy)
         if path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
             raise DataError("is not a FITS file", file=path, remedy=AGAIN)
-        return "table"
+        return next(name for name, layout in LAYOUTS.items() if layout.begins(data))
     hdus = fits_hdus(data, path)
     named = {hdu.name: hdu for hdu in hdus}
     return next(name for name, layout in LAYOUTS.items() if layout.matches(hdus, named, hdus[0].meta))

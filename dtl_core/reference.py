@@ -23,7 +23,8 @@ __all__ = ["command_page", "module_page", "reference_files", "settings_page"]
 
 GROUPS = {  # in the order of imports; a module that is not here stands under the last
     "Spectra and data": "config errors store download registry archives spectra synthetic phoenix observed formats "
-    "spectrum keywords columns text orders tables images hpf carmenes readers velocity chain",
+    "keywords columns text spectrum orders tables images hpf carmenes multispec chiron eprv esprit readers "
+    "velocity chain",
     "Networks and training": "machine stacks autoencoder regressor training search",
     "Transfer and its test bench": "transfer gap emulator randomise arms bench planted outliers recommended records "
     "bench_results bench_plots",

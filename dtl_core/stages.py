@@ -100,8 +100,10 @@ def make_observed(store, config, files):
     for number, path in enumerate(files):  # what lies beside an exposure of HPF counts too
         inputs[f"{number}:{path.name}"] = file_hash(path)
         inputs |= {f"{number}:{beside.name}": file_hash(beside) for beside in readers.companions(path)}
-    readings = ("readers", "spectrum", "keywords", "columns", "text", "tables", "images", "orders", "hpf", "carmenes",
-                "formats", "phoenix")  # fmt: skip
+    readings = (
+        "readers", "spectrum", "formats", "keywords", "columns", "text", "orders", "tables", "images", "hpf",
+        "carmenes", "multispec", "chiron", "eprv", "esprit", "phoenix",
+    )  # fmt: skip
     modules = ("spectra", "synthetic", "observed", *readings, "velocity", "chain", "stages")
     return store.stage("observed", settings, inputs, modules, compute)
 

@@ -33,9 +33,10 @@ __all__ = ["PART", "Summary", "Survey", "export"]
 
 PART = 1024  # spectra: what an interruption costs at most, for each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
-_CODE = ("arms bench calibration carmenes chain columns config emulator ensemble exports formats hpf images keywords "
-         "models orders outliers phoenix predict randomise readers recommended regressor sources spectra spectrum "
-         "stacks survey synthetic tables text training velocity").split()  # fmt: skip
+_CODE = ("arms bench calibration carmenes chain chiron columns config emulator ensemble eprv esprit exports "
+         "formats hpf images keywords models multispec orders outliers phoenix predict randomise readers "
+         "recommended regressor sources spectra spectrum stacks survey synthetic tables "
+         "text training velocity").split()  # fmt: skip
 
 
 @dataclass(frozen=True)

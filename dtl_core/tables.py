@@ -11,7 +11,7 @@ from .errors import DataError
 from .formats import clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
 from .keywords import ANGSTROM, PER_CM, Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
-from .orders import Piece, merged, one_star
+from .orders import Piece, merged, one_star, with_blaze
 from .spectrum import WINDOW, finish
 from .text import text_columns
 
@@ -95,7 +95,7 @@ def read_columns(tables, path, *, medium=None, columns=None, object=None, defaul
     for key, value in (defaults or {}).items():
         if facts[key] in ("", "observatory") or facts[key] != facts[key]:
             facts[key] = value
-    chosen = one_star(pieces, path, object) if len(pieces) > 1 or object is not None else pieces
+    chosen = one_star(with_blaze(pieces, notes), path, object) if len(pieces) > 1 or object is not None else pieces
     if len(tables) > 1 and len(chosen) == 1:  # the tables may have keywords of their own
         own = Keywords(tables.get(chosen[0].source, first).meta).facts()
         facts |= {key: own[key] for key in ("star", "berv", "time", "rv") if own[key] == own[key] and own[key] != ""}
