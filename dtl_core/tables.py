@@ -202,6 +202,10 @@ def _uncertainty(arrays):
 
 
 def _plausible(flux, uncertainty):
-    """Whether a column that nothing names can be the uncertainty of the flux: positive, and less than the flux."""
-    known = np.isfinite(uncertainty) & np.isfinite(flux)
-    return known.any() and np.mean(uncertainty[known] >= 0) > 0.9 and np.median((uncertainty / np.abs(flux))[known]) < 1
+    """Whether a column that nothing names can be the uncertainty of the flux: not negative, and well below the flux.
+
+    A variance or a continuum of counts is as large as the flux, or larger; an inverse variance is far smaller.
+    """
+    known = np.isfinite(uncertainty) & np.isfinite(flux) & (flux != 0)
+    share = np.median((uncertainty / np.abs(flux))[known]) if known.any() else np.inf
+    return np.mean(uncertainty[known] >= 0) > 0.9 and 1e-5 < share < 0.3

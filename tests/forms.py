@@ -110,6 +110,8 @@ def write(folder, star, form):
     """The path of a file that holds the star in this form."""
     wave, flux, error = star
     container = form["container"]
+    if container == "bare" and form["unit"] == "wavenumber":  # which nothing would tell from A
+        form = form | {"unit": "A"}
     if container in ("image", "log image"):
         return _write_image(folder, star, form)
     if form["padding"]:  # 1 A at the blue end
