@@ -173,6 +173,7 @@ def _booleans(values, name, file):
     return array
 
 
+@np.errstate(all="ignore")
 def bad_pixels(flux, uncertainty, mask):
     """Pixels that must not be used, by the ways in which files mark them.
 
