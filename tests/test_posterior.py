@@ -31,6 +31,10 @@ def linear(rng, n):
     return 10 + 5 * x, 3500 + UNIT * (x @ SLOPE + rng.normal(size=(n, 4)) @ FACTOR.T)
 
 
+def rms(values):
+    return np.sqrt(np.mean(np.square(values)))
+
+
 def crooked(rng, n):
     """A banana that moves with the feature, and a label of two possible values."""
     x, e = rng.normal(size=(n, 1)), rng.normal(size=(n, 4))
@@ -52,13 +56,14 @@ def bent():
 
 
 def test_mean_and_covariance_of_a_gaussian_posterior_come_back(gaussian):
-    x = np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 0.5]])
-    samples = gaussian.sample(10 + 5 * x, 5000)
-    assert samples.shape == (5000, 2, 4) and np.isfinite(samples).all()
-    for k in range(2):
-        scaled = (samples[:, k] - 3500) / UNIT
-        bounded("mean less the true one", np.abs(scaled.mean(0) - x[k] @ SLOPE), below=0.1)
-        bounded("covariance less the true one", np.abs(np.cov(scaled.T) - FACTOR @ FACTOR.T), below=0.05)
+    x = np.random.default_rng(6).normal(size=(20, 3))
+    samples = gaussian.sample(10 + 5 * x, 2000)
+    assert samples.shape == (2000, 20, 4) and np.isfinite(samples).all()
+    scaled = (samples - 3500) / UNIT
+    bounded("rms error of the means", rms(scaled.mean(0) - x @ SLOPE), below=0.2)
+    covariance = np.mean([np.cov(one.T) for one in scaled.swapaxes(0, 1)], 0)
+    # without correlations it would be off by more, as is one that is wrong by a factor of 1.4
+    bounded("rms error of the covariance", rms(covariance - FACTOR @ FACTOR.T), below=0.05)
 
 
 def test_density_is_that_of_the_gaussian_in_the_labels_own_units(gaussian):
@@ -72,21 +77,22 @@ def test_density_is_that_of_the_gaussian_in_the_labels_own_units(gaussian):
 
 @pytest.mark.parametrize(("name", "make"), [("gaussian", linear), ("bent", crooked)])
 def test_ranks_are_uniform(request, name, make):
-    x, truth = make(np.random.default_rng(7), 400)
+    x, truth = make(np.random.default_rng(7), 800)
     ranks = pit(request.getfixturevalue(name).sample(x, 99), truth)
-    assert ranks.shape == (400, 4)
-    for k in range(4):
-        bounded("distance of the ranks from uniform", kstest(ranks[:, k], "uniform").statistic, below=0.09)
+    assert ranks.shape == (800, 4)
+    distance = np.mean([kstest(one, "uniform").statistic for one in ranks.T])
+    bounded("mean distance of the ranks from uniform", distance, below=0.11)  # 0.16 if twice too narrow
 
 
 def test_a_banana_and_two_values_are_found(bent):
     samples = bent.sample(np.array([[0.0], [1.0]]), 4000)
     for k, x in enumerate((0.0, 1.0)):
         first, second, two, free = samples[:, k].T
-        bounded("mean about the banana", abs(np.mean(second - first**2)), below=0.1)
-        bounded("width of the banana", np.std(second - first**2), below=0.45)
-        bounded("share of the upper value", np.mean(two > 0), above=0.42, below=0.58)
-        bounded("values less the true ones", abs(np.median(abs(two)) - 1.5 - 0.3 * x), below=0.1)
+        low, middle, high = np.quantile(second - first**2, [0.16, 0.5, 0.84])
+        bounded("middle of the banana", abs(middle), below=0.2)
+        bounded("width of the banana", (high - low) / 2, above=0.15, below=0.5)
+        bounded("share of the upper value", np.mean(two > 0), above=0.4, below=0.6)
+        bounded("values less the true ones", abs(np.median(abs(two)) - 1.5 - 0.3 * x), below=0.15)
         bounded("share between the two", np.mean(abs(two) < 0.7), below=0.05)
         bounded("correlation with the free label", abs(np.corrcoef(first, free)[0, 1]), below=0.1)
 
