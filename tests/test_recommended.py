@@ -32,8 +32,10 @@ def test_it_recovers_the_survey_better_than_the_papers_arms(smoke):
 
 def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
     n = len(smoke.truth) - len(smoke.truth) // 2
-    for p in PARAMETERS:  # the quantiles come from some fifty stars a third of Teff, so they have noise of their own
-        bounded(f"coverage of {p}", smoke.figures[f"coverage_{p}_recommended"] / n, above=0.55, below=0.81)
+    coverage = [smoke.figures[f"coverage_{p}_recommended"] / n for p in PARAMETERS]
+    # the quantiles come from some fifty stars a third of Teff, so that those of one parameter have noise of their own
+    bounded("mean coverage", np.mean(coverage), above=0.6, below=0.8)
+    bounded("coverage", coverage, above=0.5, below=0.9)
 
 
 def test_few_ordinary_stars_are_called_strange(smoke):
@@ -70,10 +72,11 @@ def test_few_stars_get_the_method_that_needs_no_others():
 def test_joint_posteriors_hold_the_truth_as_often_as_they_say(smoke):
     _, reported = bench.halves(smoke.truth)
     truth, inside = smoke.truth[list(PARAMETERS)].to_numpy(), []
-    for star in reported[:60]:
+    for star in reported:
         low, high = np.percentile(bench_results.posterior(smoke, star, 500), [16, 84], axis=0)
         inside.append((truth[star] >= low) & (truth[star] <= high))
-    bounded("coverage less its level", np.abs(np.mean(inside, 0) - 0.68), below=0.2)
+    bounded("mean coverage", np.mean(inside), above=0.58, below=0.82)
+    bounded("coverage", np.mean(inside, 0), above=0.5, below=0.92)
     samples = bench_results.posterior(smoke, reported[0], 3000)
     assert np.all(np.isfinite(np.corrcoef(samples.T))) and samples.shape == (3000, 4)
 
