@@ -75,8 +75,8 @@ def test_joint_posteriors_hold_the_truth_as_often_as_they_say(smoke):
     for star in reported:
         low, high = np.percentile(bench_results.posterior(smoke, star, 500), [16, 84], axis=0)
         inside.append((truth[star] >= low) & (truth[star] <= high))
-    bounded("mean coverage", np.mean(inside), above=0.58, below=0.82)
-    bounded("coverage", np.mean(inside, 0), above=0.5, below=0.92)
+    bounded("mean coverage", np.mean(inside), above=0.5, below=0.8)  # a third if half as wide
+    bounded("coverage", np.mean(inside, 0), above=0.45, below=0.9)
     samples = bench_results.posterior(smoke, reported[0], 3000)
     assert np.all(np.isfinite(np.corrcoef(samples.T))) and samples.shape == (3000, 4)
 
