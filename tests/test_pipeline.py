@@ -117,7 +117,7 @@ SEARCH = {
     "search.second_filters": "8",
     "search.last_units": "8",
     "search.regressor_rates": "1e-5,3e-3",
-    "search.regressor_epochs": 16,
+    "search.regressor_epochs": 4,
     "search.halving": 2,
 }
 
@@ -140,7 +140,7 @@ def test_the_search_for_regressors_finds_a_table_for_every_parameter(tiny):
     run = pipeline.run("smoke", "transfer", overrides=overrides, root=tiny.store.root, quiet=True)
     table = pipeline.search_regressors(run, quiet=True)
     assert len(table) == 16 and set(table["parameter"]) == set(PARAMETERS)
-    assert (table.groupby("parameter")["epochs"].max() == 16).all() and (table["mse"] > 0).all()
+    assert (table.groupby("parameter")["epochs"].max() == 4).all() and (table["mse"] > 0).all()
     best = table.groupby(["parameter", "learning_rate"])["mse"].min().unstack()
     bounded("best error at 1e-5 over that at 3e-3", best[1e-5] / best[3e-3], above=1)
     chosen = search.select_regressors(table)
