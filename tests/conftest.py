@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
 os.environ.pop("DTL_OFFLINE", None)
 
+import perturbed  # noqa: E402
 import published  # noqa: E402
 import pytest  # noqa: E402
 from small import TINY  # noqa: E402
@@ -16,6 +17,7 @@ from small import TINY  # noqa: E402
 from dtl_core import book, pages, pipeline  # noqa: E402
 from dtl_core.config import data_mirror  # noqa: E402
 
+perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
 
@@ -47,13 +49,17 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked ``data`` need the public data; everything else must pass without.
+    """Tests marked ``data`` need the public data; everything else must pass without. Tests that say a bound by
+    ``bounds.bounded`` are marked ``trained``.
 
     What shares the session's run begins first, because it takes longest.
     """
     stray = {item.path.name for item in items if SHARED.intersection(item.fixturenames)} - SHARING
     if stray:  # it would make the run once more in another process
         raise pytest.UsageError(f"{', '.join(sorted(stray))}: name the shared fixture in the function that wants it")
+    for item in items:
+        if "bounded" in item.function.__code__.co_names:
+            item.add_marker("trained")
     items.sort(key=lambda item: (item.path.name not in SHARING, item.path.name not in ON_TINY))
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
@@ -81,7 +87,7 @@ def mirror(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """Folder of the session's results; notebooks and commands find it through DTL_RESULTS."""
-    folder = tmp_path_factory.mktemp("results")
+    folder = perturbed.results() or tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTL_RESULTS", str(folder))
         yield folder

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy.table import Table
+from bounds import bounded
 from click.testing import CliRunner
 from toys import simulated
 
@@ -55,8 +56,9 @@ def test_an_adapted_model_beats_the_one_it_came_from(adapted):
     (one,), base = model.specialists, models.load().specialist_for(POWER)
     flux = np.stack([model.prepare(star)[1] for star in stars[20:]])
     errors = [np.sqrt(np.mean((s.estimate(flux)["median"] - truth[20:]) ** 2, 0)) for s in (one, base)]
-    assert np.mean(errors[0] / errors[1]) < 0.96, errors  # even after a training as short as this one
-    assert errors[0][0] < 90 and errors[0][1] < 0.09 and errors[0][2] < 0.15
+    bounded("errors over those before", np.mean(errors[0] / errors[1]), below=0.96)  # even after so short a training
+    for name, error, bound in zip(PARAMETERS, errors[0], (90, 0.09, 0.15), strict=False):
+        bounded(f"error of {name}", error, below=bound)
 
 
 def test_its_errors_hold(adapted):
@@ -64,7 +66,7 @@ def test_its_errors_hold(adapted):
     found = model.examine([model.prepare(star) for star in stars[20:]])
     low, high = (np.array([getattr(one, side)[:, 1] for one in found]) for side in ("low", "high"))
     inside = ((truth[20:] >= low) & (truth[20:] <= high)).mean()
-    assert 0.5 < inside < 0.9  # of 160 values, not independent, and two twins only
+    bounded("coverage", inside, above=0.5, below=0.9)  # of 160 values, not independent, and two twins only
     assert {one.method for one in found} == {"combined"}
 
 

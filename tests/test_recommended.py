@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from astropy.table import Table
+from bounds import bounded
 
 from dtl_core import bench, bench_results, exports, figures, observed, outliers, pipeline, recommended, synthetic
 from dtl_core.config import PARAMETER_COLUMNS, PARAMETERS, load_profile
@@ -25,18 +26,21 @@ def test_the_catalogue_names_the_method_and_what_is_strange(smoke):
 def test_it_recovers_the_survey_better_than_the_papers_arms(smoke):
     f = smoke.figures
     for p in PARAMETERS:
-        assert f[f"rmse_{p}_recommended"] < 0.9 * min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"]), p
+        best = min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"])
+        bounded(f"rmse of {p} over that of the better arm", f[f"rmse_{p}_recommended"] / best, below=0.9)
 
 
 def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
     n = len(smoke.truth) - len(smoke.truth) // 2
-    for p in PARAMETERS:  # the quantiles come from some fifty stars a third of Teff, so they have noise of their own
-        assert 0.55 < smoke.figures[f"coverage_{p}_recommended"] / n < 0.81, p
+    coverage = [smoke.figures[f"coverage_{p}_recommended"] / n for p in PARAMETERS]
+    # the quantiles come from some fifty stars a third of Teff, so that those of one parameter have noise of their own
+    bounded("mean coverage", np.mean(coverage), above=0.6, below=0.8)
+    bounded("coverage", coverage, above=0.5, below=0.9)
 
 
 def test_few_ordinary_stars_are_called_strange(smoke):
     _, reported = bench.halves(smoke.truth)
-    assert np.mean(smoke.catalogue_of("recommended")["p_domain"][reported] <= 0.05) < 0.10
+    bounded("share", np.mean(smoke.catalogue_of("recommended")["p_domain"][reported] <= 0.05), below=0.10)
 
 
 def test_the_exported_catalogue_has_both_methods_side_by_side(smoke):
@@ -68,10 +72,11 @@ def test_few_stars_get_the_method_that_needs_no_others():
 def test_joint_posteriors_hold_the_truth_as_often_as_they_say(smoke):
     _, reported = bench.halves(smoke.truth)
     truth, inside = smoke.truth[list(PARAMETERS)].to_numpy(), []
-    for star in reported[:60]:
+    for star in reported:
         low, high = np.percentile(bench_results.posterior(smoke, star, 500), [16, 84], axis=0)
         inside.append((truth[star] >= low) & (truth[star] <= high))
-    assert np.all(np.abs(np.mean(inside, 0) - 0.68) < 0.2)
+    bounded("mean coverage", np.mean(inside), above=0.5, below=0.8)  # a third if half as wide
+    bounded("coverage", np.mean(inside, 0), above=0.45, below=0.9)
     samples = bench_results.posterior(smoke, reported[0], 3000)
     assert np.all(np.isfinite(np.corrcoef(samples.T))) and samples.shape == (3000, 4)
 
@@ -83,14 +88,15 @@ def test_a_flow_says_much_the_same(smoke):
     flow, other = bench_results.flow_posterior(smoke, star, 500), bench_results.posterior(smoke, star, 500)
     assert flow.shape == (500, 4) and np.isfinite(flow).all()
     spread = smoke.truth[list(PARAMETERS)].std().to_numpy()
-    assert np.all(np.abs(np.median(flow, 0) - np.median(other, 0)) < spread)
+    bounded("medians apart, over the spread", np.abs(np.median(flow, 0) - np.median(other, 0)) / spread, below=1)
 
 
 def test_few_star_coverage_counts_stars_and_says_where_they_are_too_few(smoke):
     table = bench_results.few_star_coverage(smoke)
     ours = table[table["sample"] == "simulated, recommended"].set_index("parameter")
     assert ours["n"].to_dict() == {"teff": 14, "logg": 14, "mh": 6}
-    assert np.isnan(ours.loc["mh", "calibrated, 68%"]) and 4 <= ours.loc["teff", "calibrated, 68%"] <= 14
+    assert np.isnan(ours.loc["mh", "calibrated, 68%"])
+    bounded("stars inside, of 14", ours.loc["teff", "calibrated, 68%"], above=3, below=15)
 
 
 @pytest.mark.data

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from bounds import bounded
 from test_cli import dtl
 
 from dtl_core import figures, pipeline
@@ -12,39 +13,40 @@ from dtl_core.config import PARAMETERS
 from dtl_core.errors import ConfigError
 from dtl_core.jobs import Plan
 
-# rmse of the survey over the spread of its truth, at most: smoke trains for a minute, on 2,400 spectra. Of log g and
-# [M/H] so few networks carry a bias common to all stars, the synthetic gap itself, which differs from one processor to
-# another by as much as the spread of the truth; what they must do is to follow the truth.
-FACTORS = {"teff": 0.75, "vsini": 0.75}
-BIASED = ("logg", "mh")
+# Correlation with the truth of the survey, at least: smoke trains for a minute, on 2,400 spectra. So few networks carry
+# a bias common to all stars, the synthetic gap itself, which differs from one processor to another by as much as the
+# spread of the truth; what they must do is to follow the truth. Of the errors, the mean over parameters differs little.
+CORRELATIONS = {"teff": 0.9, "logg": 0.5, "mh": 0.3, "vsini": 0.8}
 
 
 @pytest.mark.parametrize("arm", pipeline.ARMS)
 def test_smoke_beats_predicting_the_mean(smoke, arm):
     f = smoke.figures
-    for p, factor in FACTORS.items():
+    for p, bound in CORRELATIONS.items():
         assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
-        assert f[f"rmse_{p}_{arm}"] < factor * f[f"spread_{p}"]
-        assert f[f"rmse_{p}_{arm}"] < factor * f[f"rmse_{p}_mean"]
-    for p in BIASED:
-        scatter = np.sqrt(f[f"rmse_{p}_{arm}"] ** 2 - f[f"bias_{p}_{arm}"] ** 2)
-        assert scatter < 0.85 * f[f"rmse_{p}_mean"]
-        assert f[f"pearson_{p}_{arm}"] > 0.5
-    assert f[f"pearson_teff_{arm}"] > 0.9
+        bounded(f"correlation of {p}", f[f"pearson_{p}_{arm}"], above=bound)
+    ratio = {p: f[f"rmse_{p}_{arm}"] / f[f"rmse_{p}_mean"] for p in PARAMETERS}
+    bounded("rmse of teff over that of the mean", ratio["teff"], below=0.6)
+    bounded("the same of all, geometric mean", np.exp(np.mean(np.log(list(ratio.values())))), below=0.75)
 
 
 def test_regressors_know_the_synthetic_spectra(smoke):
     # on synthetic test spectra, where there is no gap, every parameter is found; log g is little more than its relation
-    part = smoke.arrays("regression", "estimates", 0)
-    spread = part["test_truth"].std(1)
-    rms = np.sqrt(((part["test_prediction"] - part["test_truth"]) ** 2).mean(1))
-    by_parameter = (rms / spread).reshape(len(PARAMETERS), -1).max(1)
-    assert np.all(by_parameter[[0, 2, 3]] < 0.3)
-    assert by_parameter[1] < 0.7
+    # by the best and in the middle of all regressors: single ones are trained so shortly that some fail now and then
+    errors = []
+    for member in range(len(smoke.architectures)):
+        part = smoke.arrays("regression", "estimates", member)
+        rms = np.sqrt(((part["test_prediction"] - part["test_truth"]) ** 2).mean(1))
+        errors.append((rms / part["test_truth"].std(1)).reshape(len(PARAMETERS), -1))
+    bounds = {"teff": (0.2, 0.3), "logg": (0.6, 0.6), "mh": (0.3, 0.5), "vsini": (0.2, 0.3)}
+    for p, error in zip(PARAMETERS, np.hstack(errors), strict=True):
+        bounded(f"least error of {p} over its spread", error.min(), below=bounds[p][0])
+        bounded(f"median error of {p} over its spread", np.median(error), below=bounds[p][1])
 
 
 def test_fine_tuning_reconstructs_the_stars_better(smoke):
-    assert smoke.figures["reconstruction_after"] < 0.5 * smoke.figures["reconstruction_before"]
+    f = smoke.figures
+    bounded("error after over that before", f["reconstruction_after"] / f["reconstruction_before"], below=0.5)
 
 
 def test_catalogue_has_the_published_columns(smoke):

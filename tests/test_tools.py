@@ -542,3 +542,22 @@ def test_a_planted_fault_is_in_the_copy_alone(tmp_path):
     root = mutations.planted(mutations.FAULTS[0], tmp_path)
     assert (root / "dtl_core" / "spectra.py").read_text() != before == (ROOT / "dtl_core" / "spectra.py").read_text()
     assert (root / "pyproject.toml").is_file() and (root / "tests" / "conftest.py").is_file()
+
+
+# ------------------------------------------------------------------------------------------------- perturb.py
+
+
+def test_a_bound_is_compared_with_the_worst_of_all_runs():
+    from tools import perturb
+
+    def rows(accuracy, error):
+        share = {"test": "tests/a.py::b", "what": "share", "above": 0.5, "below": None, "least": accuracy, "most": 1.0}
+        return [share] + [share | {"what": "error", "above": None, "below": 1.0, "most": one} for one in error]
+
+    lines, good = perturb.summary([rows(0.75, [0.4, 0.6]), rows(0.65, [0.8, 0.1])])
+    assert good and [line.split("  a.py")[0].split() for line in lines[1:]] == [
+        ["above", "0.5", "0.7", "0.65", "4.0", "2", "of", "2"],
+        ["below", "1", "0.7", "0.8", "3.0", "2", "of", "2"],
+    ]
+    lines, good = perturb.summary([rows(0.75, [0.4]), rows(0.45, [0.4])])
+    assert not good and "1 of 2" in lines[1] and "2 of 2" in lines[2]
