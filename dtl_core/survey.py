@@ -26,16 +26,18 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, exports, models, predict
+from .arguments import VELOCITY, a_number, a_path, checked, instance
 from .errors import ConfigError, DataError, DTLError
 from .store import code_hash, file_hash, whole, write_whole
+from .text import legible
 
 __all__ = ["PART", "Summary", "Survey", "export"]
 
 PART = 1024  # spectra: what an interruption costs at most, for each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
-_CODE = ("arms bench calibration chain config emulator ensemble exports formats instruments models outliers phoenix "
-         "predict randomise readers recommended regressor sources spectra spectrum stacks survey synthetic tables "
-         "training velocity").split()  # fmt: skip
+_CODE = ("arguments arms bench calibration chain config conversion emulator ensemble exports formats instruments "
+         "models outliers phoenix predict randomise readers recommended regressor sources spectra spectrum stacks "
+         "survey synthetic tables text training velocity").split()  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,12 @@ class Survey:
     DataError : the folder holds a catalogue that was made with other models, settings or code, or other files.
     """
 
+    @checked(folder=a_path, name=a_path, part=a_number(whole=True, optional=False), velocity=VELOCITY)
     def __init__(self, folder, source, name="shipped", *, part=PART, velocity=None):
         if part < 1:
             raise ConfigError(f"cannot be {part}", field="--part-size", remedy=f"leave it out for {PART}")
+        if not hasattr(source, "stretch"):
+            raise ConfigError("is no source", field="source", remedy="give what dtl_core.sources.open_source gives")
         self.folder, self.source, self.name, self.part, self.velocity = Path(folder), source, str(name), part, velocity
         self.identity = {
             "models": hashlib.sha256("".join(models.hashes(name)).encode()).hexdigest()[:20],
@@ -135,6 +140,10 @@ class Survey:
         """Path of what is noted of a part, which is written last."""
         return _names(self.folder, number)[1]
 
+    @checked(
+        workers=a_number(1, 10_000, whole=True, optional=False), progress=instance(callable, optional=True),
+        parts=instance(range, list, tuple, optional=True),
+    )  # fmt: skip
     def run(self, *, workers=1, parts=None, progress=None):
         """Compute what is missing, and with all of it there write the manifest.
 
@@ -263,7 +272,7 @@ def _make(job):
         "file": path.name,
         "rows": len(examined),
         "n_refused": len(refused),
-        "refused": [[str(file), str(error)] for file, error in refused],
+        "refused": [[legible(file), legible(error)] for file, error in refused],
         "sha256": hashlib.sha256(content).hexdigest(),
         "stamp": stamp,
     }
@@ -298,6 +307,7 @@ def read_manifest(folder):
     raise DataError("is damaged", file=path, remedy="give the command that made the catalogue once more")
 
 
+@checked(folder=a_path, path=a_path)
 def export(folder, path):
     """Write a finished catalogue as one file, part by part: .ecsv, .fits, .csv, .vot or .parquet.
 
