@@ -9,10 +9,9 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import math
 import numbers
 import os
-
-import numpy as np
 
 from .errors import ConfigError
 from .text import legible
@@ -25,7 +24,8 @@ _OTHERS = {"resolution": "resolving_power", "r": "resolving_power", "rv": "veloc
 
 def shown(value):
     """A value in a few words, for an error."""
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+    scalar = hasattr(value, "item") and getattr(value, "shape", None) == () and not hasattr(value, "unit")
+    if value is None or scalar or isinstance(value, bool | int | float | complex | str | bytes):
         return legible(repr(value)[:60])
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {legible(name)}"
@@ -79,12 +79,12 @@ def checked(**kinds):
 
 def a_flag(value, name):
     """True or False, and nothing that only counts as such."""
-    if not isinstance(value, bool | np.bool_):
+    if type(value).__name__ not in ("bool", "bool_"):  # the latter is numpy's
         raise ConfigError(f"{shown(value)} is neither True nor False", field=name, remedy="give True or False")
     return bool(value)
 
 
-def a_number(low=-np.inf, high=np.inf, *, unit="", whole=False, optional=True, nan=False):
+def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=True, nan=False):
     """A finite number in a range; a Quantity is converted to the unit. None is allowed where it is ``optional``."""
 
     def check(value, name):
@@ -96,12 +96,12 @@ def a_number(low=-np.inf, high=np.inf, *, unit="", whole=False, optional=True, n
                 plain = value.to_value(unit)[()]
             except Exception:  # of a unit that is another
                 plain = None
-        real = isinstance(plain, numbers.Real) and not isinstance(plain, bool | np.bool_)
+        real = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
         if real and nan and plain != plain:
             return float(plain)
-        if not (real and np.isfinite(plain) and low <= plain <= high and (not whole or plain == int(plain))):
+        if not (real and math.isfinite(plain) and low <= plain <= high and (not whole or plain == int(plain))):
             kind = "a whole number" if whole else "a number"
-            between = f" from {low:g} to {high:g}" if np.isfinite([low, high]).any() else ""
+            between = f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else ""
             between = between.replace(" to inf", " on").replace("from -inf", "up")
             problem = f"{shown(value)} is not {kind}{between}"
             remedy = f"give {kind} in {unit}, without quotes" if unit else f"give {kind}, without quotes"
@@ -150,7 +150,8 @@ def some_paths(value, name):
     """One path or an iterable of paths: list of str."""
     if isinstance(value, str | os.PathLike):
         return [a_path(value, name)]
-    if isinstance(value, bytes | bytearray | dict) or hasattr(value, "read") or not hasattr(value, "__iter__"):
+    other = isinstance(value, bytes | bytearray | dict | type) or hasattr(value, "read") or hasattr(value, "columns")
+    if other or not hasattr(value, "__iter__"):
         raise ConfigError(f"{shown(value)} is no path", field=name, remedy="give a path or a list of paths")
     return [a_path(one, f"{name}[{number}]") for number, one in enumerate(value)]
 

@@ -31,13 +31,15 @@ _UNITS = {"berv": "km/s", "rv": "km/s"}
 def _refuse(value, where):
     arrays = "put wavelengths and fluxes into dtl_core.readers.Spectrum, or into a table"
     remedy = arrays if hasattr(value, "dtype") else _REMEDY  # of numpy, torch, Quantity
-    return DataError(f"{shown(value)} is no spectrum", field=where, remedy=remedy)
+    return ConfigError(f"{shown(value)} is no spectrum", field=where, remedy=remedy)
 
 
 def _kind(value):
     """What is known of an object without importing its package: "spectrum", "specutils", "table", "list" or None."""
     if isinstance(value, Spectrum):
         return "spectrum"
+    if isinstance(value, type):
+        return None
     if any(one.__name__ in ("SpectrumList", "SpectrumCollection") for one in type(value).__mro__):
         return "specutils"
     if hasattr(value, "spectral_axis") and hasattr(value, "flux"):
@@ -123,7 +125,7 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
         raise DataError(f"is in {flux.unit}", file=where, field="flux", remedy="give a flux that is no magnitude")
     try:
         wavelength = spectrum.spectral_axis.to_value(units.AA, units.spectral())
-    except units.UnitConversionError:
+    except ValueError:  # UnitConversionError is a kind of it
         problem = f"is in {spectrum.spectral_axis.unit}, which is no wavelength"
         raise DataError(problem, file=where, field="spectral_axis", remedy="give A, nm, um, Hz or 1/cm") from None
     columns = {"wavelength": wavelength * units.AA, "flux": values}
@@ -192,7 +194,7 @@ def from_table(table, *, medium=None, star=None, resolving_power=None, where="ta
         raise _refuse(table, where)
     if len(table) > MOST_ROWS:
         raise DataError(f"has {len(table)} rows", file=where, remedy="give the table of one spectrum")
-    if hasattr(table, "iloc"):
+    if not hasattr(table, "colnames"):  # pandas
         attrs, table = table.attrs, Table({str(name): table[name].to_numpy() for name in table.columns})
         table.meta = dict(attrs)
     plain = Table(table, copy=True)
@@ -208,8 +210,10 @@ def converted(value, where="spectrum", *, medium=None, star=None, resolving_powe
 
     Raises
     ------
+    ConfigError
+        It is no spectrum at all.
     DataError
-        It is no spectrum, or as for :func:`from_specutils` and :func:`from_table`.
+        As for :func:`from_specutils` and :func:`from_table`.
     """
     kind, options = _kind(value), {"star": star, "resolving_power": resolving_power}
     if kind == "specutils":
@@ -219,7 +223,7 @@ def converted(value, where="spectrum", *, medium=None, star=None, resolving_powe
     if kind != "spectrum":
         if isinstance(value, str | os.PathLike):
             remedy = "read it first, with dtl_core.readers.read"
-            raise DataError(f"{shown(os.fspath(value))} is a path, not a spectrum", field=where, remedy=remedy)
+            raise ConfigError(f"{shown(os.fspath(value))} is a path, not a spectrum", field=where, remedy=remedy)
         raise _refuse(value, where)
     if medium == "air":
         problem = "a Spectrum is in vacuum as it is"

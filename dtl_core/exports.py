@@ -266,7 +266,8 @@ def save_parts(parts, path, n):
             writers[suffix](parts, file, suffix, n)
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
-        raise DTLError(problem, file=path, remedy="free disk space or correct the permissions") from None
+        remedy = "free disk space, correct the permissions or choose another name"
+        raise DTLError(problem, file=path, remedy=remedy) from None
     return path
 
 

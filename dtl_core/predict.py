@@ -59,17 +59,15 @@ def read_spectra(spectra, *, strict=True, coadd=False, **options):
     refused : list of (name, message)
     """
     star = options.pop("star", None)
-    given = list(conversion.each(spectra))
-    paths = [a_path(one, where) for where, one in given if isinstance(one, str | os.PathLike)]
-    objects = [(where, one) for where, one in given if not isinstance(one, str | os.PathLike)]
-    if star is not None and (len(given) != 1 or (paths and Path(paths[0]).is_dir())):
-        raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
-    if objects and options.get("instrument"):
-        problem = "is a layout of files, and these are none"
-        raise ConfigError(problem, field="instrument", remedy="leave it out, or put it into the spectrum")
-    items, refused = [], []
     about = {name: value for name, value in options.items() if name != "instrument"}
-    for where, one in objects:
+    paths, items, refused = [], [], []
+    for where, one in conversion.each(spectra):
+        if isinstance(one, str | os.PathLike):
+            paths.append(a_path(one, where))
+            continue
+        if options.get("instrument"):
+            problem = "is a layout of files, and this is none"
+            raise ConfigError(problem, field="instrument", remedy="leave it out, or put it into the spectrum")
         try:
             found = conversion.exposures(one, where, star=star, **about)
         except DataError as error:
@@ -78,9 +76,12 @@ def read_spectra(spectra, *, strict=True, coadd=False, **options):
             refused.append((where, str(error)))
         else:
             items.append(found if len(found) > 1 else found[0])
+    several = len(paths) + len(items) + len(refused) != 1
+    if star is not None and (several or (paths and Path(paths[0]).is_dir())):
+        raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
     if paths and star is not None:
         items = [readers.read(paths[0], star=star, **options)]
-    elif paths or not given:
+    elif paths or not (items or refused):
         found, unread = sources.read_all(paths, strict=strict, **options)
         items, refused = items + found, refused + unread
     return chain.group_exposures(items) if coadd else items, refused

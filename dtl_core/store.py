@@ -85,7 +85,8 @@ def write_whole(path, content):
             part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
-        raise DTLError(problem, file=path, remedy="free disk space or correct the permissions") from None
+        remedy = "free disk space, correct the permissions or choose another name"
+        raise DTLError(problem, file=path, remedy=remedy) from None
     return path
 
 

@@ -299,7 +299,7 @@ def read_manifest(folder):
         manifest = json.loads(path.read_text())
         if all({"file", "sha256"} <= set(part) for part in manifest["parts"]) and manifest["stars"] >= 0:
             return manifest
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         remedy = "give the command that made it once more"
         raise DataError("is no finished catalogue", file=folder, remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
