@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from toys import simulated
 
 from dtl_core import adaptation, chain, models, store
 from dtl_core.cli import main
-from dtl_core.errors import DataError, DTLError
+from dtl_core.errors import ConfigError, DTLError
 from dtl_core.examples import write_examples
 from dtl_core.spectrum import Spectrum
 
@@ -41,9 +42,8 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["predict $1", "predict $1 --json", "prepare $1", "prepare $1 --json", "data list", "data list --json",
-                "info", "models list", "explain $1 -o $2/x.html", "--help", "--version", "data where"]
-)  # fmt: skip
+    "command", ["predict $1", "prepare $1 --json", "data list", "data list --json", "--help", "--version"]
+)
 def test_a_full_disk_behind_standard_output_is_one_line(star, tmp_path, command):
     done = shell(f"dtl {command} > /dev/full", star, tmp_path)
     assert done.returncode == 2, done.stderr
@@ -51,7 +51,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(star, tmp_path, command)
     assert line.startswith("dtl: ") and "No space left on device" in line
 
 
-@pytest.mark.parametrize("command", ["data list", "predict $1", "prepare $1"])
+@pytest.mark.parametrize("command", ["data list", "prepare $1"])
 def test_a_closed_pipe_is_no_error(star, command):
     done = shell(f"(dtl {command}; echo $? >&2) | true", star)
     assert done.stderr.split() in (["141"], ["0"]), done.stderr
@@ -67,12 +67,12 @@ def test_a_full_standard_error_does_no_harm(star):
 # ---------------------------------------------------------------- files
 
 
-@pytest.mark.parametrize("command", ["prepare $1 -o $2", "predict $1 -o $2"])
+@pytest.mark.parametrize("command", ["prepare", "predict"])
 @pytest.mark.parametrize("place", ["/dev/full/x.fits", "/dev/null/x.fits", "/proc/x.fits", "/proc/new/x.fits"])
 def test_where_nothing_can_be_written_is_one_line(star, command, place):
-    done = shell(f"dtl {command}", star, place)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert f"dtl: {place}: cannot be written" in done.stderr.splitlines()[-1]
+    done = run(command, star, "-o", place, "--quiet")
+    assert done.exit_code == 2 and len(done.stderr.splitlines()) == 1
+    assert f"dtl: {place}: cannot be written" in done.stderr
 
 
 def test_devices_pipes_and_folders_are_never_replaced(star, tmp_path):
@@ -97,28 +97,26 @@ def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path):
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real" / "file.txt").read_text() == "text"
 
 
-@pytest.mark.parametrize("command", ["prepare", "predict", "explain"])
-def test_a_file_that_cannot_grow_is_one_line_and_nothing_is_left(star, tmp_path, command):
-    name = "x.html" if command == "explain" else "x.fits"
+def test_a_file_that_cannot_grow_is_one_line_and_nothing_is_left(star, tmp_path):
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
-    done = shell(f"dtl {command} $1 -o $2/{name}", star, tmp_path, **limit)
+    done = shell("dtl prepare $1 -o $2/x.fits", star, tmp_path, **limit)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert f"{name}: cannot be written (File too large)" in done.stderr.splitlines()[-1]
+    assert "x.fits: cannot be written (File too large)" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
 @needs_disks
 def test_a_full_or_read_only_folder_is_one_line(star, tmp_path):
-    script = 'mount -t tmpfs -o size=8k none "$2"; shift; "$@"; echo "status $?" >&2; '
+    script = 'mount -t tmpfs -o size=8k none "$DISK"; "$@"; echo "status $?" >&2; '
     script += 'mount -o remount,ro none "$DISK"; "$@"; echo "status $?" >&2; ls -A "$DISK"'
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISK", str(tmp_path))
         command = [sys.executable, "-m", "dtl_core", "prepare", star, "--quiet", "-o", tmp_path / "x.fits"]
-        done = on_a_disk(script, "-", tmp_path, *command)
+        done = on_a_disk(script, *command)
     lines = done.stderr.splitlines()
     assert [line for line in lines if line.startswith("status")] == ["status 2"] * 2, done.stderr
     assert "cannot be written (No space left on device)" in lines[0] and "(Read-only file system)" in lines[2]
-    assert "x.fits" not in done.stdout.splitlines()[-1]
+    assert not done.stdout.endswith("x.fits\n")
 
 
 def test_an_output_is_none_of_the_files_that_are_read(star, tmp_path):
@@ -143,13 +141,12 @@ def test_a_missing_folder_is_made(star, tmp_path):
 # ---------------------------------------------------------------- names on the command line
 
 
-def test_the_home_folder_is_found_where_the_shell_leaves_it(star, tmp_path):
+def test_the_home_folder_is_found_where_the_shell_leaves_it(star, tmp_path, monkeypatch):
     (tmp_path / "own.ecsv").write_text(star.read_text())
     (tmp_path / "list.txt").write_text("~/own.ecsv\n")
-    env = os.environ | {"HOME": str(tmp_path)}
-    for given in ("'~/own.ecsv'", "'~/*.ecsv'", "'@~/list.txt'"):
-        done = shell(f"dtl predict {given} --output=~/out/x.csv --quiet", env=env, cwd=star.parent)
-        assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("~/own.ecsv", "~/*.ecsv", "@~/list.txt"):
+        assert run("predict", given, "--output=~/out/x.csv", "--quiet").exit_code == 0
         assert (tmp_path / "out" / "x.csv").is_file()
         (tmp_path / "out" / "x.csv").unlink()
 
@@ -171,9 +168,10 @@ def test_an_empty_name_is_refused(command, tmp_path, monkeypatch, star):
 
 @pytest.mark.parametrize(
     "command",
-    ["predict $2", "predict @$2", "prepare $2", "explain $2", "predict $1 --models $2", "predict $2/../",
-     "predict $1 --adapt --anchors $2", "run --profile smoke --quiet --spectrum $2", "export $2 -o $3/x.csv",
-     "predict /dev/zero", "predict @/dev/zero", "prepare /dev/tty", "predict $3/socket.fits"],
+    ["predict {pipe}", "predict @{pipe}", "prepare {pipe}", "explain {pipe}", "predict {star} --models {pipe}",
+     "predict {folder}", "predict {star} --adapt --anchors {pipe}", "run --profile smoke --quiet --spectrum {pipe}",
+     "export {pipe} -o x.csv", "predict /dev/zero", "predict @/dev/zero", "prepare /dev/tty",
+     "predict {folder}/socket.fits"],
 )  # fmt: skip
 def test_devices_pipes_and_sockets_do_not_hang(star, tmp_path, command):
     import socket
@@ -181,8 +179,13 @@ def test_devices_pipes_and_sockets_do_not_hang(star, tmp_path, command):
     os.mkfifo(tmp_path / "pipe.fits")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "socket.fits"))
-        done = shell(f"dtl {command}", star, tmp_path / "pipe.fits", tmp_path)
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
+        given = {"pipe": tmp_path / "pipe.fits", "star": star, "folder": tmp_path}
+        before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
+        signal.alarm(60)
+        done = run(*command.format(**given).split())
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert done.exit_code in (1, 2) and done.stderr
     assert all(line.startswith("dtl: ") for line in done.stderr.splitlines())
 
 
@@ -203,10 +206,9 @@ def test_umap_is_imported_where_numba_can_keep_nothing(tmp_path):
     code = "import umap"
     refused = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert "no locator available" in refused.stderr
-    code = "import numpy; from dtl_core.model_making import latent_map; rng = numpy.random.default_rng(0); "
-    code += "print(latent_map(rng.normal(size=(40, 5)), 0).shape)"
+    code = "from dtl_core.machine import load_umap; print(load_umap().UMAP.__name__, load_umap() is load_umap())"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout == "(40, 2)\n" and done.stderr == "", done.stderr
+    assert done.returncode == 0 and done.stdout == "UMAP True\n" and done.stderr == "", done.stderr
     assert not list(tmp_path.glob("dtl-numba-*"))  # it is gone in the end
 
 
@@ -263,8 +265,8 @@ def test_a_known_velocity_is_used_while_adapting(monkeypatch, tmp_path):
     with pytest.raises(Stop):
         adaptation.adapt(models.load(), stars)
     assert all(abs(report.velocity - 20) < 1 and report.e_velocity > 0 for report in seen.reports)
-    with pytest.raises(DataError, match="beyond|-1000"):
-        monkeypatch.setattr(chain, "prepare_many", plain)
+    monkeypatch.setattr(chain, "prepare_many", plain)
+    with pytest.raises(ConfigError, match="-1000 km/s is beyond 250"):
         models.load().adapt(stars, velocity=-1000.0)
     (tmp_path / "stars").mkdir()
     for one in stars:
