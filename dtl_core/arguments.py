@@ -111,8 +111,8 @@ def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=Tru
     return check
 
 
-POWER = a_number(100.0, 1e7)
-VELOCITY = a_number(unit="km/s")
+POWER = a_number(100.0, 1e7)  # kind of argument: a resolving power, lambda / FWHM
+VELOCITY = a_number(unit="km/s")  # kind of argument: a velocity, km/s
 
 
 def a_text(value, name):

@@ -198,6 +198,7 @@ def test_nothing_is_said_of_a_home_that_cannot_be_written(star, tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
+@pytest.mark.slow
 def test_umap_is_imported_where_numba_can_keep_nothing(tmp_path):
     """Neither beside the package, which this choice of locators stands for, nor at home."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "NUMBA"))}
