@@ -16,7 +16,7 @@ import os
 from .errors import ConfigError
 from .text import legible
 
-__all__ = ["POWER", "VELOCITY", "a_flag", "a_number", "a_path", "a_text", "checked", "instance", "one_of",
+__all__ = ["a_flag", "a_number", "a_path", "a_text", "checked", "instance", "one_of",
            "shown", "some_paths"]  # fmt: skip
 
 _OTHERS = {"resolution": "resolving_power", "r": "resolving_power", "rv": "velocity", "name": "star"}  # as commands say
