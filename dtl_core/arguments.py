@@ -14,7 +14,7 @@ import numbers
 import os
 
 from .errors import ConfigError
-from .text import legible
+from .characters import legible
 
 __all__ = ["a_flag", "a_number", "a_path", "a_text", "checked", "instance", "one_of",
            "shown", "some_paths"]  # fmt: skip

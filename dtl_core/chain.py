@@ -24,7 +24,7 @@ from .errors import ConfigError, DataError, DTLError
 from .formats import clean
 from .readers import Spectrum
 from .store import write_whole
-from .text import ascii_table, legible
+from .characters import ascii_table, legible
 from .velocity import measure_velocity, templates
 
 __all__ = [

@@ -673,7 +673,7 @@ def prepare(paths, output, profile, settings, coadd, strict, medium, resolving_p
 
     from . import chain, readers
     from .config import load_profile
-    from .text import legible
+    from .characters import legible
 
     config = load_profile(profile, _overrides(settings))
     options = dict(medium=medium, resolving_power=resolving_power)

@@ -1,6 +1,6 @@
 """Typed errors whose message is one line: what is wrong, in which file and field, and the remedy."""
 
-from .text import legible
+from .characters import legible
 
 __all__ = ["ConfigError", "DTLError", "DataError", "StoreError"]
 

@@ -23,7 +23,7 @@ from .config import PARAMETER_COLUMNS
 from .errors import ConfigError, DataError, DTLError
 from .matching import star_names
 from .store import whole, write_whole
-from .text import ascii_only, ascii_table, legible
+from .characters import ascii_only, ascii_table, legible
 
 __all__ = ["FORMATS", "arrow_table", "as_bytes", "describe", "published_table", "run_table", "save", "save_parts"]
 

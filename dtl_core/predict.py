@@ -21,7 +21,7 @@ from .calibration import LEVELS
 from .config import PARAMETER_COLUMNS
 from .errors import ConfigError, DataError
 from .machine import one_thread
-from .text import legible
+from .characters import legible
 
 __all__ = [
     "as_lines",

@@ -23,7 +23,7 @@ from .config import PARAMETERS
 from .models import STRANGE, Examination, Model, Specialist
 from .plots import BLUE, GREY, LABELS, ORANGE, RED, WAVELENGTH
 from .star_pages import LINES
-from .text import legible
+from .characters import legible
 
 __all__ = ["figures", "html_report", "information_figure", "map_figure", "occlusion", "png_report", "spectrum_figure"]
 

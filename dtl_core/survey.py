@@ -29,7 +29,7 @@ from . import __version__, exports, models, predict
 from .arguments import VELOCITY, a_number, a_path, checked, instance
 from .errors import ConfigError, DataError, DTLError
 from .store import code_hash, file_hash, whole, write_whole
-from .text import legible
+from .characters import legible
 
 __all__ = ["PART", "Summary", "Survey", "export"]
 
@@ -37,7 +37,7 @@ PART = 1024  # spectra: what an interruption costs at most, for each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
 _CODE = ("arguments arms bench calibration chain config conversion emulator ensemble exports formats instruments "
          "models outliers phoenix predict randomise readers recommended regressor sources spectra spectrum stacks "
-         "survey synthetic tables text training velocity").split()  # fmt: skip
+         "survey synthetic tables characters training velocity").split()  # fmt: skip
 
 
 @dataclass(frozen=True)

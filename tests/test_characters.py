@@ -20,7 +20,7 @@ from dtl_core.cli import main
 from dtl_core.errors import DataError
 from dtl_core.examples import write_examples
 from dtl_core.markdown import file_name
-from dtl_core.text import ascii_only, ascii_table, legible
+from dtl_core.characters import ascii_only, ascii_table, legible
 
 STARS = ["α Centauri B", "恒星 一号", "★ 🌟 star", "e\u0301toile", "نجم", "a\x1b[31m\x07red", "back\\slash $x^2$"]
 ESCAPED = ["\\u03b1 Centauri B", "\\u6052\\u661f \\u4e00\\u53f7", "\\u2605 \\U0001f31f star", "e\\u0301toile"]
