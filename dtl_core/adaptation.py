@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import datetime
 import warnings
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ import torch
 from astropy.table import Table
 
 from . import __version__, bench, chain, machine, model_making, outliers
+from .arguments import VELOCITY, a_flag, a_number, a_path, checked, instance, shown
 from .arms import Combined, LeastSquares
 from .config import PARAMETERS
 from .errors import ConfigError, DataError
 from .models import Model, Specialist
-from .predict import read_spectra
+from .predict import READING, read_spectra
 from .spectrum import Spectrum
 
 __all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
@@ -41,6 +43,7 @@ def steps(config):
     return (1 + N_TWINS) * config.recommended.epochs
 
 
+@checked(path=a_path)
 def read_anchors(path):
     """Parameters that others have measured of a few stars of a survey.
 
@@ -54,6 +57,8 @@ def read_anchors(path):
     ------
     DataError : it cannot be read, or lacks the columns.
     """
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
+        raise DataError("is no file", file=path, remedy="check the path")
     try:
         kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable"}.get(Path(path).suffix.lstrip("."))
         with warnings.catch_warnings():  # of columns that a VOTable's identifiers cannot spell
@@ -102,9 +107,31 @@ def _rows(anchors, stars):
     return out
 
 
+def _anchors(value, name):
+    """A dict of star -> dict of parameter -> number, or the path of a table of them."""
+    if value is None or isinstance(value, dict):
+        for star, known in (value or {}).items():
+            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(COLUMNS)
+            if not right or not all(isinstance(one, Real) for one in known.values()):
+                remedy = f"give star: {{parameter: number}}, of {', '.join(COLUMNS)}"
+                raise ConfigError(f"cannot read what is given for {shown(star)}", field=name, remedy=remedy)
+        return value
+    return read_anchors(a_path(value, name))
+
+
+_BUDGET = {
+    "seed": a_number(0, 2**31, whole=True, optional=False),
+    "n_spectra": a_number(50, 10**6, whole=True, optional=False),
+    "epochs": a_number(1, 10**5, whole=True),
+}
+
+
+@checked(model=instance(Model, remedy="give what dtl_core.load() gives"), anchors=_anchors, strict=a_flag, coadd=a_flag,
+         velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
 def adapt(
-    model, spectra, *, anchors=None, strict=True, seed=0, n_spectra=4000, epochs=None, progress=None, **options
-):
+    model, spectra, *, anchors=None, strict=True, velocity=None, seed=0, n_spectra=4000, epochs=None, progress=None,
+    **options,
+):  # fmt: skip
     """A model for the instrument of a survey's spectra, which need no labels.
 
     Arguments
@@ -112,8 +139,9 @@ def adapt(
     model : :class:`dtl_core.models.Model` to begin with
     spectra, strict, options : as for :func:`dtl_core.predict.examine`, at least :data:`FEWEST` of them; all are brought
         to the resolving power of the least resolved one's specialist
-    anchors : dict as of :func:`read_anchors`, of stars among the spectra; optional. Without any, what the line list has
-        wrong for all stars alike stays in the metallicities
+    anchors : dict as of :func:`read_anchors`, or the path of its table, of stars among the spectra; optional. Without
+        any, what the line list has wrong for all stars alike stays in the metallicities
+    velocity : km/s, barycentric radial velocity of all stars, where it is known
     n_spectra, epochs : synthetic spectra that each network learns from, and how often it sees them
     progress : callable, optional, called once an epoch; see :func:`steps`
 
@@ -136,7 +164,7 @@ def adapt(
     if base.card["method"] != "randomised":
         problem = f"the model {model.name} is of the method {base.card['method']}"
         raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
-    flux, reports, failures = chain.prepare_many(items, base.config, strict=strict)
+    flux, reports, failures = chain.prepare_many(items, base.config, strict=strict, velocity=velocity)
     if len(flux) < FEWEST:
         problem = f"only {len(flux)} of {len(items)} spectra can be used, {FEWEST} are needed"
         raise DataError(problem, field="adapt", remedy=failures[0][1])

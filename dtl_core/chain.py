@@ -9,15 +9,22 @@ Each step is a function of arrays or of :class:`~dtl_core.readers.Spectrum`, and
 from __future__ import annotations
 
 import dataclasses
+import io
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
 
 from . import spectra, synthetic
+from .arguments import VELOCITY, a_flag, a_number, a_path, checked, instance
+from .characters import ascii_table, legible
+from .config import Config
+from .conversion import converted, each
+from .conversion import exposures as several
 from .errors import ConfigError, DataError, DTLError
+from .formats import clean
 from .spectrum import Spectrum, check_mask, check_sampling
-from .store import whole
+from .store import write_whole
 from .velocity import measure_velocity, templates
 
 __all__ = [
@@ -39,6 +46,8 @@ __all__ = [
 ]
 
 AIR_SHIFT = -82.4  # km/s: what air wavelengths taken for vacuum look like, at 8800 A
+_CONFIG = instance(Config, remedy='give dtl_core.config.load_profile("demo")')
+_PROGRESS = instance(callable, optional=True)
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,11 @@ class Report:
     n_continuum: int
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        for name in ("star", "file", "instrument"):
+            object.__setattr__(self, name, legible(getattr(self, name)))
+        object.__setattr__(self, "warnings", tuple(map(legible, self.warnings)))
+
 
 def name_of(item):
     """What a spectrum, or the first of several exposures, is called in an error: its file, else its star."""
@@ -92,6 +106,7 @@ def _reach(config):
 # ---------------------------------------------------------------- single steps
 
 
+@checked(spectrum=converted, low=a_number(optional=False), high=a_number(optional=False))
 def cut(spectrum, low, high):
     """The spectrum between ``low`` and ``high``, A.
 
@@ -169,6 +184,7 @@ def blaze_level(wavelength, flux, mask):
     return np.polyval(np.polyfit(x - x.mean(), y, min(2, len(x) - 1)), inside - x.mean())
 
 
+@checked(spectrum=converted)
 def signal_to_noise(spectrum, use=None):
     """Median flux over uncertainty of the good pixels, of those in ``use`` if given; NaN without uncertainties."""
     known = ~spectrum.mask & (spectrum.uncertainty > 0) & (True if use is None else use)
@@ -202,6 +218,7 @@ def match_resolution(wavelength, flux, resolving_power, target):
 # ---------------------------------------------------------------- several exposures
 
 
+@checked(exposures=several, config=_CONFIG)
 def coadd(exposures, config):
     """One spectrum from exposures of one star, in the barycentric frame where the correction is known, else at rest.
 
@@ -223,8 +240,6 @@ def coadd(exposures, config):
     ------
     DataError : none is given, or stars or resolving powers differ.
     """
-    if not exposures:
-        raise DataError("no exposure is given", field="spectra", remedy="name at least one file")
     first = exposures[0]
     for one in exposures[1:]:
         for field in ("star", "resolving_power"):
@@ -301,12 +316,22 @@ def coadd(exposures, config):
 def group_exposures(exposures):
     """Spectra of one star and resolving power together, in the order in which the stars first appear.
 
-    Returns: list with, for each star, a Spectrum or a list of several, as :func:`prepare_many` takes them.
+    Returns: list with, for each star, a Spectrum or a list of several, as :func:`prepare_many` takes them. Of
+    spectra that are put together none is called the second of another any more.
     """
     groups = {}
-    for one in exposures:
-        groups.setdefault((one.star, one.instrument, one.resolving_power), []).append(one)
-    return [group if len(group) > 1 else group[0] for group in groups.values()]
+    for name, item in each(exposures, "exposures"):
+        for one in several(item, name):
+            power = one.resolving_power if np.isfinite(one.resolving_power) else None
+            groups.setdefault((one.star, one.instrument, power), []).append(one)
+    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _together(group):
+    """Exposures of a star without the remarks that tell of each other."""
+    known = {clean(f"second spectrum of {one.star}: {one.file}", 300) for one in group}
+    left = [tuple(note for note in one.notes if note not in known) for one in group]
+    return [one if one.notes == n else dataclasses.replace(one, notes=n) for one, n in zip(group, left, strict=True)]
 
 
 # ---------------------------------------------------------------- all of it
@@ -335,6 +360,7 @@ def _shift(spectrum, velocity, config):
     return float(shift)
 
 
+@checked(spectrum=several, config=_CONFIG, velocity=VELOCITY)
 def prepare(spectrum, config, *, velocity=None):
     """From a real spectrum, or several exposures of one star, to the network's input.
 
@@ -355,8 +381,7 @@ def prepare(spectrum, config, *, velocity=None):
         resolved than the run, or no flux is left.
     """
     window, settings = config.window, config.chain
-    exposures = [spectrum] if isinstance(spectrum, Spectrum) else list(spectrum)
-    exposures = [cut(one, *_reach(config)) for one in exposures]
+    exposures = [cut(one, *_reach(config)) for one in spectrum]
     if len(exposures) == 1:
         spectrum, n_cosmic = exposures[0], 0
     else:
@@ -428,6 +453,7 @@ def prepare(spectrum, config, *, velocity=None):
     return normalised.astype(np.float32), report
 
 
+@checked(spectrum=converted, config=_CONFIG)
 def steps(spectrum, config):
     """What each step does: the flux in the window, on its grid, after each of them.
 
@@ -464,7 +490,8 @@ def _warnings(spectrum, found, masked, config):
         yield f"a shift of {found.value:.0f} km/s is what air wavelengths taken for vacuum look like"
 
 
-def prepare_many(items, config, *, strict=False, progress=None):
+@checked(config=_CONFIG, strict=a_flag, velocity=VELOCITY, progress=_PROGRESS)
+def prepare_many(items, config, *, strict=False, velocity=None, progress=None):
     """:func:`prepare` for many stars; what fails is reported and the others go on.
 
     Arguments
@@ -472,6 +499,7 @@ def prepare_many(items, config, *, strict=False, progress=None):
     items : iterable of Spectrum or sequences of exposures
     config : Config
     strict : bool, raise the first error instead
+    velocity : km/s, of all stars, where it is known; as for :func:`prepare`
     progress : callable, optional, called with 1 after each star
 
     Returns
@@ -482,13 +510,15 @@ def prepare_many(items, config, *, strict=False, progress=None):
     """
     n_pixels = len(spectra.window_grid(config.window, margin=False))
     rows, reports, failures = [], [], []
-    for item in items:
+    for name, item in each(items, "items"):
         try:
-            flux, report = prepare(item, config)
+            item = several(item, name)
+            name = name_of(item)
+            flux, report = prepare(item, config, velocity=velocity)
         except DataError as error:
             if strict:
                 raise
-            failures.append((name_of(item), str(error)))
+            failures.append((legible(name), str(error)))
         else:
             rows.append(flux)
             reports.append(report)
@@ -497,6 +527,14 @@ def prepare_many(items, config, *, strict=False, progress=None):
     return np.array(rows, np.float32).reshape(len(rows), n_pixels), reports, failures
 
 
+def _reports(value, name):
+    """A list of Report, from one or several."""
+    value = [value] if isinstance(value, Report) else value
+    report = instance(Report, remedy="give reports of dtl_core.chain.prepare")
+    return [report(one, name) for one in instance(list, tuple)(value, name)]
+
+
+@checked(reports=_reports)
 def report_table(reports):
     """Reports as an astropy Table with units, a row a star; several warnings are joined by semicolons."""
     from astropy.table import Table
@@ -511,8 +549,9 @@ def report_table(reports):
     return table
 
 
+@checked(path=a_path, reports=_reports, config=_CONFIG)
 def save(path, flux, reports, failures, config):
-    """Write prepared spectra as FITS, whole or not at all.
+    """Write prepared spectra as FITS, whole or not at all, in a folder made for it.
 
     HDU 1 ``STARS``: a row a star, the fields of :class:`Report` and the vector ``flux``; HDU 2 ``WAVELENGTH``, vacuum
     A; HDU 3 ``REFUSED``: file and error of what could not be used.
@@ -521,23 +560,23 @@ def save(path, flux, reports, failures, config):
 
     Errors
     ------
-    DataError : the file cannot be written.
+    DTLError : the file cannot be written, or these are not the results of :func:`prepare_many`.
     """
     from astropy.io import fits
     from astropy.table import Table
 
+    n_pixels = len(spectra.window_grid(config.window, margin=False))
+    if np.shape(flux) != (len(reports), n_pixels) or np.asarray(flux).dtype.kind not in "fiu":
+        problem = f"has shape {np.shape(flux)} for {len(reports)} reports of {n_pixels} pixels"
+        raise DataError(problem, file=path, field="flux", remedy="give what prepare_many gave")
     stars = report_table(reports)
     stars["flux"] = flux
     names, errors = zip(*failures, strict=True) if failures else ((), ())
     refused = Table({"file": np.array(names, str), "error": np.array(errors, str)})
     wavelength = Table({"wavelength": spectra.window_grid(config.window, margin=False)}, units=["Angstrom"])
     tables = {"STARS": stars, "WAVELENGTH": wavelength, "REFUSED": refused}
-    hdus = [fits.PrimaryHDU()] + [fits.table_to_hdu(table, name=name) for name, table in tables.items()]
+    hdus = [fits.PrimaryHDU()] + [fits.table_to_hdu(ascii_table(one), name=name) for name, one in tables.items()]
     hdus[0].header["R"] = (config.window.resolving_power, "resolving power of all spectra")
-    try:
-        with whole(path) as part:
-            fits.HDUList(hdus).writeto(part)
-    except OSError as error:
-        raise DataError(
-            f"cannot be written ({error.strerror or error})", file=path, remedy="choose another folder"
-        ) from None
+    out = io.BytesIO()
+    fits.HDUList(hdus).writeto(out)
+    write_whole(path, out.getvalue())

@@ -5,27 +5,74 @@ Commands import what they need when they are called, so that help and errors of 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
+import logging
+import os
 import sys
 
 import click
 
 from . import __version__
+from .arguments import a_path
 from .errors import ConfigError, DataError, DTLError
 
 __all__ = ["main"]
+
+
+def _say(message, *, err=False):
+    """Print a line. Where nobody reads any more, as after ``| head``, end quietly; a full disk is a typed error."""
+    try:
+        click.echo(message, file=sys.stderr if err else sys.stdout)
+    except OSError as error:
+        if err:
+            return
+        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)  # as for a program that the closed pipe ended
+        problem = f"cannot be written ({error.strerror or error})"
+        raise DTLError(problem, file="standard output", remedy="free disk space, or write to another place") from None
+
+
+def _say_json(value):
+    """Print a value as JSON; in a terminal that is not of UTF-8 all other characters are escaped as JSON does it."""
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
+    _say(json.dumps(value, indent=1, ensure_ascii=plain))
 
 
 class _OneLineErrors(click.Group):
     """Prints a typed error as one line and exits with status 2."""
 
     def main(self, *args, **kwargs):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of homes that it cannot write to
         try:
             return super().main(*args, **kwargs)
         except DTLError as error:
-            click.echo(f"dtl: {error}", err=True)
-            sys.exit(2)
+            _say(f"dtl: {error}", err=True)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _say(f"dtl: {where}cannot be read or written ({error.strerror or error})", err=True)
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+
+
+class _Path(click.Path):
+    """A path; ~ is the home folder also where the shell has left it as it is, as in --output=~/x.fits."""
+
+    def convert(self, value, param, context):
+        name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+        at = "@" if value.startswith("@") and len(value) > 1 and not os.path.exists(value) else ""
+        return super().convert(at + a_path(value.removeprefix(at), name), param, context)
+
+
+_PATH, _FOLDER = _Path(), _Path(file_okay=False)
 
 
 def _pairs(pairs, option, example):
@@ -76,33 +123,54 @@ _MODELS = click.option(
 )
 
 
-def _spectra_options(command):
-    """Options of all commands that read spectra."""
-    options = (  # fmt: skip
-        click.option("--instrument", help="Layout of the files, if it is not recognised: HPF, CARMENES, table ..."),
-        click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."),
-        click.option("--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."),
-        click.option("--object", "which", help="Which spectrum of a file that holds several: its name or number."),
-        click.option(
-            "--column", "columns", multiple=True, metavar="KIND=NAME",
+def _reading_options(command):
+    """Options of all commands that read spectra; the command gets them as ``reading``, a dict for ``readers.read``."""
+    options = {
+        "instrument": click.option("--instrument", help="Layout, if it is not recognised: HPF, CARMENES, table ..."),
+        "medium": click.option(
+            "--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."
+        ),
+        "resolution": click.option(
+            "--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."
+        ),
+        "object": click.option("--object", help="Which spectrum of a file that holds several: its name or number."),
+        "column": click.option(
+            "--column", multiple=True, metavar="KIND=NAME",
             help="Column of a table that holds the flux, uncertainty, mask, good ...: name or number; may be repeated.",
         ),
-        click.option("--berv", type=float, help="The Earth's velocity to the star, km/s, in place of what files say."),
-        click.option("--calibration", type=click.Path(), help="Folder of flats and masks (HPF), if not beside files."),
+        "berv": click.option(
+            "--berv", type=float, help="The Earth's velocity to the star, km/s, in place of what files say."
+        ),
+        "calibration": click.option(
+            "--calibration", type=_PATH, help="Folder of flats and masks (HPF), if not beside files."
+        ),
+        # the name of --resolution in dtl prepare until 0.1
+        "resolving_power": click.option("--resolving-power", type=float, hidden=True),
+    }  # fmt: skip
+
+    @functools.wraps(command)
+    def wrapped(**given):
+        reading = {name: given.pop(name) for name in options}
+        reading["columns"] = _pairs(reading.pop("column"), "--column", "flux=flux_star") or None
+        resolution = reading.pop("resolution")
+        reading["resolving_power"] = reading["resolving_power"] if resolution is None else resolution
+        return command(reading={name: value for name, value in reading.items() if value is not None}, **given)
+
+    for option in reversed(options.values()):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _spectra_options(command):
+    """Options of the commands that estimate parameters."""
+    options = (
         click.option("--rv", type=float, help="Barycentric radial velocity of all stars given, km/s, if it is known."),
         click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
         _MODELS,
     )
     for option in reversed(options):
         command = option(command)
-    return command
-
-
-def _reading(instrument, medium, resolution, which, columns, berv, calibration):
-    """The options that concern reading, as those of :func:`dtl_core.readers.read`."""
-    given = {"instrument": instrument, "medium": medium, "resolving_power": resolution, "object": which, "berv": berv}
-    given |= {"columns": _pairs(columns, "--column", "flux=flux_star") or None, "calibration": calibration}
-    return {name: value for name, value in given.items() if value is not None}
+    return _reading_options(command)
 
 
 def _bar(total, quiet, what="spectra"):
@@ -113,21 +181,21 @@ def _bar(total, quiet, what="spectra"):
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="Catalogue: .ecsv, .fits, .vot, .csv, or in parts: .parquet.")
+@click.argument("files", nargs=-1, required=True, type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="Catalogue: .ecsv, .fits, .vot, .csv, or in parts: .parquet.")
 @_spectra_options
 @click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
-@click.option("--anchors", type=click.Path(), help="With --adapt: table of parameters known of some of the stars.")
-@click.option("--save-models", type=click.Path(), help="With --adapt: folder for the adapted models.")
-@click.option("--plots", type=click.Path(), help="Folder for a one-page report (PNG) of every star.")
+@click.option("--anchors", type=_PATH, help="With --adapt: table of parameters known of some of the stars.")
+@click.option("--save-models", type=_PATH, help="With --adapt: folder for the adapted models.")
+@click.option("--plots", type=_PATH, help="Folder for a one-page report (PNG) of every star.")
 @click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
-@click.option("--workers", default=0, help="Processes for many files; 0 takes one a core.")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 takes one a core.")
 @click.option("--part-size", default=0, help="With -o NAME.parquet: spectra in a part.  [default: 1024]")
 @click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def predict(
-    files, output, instrument, medium, resolution, which, columns, berv, calibration, rv, coadd, name, adapt, anchors,
-    save_models, plots, as_json, workers, part_size, parts, quiet,
+    files, output, reading, rv, coadd, name, adapt, anchors, save_models, plots, as_json, workers, part_size, parts,
+    quiet,
 ):  # fmt: skip
     """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra.
 
@@ -161,11 +229,11 @@ def predict(
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
     machine.one_thread()
-    source = sources.open_source(
-        files, **_reading(instrument, medium, resolution, which, columns, berv, calibration)
-    )
+    source, in_parts = sources.open_source(files, **reading), str(output).lower().endswith(".parquet")
+    if output and not in_parts:
+        _check_output(output, None, *files, *source.stretch(0, len(source)).paths, *([anchors] if anchors else ()))
     workers = workers or machine.affordable_workers()
-    if str(output).lower().endswith(".parquet"):
+    if in_parts:
         alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
         _survey(source, output, name, rv, part_size, parts, workers, alone, quiet)
         return
@@ -174,7 +242,7 @@ def predict(
         spectra, unread = source.stretch(0, len(source)).read()
         spectra = chain.group_exposures(spectra) if coadd else spectra
         if adapt:
-            model = _adapted(model, spectra, anchors, save_models, quiet)
+            model = _adapted(model, spectra, anchors, save_models, rv, quiet)
         with _bar(len(spectra), quiet) as bar:
             options = {"strict": False, "velocity": rv, "progress": bar.update}
             examined, refused = prediction.examine(model, spectra, **options) if spectra else ([], [])
@@ -187,25 +255,24 @@ def predict(
     if output and len(table):
         exports.save(table, output)
     if as_json:
-        found = {"stars": prediction.as_records(table), "refused": table.meta["refused"]}
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        _say_json({"stars": prediction.as_records(table), "refused": table.meta["refused"]})
     elif len(table):
-        click.echo("\n".join(prediction.as_lines(table)))
+        _say("\n".join(prediction.as_lines(table)))
     if plots:
         from . import report
         from .markdown import file_name
 
-        used = {}
+        used = set()
         for one in examined:
             stem = file_name(one.report.star)
-            used[stem] = used.get(stem, 0) + 1
-            stem += f"_{used[stem]}" if used[stem] > 1 else ""
-            write_whole(f"{plots}/{stem}.png", report.png_report(model, one))
+            names = (stem, *(f"{stem}_{number}" for number in range(2, len(examined) + 1)))
+            free = next(name for name in names if name not in used)
+            used.add(free)
+            write_whole(f"{plots}/{free}.png", report.png_report(model, one))
     for one in [] if as_json else examined:
-        for warning in one.warnings:
-            click.echo(f"{one.report.star}: {warning}", err=True)
+        _say_warnings(one.report, one.warnings, len(source) > 1, err=True)
     for _, error in refused:
-        click.echo(f"dtl: {error}", err=True)
+        _say(f"dtl: {error}", err=True)
     sys.exit(1 if refused else 0)
 
 
@@ -229,16 +296,23 @@ def _survey(source, output, name, velocity, part_size, parts, workers, alone, qu
     total = len(source) if chosen is None else min(len(source), len(chosen) * catalogue.part)
     with _bar(total, quiet) as bar:
         done = catalogue.run(workers=workers, parts=chosen, progress=bar.update)
-    click.echo(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
-    click.echo(output)
+    _say(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
+    _say(output)
     if done.refused and (catalogue.folder / survey.REFUSED).is_file():  # with the last part
-        click.echo(f"dtl: what could not be used is listed in {output}/{survey.REFUSED}", err=True)
+        _say(f"dtl: what could not be used is listed in {output}/{survey.REFUSED}", err=True)
     sys.exit(1 if done.refused else 0)
 
 
+def _say_warnings(report, warnings, several, *, err=False):
+    """A line for each warning, with the file among several: stars of one name are then told apart."""
+    name = f"{report.file}: {report.star}" if several and report.file else report.star
+    for warning in warnings:
+        _say(f"{name}: {warning}", err=err)
+
+
 @main.command()
-@click.argument("catalogue", type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(), help="File: .ecsv, .fits, .vot, .csv or .parquet.")
+@click.argument("catalogue", type=_PATH)
+@click.option("-o", "--output", required=True, type=_PATH, help="File: .ecsv, .fits, .vot, .csv or .parquet.")
 def export(catalogue, output):
     """One file of a catalogue in parts, written part by part.
 
@@ -249,35 +323,36 @@ def export(catalogue, output):
     """
     from . import survey
 
-    click.echo(survey.export(catalogue, output))
+    _say(survey.export(catalogue, output))
 
 
-def _check_output(output, endings):
-    """Refuse a name before anything is computed for it."""
-    if output and not str(output).lower().endswith(endings):
+def _check_output(output, endings, *read):
+    """Refuse a name before anything is computed for it: with another ending, or of one of the files that are read."""
+    known = bool(output) and os.path.exists(output)
+    if known and any(os.path.exists(file) and os.path.samefile(file, output) for file in read):
+        raise ConfigError(f"{output!r} is read too", field="--output", remedy="choose another name, or another folder")
+    if output and endings and not str(output).lower().endswith(endings):
         raise ConfigError(f"cannot write {output!r}", field="--output", remedy=f"end the name in {', '.join(endings)}")
 
 
-def _adapted(model, spectra, anchors, folder, quiet):
+def _adapted(model, spectra, anchors, folder, velocity, quiet):
     from . import adaptation
 
     known = adaptation.read_anchors(anchors) if anchors else None
     total = adaptation.steps(model.specialists[0].config)
     with _bar(total, quiet, "epochs") as bar:
-        adapted = model.adapt(spectra, anchors=known, strict=False, progress=bar.update)
+        adapted = model.adapt(spectra, anchors=known, strict=False, velocity=velocity, progress=bar.update)
     if folder:
         for path in adapted.save(folder):
-            click.echo(path, err=True)
+            _say(path, err=True)
     return adapted
 
 
 @main.command()
-@click.argument("file", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="Report: .html or .png  [default: STAR.html]")
+@click.argument("file", type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="Report: .html or .png  [default: STAR.html]")
 @_spectra_options
-def explain(
-    file, output, instrument, medium, resolution, which, columns, berv, calibration, rv, coadd, name
-):  # fmt: skip
+def explain(file, output, reading, rv, coadd, name):
     """A one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
 
     It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, the place
@@ -293,10 +368,9 @@ def explain(
     from .markdown import file_name
     from .store import write_whole
 
-    _check_output(output, (".html", ".png"))
+    _check_output(output, (".html", ".png"), file)
     machine.one_thread()
     model = models.load(name)
-    reading = _reading(instrument, medium, resolution, which, columns, berv, calibration)
     options = dict(coadd=coadd, velocity=rv, **reading)
     examined, _ = prediction.examine(model, [file], **options)
     if len(examined) > 1:
@@ -304,11 +378,11 @@ def explain(
         raise ConfigError(f"{len(examined)} spectra", field="FILE", remedy=remedy)
     path = output or file_name(examined[0].report.star, ".html")
     page = report.png_report if str(path).lower().endswith(".png") else report.html_report
-    click.echo(write_whole(path, page(model, examined[0])))
+    _say(write_whole(path, page(model, examined[0])))
 
 
 @main.command()
-@click.argument("folder", default="examples", type=click.Path())
+@click.argument("folder", default="examples", type=_PATH)
 def examples(folder):
     """Write three example spectra, simulated stars of known labels, into a folder.
 
@@ -321,9 +395,9 @@ def examples(folder):
 
     paths, truth = write_examples(folder)
     for path in paths:
-        click.echo(path)
-    click.echo("simulated with:")
-    click.echo(truth.to_string(index=False))
+        _say(path)
+    _say("simulated with:")
+    _say(truth.to_string(index=False))
 
 
 @main.group("models")
@@ -351,7 +425,7 @@ def models_list(name):
             digits = {"teff": 0, "logg": 3, "mh": 3, "vsini": 2}
             line += f"\n  rmse, simulated, S/N {snr}: "
             line += ", ".join(f"{name} {found[name]['rmse']:.{n}f}" for name, n in digits.items())
-        click.echo(line)
+        _say(line)
 
 
 @models_group.command("show")
@@ -361,11 +435,11 @@ def models_show(resolving_power, name):
     """The card of the specialist that a spectrum of this resolving power goes to, as JSON."""
     from . import models
 
-    click.echo(json.dumps(models.load(name).specialist_for(resolving_power).card, indent=1, sort_keys=True))
+    _say(json.dumps(models.load(name).specialist_for(resolving_power).card, indent=1, sort_keys=True))
 
 
 @models_group.command("build")
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder for the models.")
+@click.option("-o", "--output", required=True, type=_FOLDER, help="Folder for the models.")
 @click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--resolution", multiple=True, type=float, help="One resolving power, may be repeated  [default: all]")
@@ -388,14 +462,14 @@ def models_build(output, profile, settings, resolution, quiet):
     with _bar(len(powers) * model_making.steps(config), quiet, "epochs") as bar:
         for power in powers:
             specialist = model_making.make_specialist(config, power, progress=bar.update)
-            click.echo(specialist.save(f"{output}/R{power:06.0f}.safetensors"))
+            _say(specialist.save(f"{output}/R{power:06.0f}.safetensors"))
 
 
 @models_group.command("export")
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder for the model.")
+@click.option("-o", "--output", required=True, type=_FOLDER, help="Folder for the model.")
 @click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
-@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--results", type=_PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def models_export(output, profile, settings, results, quiet):
     """The paper's ensemble of a run (found, or made first) as a model for other people's spectra.
@@ -411,7 +485,7 @@ def models_export(output, profile, settings, results, quiet):
     machine.one_thread()
     with _bar(run.config.models.emulator_epochs, quiet, "epochs") as bar:
         specialist = model_making.paper_specialist(run, progress=bar.update)
-    click.echo(specialist.save(f"{output}/paper_R{specialist.resolving_power:06.0f}.safetensors"))
+    _say(specialist.save(f"{output}/paper_R{specialist.resolving_power:06.0f}.safetensors"))
 
 
 @main.command()
@@ -439,15 +513,15 @@ def info(as_json):
         "embedded": {entry.name: f"{entry.size / 1e6:.1f} MB, {status[entry.name]}" for entry in embedded},
     }
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        _say(json.dumps(found, indent=1))
         return
     for name, value in found.items():
         if not isinstance(value, dict):
-            click.echo(f"{name:18s} {value}")
+            _say(f"{name:18s} {value}")
             continue
-        click.echo(name)
+        _say(name)
         for key, item in value.items():
-            click.echo(f"  {key:28s} {'-' if item is None else item}")
+            _say(f"  {key:28s} {'-' if item is None else item}")
 
 
 @main.command()
@@ -463,7 +537,7 @@ def completion(shell):
     """
     from click.shell_completion import get_completion_class
 
-    click.echo(get_completion_class(shell)(main, {}, "dtl", "_DTL_COMPLETE").source())
+    _say(get_completion_class(shell)(main, {}, "dtl", "_DTL_COMPLETE").source())
 
 
 # ---------------------------------------------------------------- the method
@@ -474,9 +548,9 @@ def completion(shell):
 @click.option("--until", default="catalogue", show_default=True, help="Last stage to run.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
 @click.option(
-    "--spectrum", "files", multiple=True, type=click.Path(), help="Spectrum of your own star; may be repeated."
+    "--spectrum", "files", multiple=True, type=_PATH, help="Spectrum of your own star; may be repeated."
 )
-@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--results", type=_PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(profile, until, settings, files, results, quiet):
     """Run the method, or find its results, and print where the catalogue lies.
@@ -495,12 +569,12 @@ def run(profile, until, settings, files, results, quiet):
     found = pipeline.run(profile, until, overrides=overrides, root=results, quiet=quiet)
     for stage, keys in found.keys.items():
         for key in [keys] if isinstance(keys, str) else keys[:1]:
-            click.echo(
+            _say(
                 f"{stage:12s} {found.store.path(stage, key)}"
                 + ("" if isinstance(keys, str) else f" (1 of {len(keys)})")
             )
     if "catalogue" in found.keys and len(found.reports):
-        click.echo(_star_lines(found))
+        _say(_star_lines(found))
 
 
 def _star_lines(found):
@@ -521,8 +595,8 @@ def _star_lines(found):
 @main.command()
 @click.option("--profile", default="paper-fast", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
-@click.option("--out", type=click.Path(file_okay=False), help="Folder for the record, searches.json.")
-@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--out", type=_FOLDER, help="Folder for the record, searches.json.")
+@click.option("--results", type=_PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def search(profile, settings, out, results, quiet):
     """Search for autoencoders and for the regressors of every parameter, by cross-validation.
@@ -543,11 +617,11 @@ def search(profile, settings, out, results, quiet):
     run = pipeline.first_member(grid, quiet=quiet)
     table = pipeline.search_regressors(run, quiet=quiet)
     columns = ["parameter", "filters", "units", "learning_rate", "epochs", "mse", "mse_spread", "rank"]
-    click.echo(grid.search.sort_values("rank").to_string(index=False, float_format="{:.3g}".format))
-    click.echo(table.sort_values(["parameter", "rank"])[columns].to_string(index=False, float_format="{:.4g}".format))
+    _say(grid.search.sort_values("rank").to_string(index=False, float_format="{:.3g}".format))
+    _say(table.sort_values(["parameter", "rank"])[columns].to_string(index=False, float_format="{:.4g}".format))
     chosen = select_regressors(table)
     for name, net in chosen.items():
-        click.echo(f"{name}: filters {net.filters}, units {net.units}, learning rate {net.learning_rate:g}")
+        _say(f"{name}: filters {net.filters}, units {net.units}, learning rate {net.learning_rate:g}")
     if out:
         values = {
             "profile": profile,
@@ -558,13 +632,13 @@ def search(profile, settings, out, results, quiet):
             "regressor_autoencoder": {k: run.architectures[k].iloc[0].item() for k in ("width", "l1")},
             "chosen": {name: dataclasses.asdict(net) for name, net in chosen.items()},
         }
-        click.echo(records.write("searches", values, out))
+        _say(records.write("searches", values, out))
 
 
 @main.command()
 @click.option("--profile", default=None, help="Of the last run of this profile; of the last run of all by default.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--results", type=click.Path(), help="Folder of the results (or DTL_RESULTS).")
+@click.option("--results", type=_PATH, help="Folder of the results (or DTL_RESULTS).")
 def figures(profile, as_json, results):
     """Print the headline figures of the last run by name.
 
@@ -577,10 +651,10 @@ def figures(profile, as_json, results):
 
     values = last_run(profile, results)["figures"]
     if as_json:
-        click.echo(json.dumps(values, indent=1))
+        _say(json.dumps(values, indent=1))
         return
     for name, value in values.items():
-        click.echo(f"{name:28s} {value:.6g}" if isinstance(value, float) else f"{name:28s} {value}")
+        _say(f"{name:28s} {value:.6g}" if isinstance(value, float) else f"{name:28s} {value}")
 
 
 @main.command()
@@ -603,21 +677,20 @@ def book(profile, only, no_html):
     else:
         page = make(profile, html=not no_html)
     if page:
-        click.echo(f"open {page}")
+        _say(f"open {page}")
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="FITS file for the prepared spectra and their reports.")
+@click.argument("paths", nargs=-1, required=True, type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="FITS file for the prepared spectra and their reports.")
 @click.option("--profile", default="demo", show_default=True, help="smoke, demo or paper: settings of the chain.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star.")
 @click.option("--strict", is_flag=True, help="Stop at the first spectrum that cannot be used.")
-@click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say.")
-@click.option("--resolving-power", type=float, help="Of the spectra, in place of what the files say.")
+@_reading_options
 @click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def prepare(paths, output, profile, settings, coadd, strict, medium, resolving_power, as_json, quiet):
+def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, quiet):
     """Bring spectra (files or folders) to the network's input, and report what was done to each.
 
     Every spectrum is broadened to the profile's resolving power, or to that of the least resolved one. What cannot be
@@ -634,38 +707,38 @@ def prepare(paths, output, profile, settings, coadd, strict, medium, resolving_p
     import numpy as np
 
     from . import chain, readers
+    from .characters import legible
     from .config import load_profile
 
     config = load_profile(profile, _overrides(settings))
-    options = dict(medium=medium, resolving_power=resolving_power)
     files = readers.list_files(paths)
+    _check_output(output, None, *files)
     with _bar(2 * len(files), quiet) as bar:
-        found, refused = readers.read_many(files, strict=strict, progress=bar.update, **options)
+        found, refused = readers.read_many(files, strict=strict, progress=bar.update, **reading)
         power = min([config.window.resolving_power, *(s.resolving_power for s in found if s.resolving_power > 0)])
         window = dataclasses.replace(config.window, resolving_power=float(power))
         config = dataclasses.replace(config, window=window)
         items = chain.group_exposures(found) if coadd else found
         flux, reports, failures = chain.prepare_many(items, config, strict=strict, progress=bar.update)
-    failures = [*zip(refused["file"], refused["error"], strict=True), *failures]
+    failures = [*((legible(file), error) for file, error in refused.itertuples(index=False)), *failures]
     if output:
         chain.save(output, flux, reports, failures, config)
     if as_json:
         rows = [dataclasses.asdict(report) for report in reports]
         rows = [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
-        click.echo(json.dumps({"resolving_power": power, "stars": rows, "refused": dict(failures)}, indent=1))
+        _say_json({"resolving_power": power, "stars": rows, "refused": dict(failures)})
     elif reports:
-        click.echo(f"R = {power:.0f}; velocities in km/s")
+        _say(f"R = {power:.0f}; velocities in km/s")
         table = chain.report_table(reports)
         table.remove_columns(["file", "template", "warnings"])
         formats = {"snr": ".0f", "velocity": ".2f", "e_velocity": ".2f", "correlation": ".2f", "radial_velocity": ".2f"}
         for name, text in (formats | {"masked_fraction": ".3f", "telluric_fraction": ".3f"}).items():
             table[name].format = text
-        click.echo("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
+        _say("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
         for report in reports:
-            for warning in report.warnings:
-                click.echo(f"{report.star}: {warning}")
+            _say_warnings(report, report.warnings, len(files) > 1)
     for _, error in failures:
-        click.echo(f"dtl: {error}", err=True)
+        _say(f"dtl: {error}", err=True)
     sys.exit(1 if failures else 0)
 
 
@@ -699,11 +772,11 @@ def data_list(group, as_json):
     places = {entry.name: registry.where(entry.name) for entry in entries}
     if as_json:
         rows = [vars(e) | {"where": places[e.name][0], "path": str(places[e.name][1] or "")} for e in entries]
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        _say_json(rows)
         return
     for entry in entries:
         size = f"{entry.size / 1e3:.1f} kB" if entry.size else entry.kind
-        click.echo(f"{places[entry.name][0]:9s} {size:>10s}  {entry.name:54s} {entry.what}")
+        _say(f"{places[entry.name][0]:9s} {size:>10s}  {entry.name:54s} {entry.what}")
 
 
 class _Range(click.ParamType):
@@ -766,7 +839,7 @@ def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, k
         options |= dict(keep_full=keep_full, confirm=lambda size: _confirm(size, yes), downloader=downloader)
         paths += phoenix.fetch_range(**labels, **options)
     for path in paths:
-        click.echo(path)
+        _say(path)
 
 
 @data.command("verify")
@@ -783,11 +856,11 @@ def data_verify(names):
 
     bad = False
     for row in registry.verify(names or None):
-        click.echo(f"{row.status:12s} {row.where:9s} {row.name}")
+        _say(f"{row.status:12s} {row.where:9s} {row.name}")
         if row.status.startswith("wrong") or (names and row.status == "absent"):
             bad = True
             remedy = f"replace {row.path}" if row.where == "mirror" else registry.remedy(row.name)
-            click.echo(f"dtl: {row.name}: {row.status}; {remedy}", err=True)
+            _say(f"dtl: {row.name}: {row.status}; {remedy}", err=True)
     sys.exit(1 if bad else 0)
 
 
@@ -804,14 +877,14 @@ def data_where(name):
     from . import registry
 
     if name is None:
-        click.echo(f"mirror    {registry.data_mirror() or '-'}  (DTL_DATA)")
-        click.echo(f"cache     {registry.cache_root()}  (DTL_CACHE)")
+        _say(f"mirror    {registry.data_mirror() or '-'}  (DTL_DATA)")
+        _say(f"cache     {registry.cache_root()}  (DTL_CACHE)")
         return
     registry.get(name)
     path = registry.find(name)
     if path is None:
         raise DataError(f"{name} is neither in DTL_DATA nor in the cache", remedy=registry.remedy(name))
-    click.echo(path)
+    _say(path)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Typed errors whose message is one line: what is wrong, in which file and field, and the remedy."""
 
+from .characters import legible
+
 __all__ = ["ConfigError", "DTLError", "DataError", "StoreError"]
 
 
 class DTLError(Exception):
-    """Base of every error that a user can mend; the command line prints it and exits with status 2.
+    """Base of every error that a user can correct; the command line prints it and exits with status 2.
 
     Arguments
     ---------
@@ -21,7 +23,7 @@ class DTLError(Exception):
         parts += [f"field {field!r}"] if field else []
         parts += [str(problem)]
         line = ": ".join(parts) + (f"; {remedy}" if remedy else "")
-        super().__init__(" ".join(line.split()))
+        super().__init__(legible(" ".join(line.split())))
         self._arguments = problem, dict(file=file, field=field, remedy=remedy)
 
     def at(self, file):

@@ -18,8 +18,10 @@ from astropy import units
 from astropy.table import Table
 
 from . import __version__, catalogues
+from .arguments import a_path, a_text, checked, instance
+from .characters import ascii_only, ascii_table, legible
 from .config import PARAMETER_COLUMNS
-from .errors import ConfigError, DTLError
+from .errors import ConfigError, DataError, DTLError
 from .matching import star_names
 from .store import whole, write_whole
 
@@ -159,16 +161,12 @@ def _votable(table):
     file.description = resource.description = table.meta.get("description")
     for name, value in table.meta.items():
         if name != "description":
-            resource.infos.append(tree.Info(name=name, value=str(value)))
+            resource.infos.append(tree.Info(name=name, value=legible(value)))
     shown.meta = {}
     resource.tables.append(tree.TableElement.from_table(file, shown))
     file.resources.append(resource)
     file.to_xml(out)
     return out.getvalue()
-
-
-def _ascii(text):
-    return str(text).encode("ascii", "backslashreplace").decode()
 
 
 def _fits(table):
@@ -179,16 +177,15 @@ def _fits(table):
     for column in shown.itercols():
         if isinstance(column.unit, units.function.FunctionUnitBase) or column.unit == units.dex:
             column.description, column.unit = f"{column.description} [{column.unit}]", None
-    for name in shown.colnames:  # FITS knows ASCII only
-        if shown[name].dtype.kind == "U":
-            ascii_only = [_ascii(v) for v in shown[name]]
-            shown[name] = shown.Column(ascii_only, description=shown[name].description, meta=shown[name].meta)
+    shown = ascii_table(shown)
     hdu = fits.table_to_hdu(shown)
     hdu.header["EXTNAME"] = "CATALOGUE"
     for number, column in enumerate(shown.itercols(), 1):  # the keywords that CDS and TOPCAT use
-        hdu.header[f"TUCD{number}"], hdu.header[f"TCOMM{number}"] = column.meta["ucd"], column.description
+        for key, value in (("TUCD", column.meta.get("ucd")), ("TCOMM", column.description)):
+            if value:
+                hdu.header[f"{key}{number}"] = ascii_only(value)
     for name, value in table.meta.items():
-        hdu.header.add_comment(f"{name}: {value}")
+        hdu.header.add_comment(ascii_only(f"{name}: {value}"))
     out = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(out)
     return out.getvalue()
@@ -206,6 +203,7 @@ def _ecsv(table):
     return out.getvalue().encode()
 
 
+@checked(table=instance(Table), suffix=a_text)
 def as_bytes(table, suffix):
     """A table as the content of a file; the same table gives the same bytes.
 
@@ -218,9 +216,14 @@ def as_bytes(table, suffix):
     table = Table(table)  # without quantities, which keep unit and description elsewhere
     with warnings.catch_warnings():  # of column names such as [M/H], which are the published ones
         warnings.simplefilter("ignore")
-        return writers[suffix](table)
+        try:
+            return writers[suffix](table)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:  # of columns of objects and the like
+            problem = f"cannot be written as {suffix} ({type(error).__name__}: {error})"
+            raise DataError(problem, field="table", remedy="give columns of numbers and texts") from None
 
 
+@checked(table=instance(Table), path=a_path)
 def save(table, path):
     """Write a table to a file, whole or not at all; the ending of the name chooses the format.
 
@@ -234,6 +237,7 @@ def save(table, path):
 MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written whole
 
 
+@checked(parts=instance(callable), path=a_path)
 def save_parts(parts, path, n):
     """Write a catalogue that comes in parts: .ecsv, .csv, .fits and .parquet with no more than one in memory.
 
@@ -262,7 +266,8 @@ def save_parts(parts, path, n):
             writers[suffix](parts, file, suffix, n)
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
-        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
+        remedy = "free disk space, correct the permissions or choose another name"
+        raise DTLError(problem, file=path, remedy=remedy) from None
     return path
 
 
@@ -287,14 +292,14 @@ def _append_fits(parts, file, suffix, n):
     for table in parts():
         for name in table.colnames:
             if table[name].dtype.kind == "U":
-                longest = max((len(_ascii(value)) for value in table[name]), default=1)
+                longest = max((len(ascii_only(value)) for value in table[name]), default=1)
                 widths[name] = max(widths.get(name, 1), longest)
     size = 0
     for number, table in enumerate(parts()):
         table = table.copy()
         for name, width in widths.items():
             told = {"description": table[name].description, "meta": table[name].meta}
-            table[name] = table.Column(np.array([_ascii(v) for v in table[name]], f"S{width}"), **told)
+            table[name] = table.Column(np.array([ascii_only(v) for v in table[name]], f"S{width}"), **told)
         content = as_bytes(table, ".fits")
         with fits.open(io.BytesIO(content)) as hdus:
             begin, header = hdus[1].fileinfo()["datLoc"], hdus[1].header
@@ -332,4 +337,4 @@ def arrow_table(table):
         about = {"unit": str(info.unit or ""), "description": info.description or ""}
         columns.append(pa.array([str(v) for v in values] if text else np.asarray(values, float)))
         fields.append(pa.field(name, pa.string() if text else pa.float64(), metadata=about))
-    return pa.table(columns, schema=pa.schema(fields, metadata={"description": table.meta["description"]}))
+    return pa.table(columns, schema=pa.schema(fields, metadata={"description": table.meta.get("description", "")}))

@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from . import machine
+
 __all__ = [
     "best_match",
     "domain_auc",
@@ -73,8 +75,7 @@ def umap_map(synthetic, observed, config, *, metric, seed=0):
     -------
     (n_synthetic_drawn, 2), (n_observed, 2), and the rows of ``synthetic`` that were drawn.
     """
-    import umap  # slow to import
-
+    umap = machine.load_umap()
     rng = np.random.default_rng([seed, 11])
     rows = np.sort(rng.permutation(len(synthetic))[: config.n_synthetic])
     both = np.concatenate([synthetic[rows], observed])

@@ -8,7 +8,15 @@ import platform
 import re
 from pathlib import Path
 
-__all__ = ["affordable_workers", "describe", "one_thread", "peak_memory", "reset_peak_memory", "tree_memory"]
+__all__ = [
+    "affordable_workers",
+    "describe",
+    "load_umap",
+    "one_thread",
+    "peak_memory",
+    "reset_peak_memory",
+    "tree_memory",
+]
 
 
 def affordable_workers(memory_each=1.2e9):
@@ -38,6 +46,29 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+def load_umap():
+    """The module ``umap``, which is slow to import.
+
+    It keeps compiled functions beside its files or at home. Where neither can be written, numba refuses to import it:
+    then they go to a temporary folder until the process ends.
+    """
+    try:
+        import umap
+    except RuntimeError as error:
+        if "no locator" not in str(error):
+            raise
+        import atexit
+        import shutil
+        import tempfile
+
+        import numba
+
+        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="dtl-numba-")
+        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        import umap
+    return umap
 
 
 def _tree(pid):

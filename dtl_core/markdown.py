@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 __all__ = ["MINUS", "NBSP", "cite", "code", "escape", "file_name", "measured", "number", "percent", "table"]
@@ -21,8 +22,14 @@ def code(text):
 
 
 def file_name(star, suffix=""):
-    """Name of a star's page: small letters, digits and underscores only."""
-    return (re.sub(r"[^a-z0-9]+", "_", star.lower()).strip("_")[:60] or "star") + suffix
+    """Name of a star's page: small letters, digits and underscores only.
+
+    Where letters of other alphabets are lost, a few digits of the name's hash keep two stars apart.
+    """
+    stem = re.sub(r"[^a-z0-9]+", "_", star.lower()).strip("_")[:60] or "star"
+    if any(c.isalnum() and not c.isascii() for c in star) or stem == "star":
+        stem += f"_{hashlib.sha256(star.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
+    return stem + suffix
 
 
 def table(header, rows):

@@ -229,8 +229,7 @@ def latent_map(latent, seed):
     """UMAP of the reference stars' features: (n, 2). Drawn only."""
     import warnings
 
-    import umap
-
+    umap = machine.load_umap()
     standard = (latent - latent.mean(0)) / (latent.std(0) + 1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

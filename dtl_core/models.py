@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import bench, chain, outliers, readers, registry
+from . import bench, chain, outliers, registry
+from .arguments import VELOCITY, a_number, a_path, checked, instance, shown
 from .arms import FluxNet, LeastSquares, Prepared
 from .calibration import group_edges, groups_of, joint_samples
 from .config import PARAMETER_COLUMNS, PARAMETERS, load_profile
+from .conversion import exposures
 from .emulator import Emulator
 from .ensemble import Ensemble, part_of
 from .errors import ConfigError, DataError
@@ -228,6 +230,7 @@ class Specialist(Prepared):
             out.append(f"a strange spectrum (p = {p:.3f}, {strange}): do not trust the values blindly")
         return out
 
+    @checked(path=a_path)
     def save(self, path):
         """Write the file. Returns: Path."""
         from safetensors.numpy import save
@@ -238,6 +241,7 @@ class Specialist(Prepared):
         return write_whole(path, save(arrays, metadata={"card": json.dumps(self.card, sort_keys=True)}))
 
 
+@checked(path=a_path)
 def read_specialist(path):
     """A :class:`Specialist` from its file.
 
@@ -247,6 +251,8 @@ def read_specialist(path):
     """
     from safetensors import safe_open
 
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
+        raise DataError("is no file", file=path, remedy="give a file that dtl models build wrote")
     try:
         with safe_open(str(path), "numpy") as file:
             card = json.loads(file.metadata()["card"])
@@ -294,6 +300,16 @@ class Examination:
     method: str
 
 
+def _prepared(value, name):
+    """A list of what :meth:`Model.prepare` gave; one alone will do."""
+    value = [value] if isinstance(value, tuple) and value and isinstance(value[0], Specialist) else value
+    for one in instance(list, tuple, remedy="give a list of what Model.prepare gave")(value, name):
+        if not (isinstance(one, tuple) and len(one) == 3 and isinstance(one[2], chain.Report)):
+            problem = f"holds {shown(one)}, which Model.prepare did not give"
+            raise ConfigError(problem, field=name, remedy="use Model.predict or dtl_core.predict.examine for spectra")
+    return value
+
+
 class Model:
     """Specialists for several resolving powers.
 
@@ -301,9 +317,10 @@ class Model:
     """
 
     def __init__(self, specialists, name="shipped"):
-        self.name = name
+        self.name = str(name)
         self.specialists = sorted(specialists, key=lambda one: -one.resolving_power)
 
+    @checked(resolving_power=a_number(nan=True, optional=False))
     def specialist_for(self, resolving_power, file=None):
         """The sharpest specialist that is not sharper than a spectrum, within 2 %.
 
@@ -321,17 +338,21 @@ class Model:
         problem = f"R = {resolving_power:.0f} is below {lowest:.0f}, the lowest that the models know"
         raise DataError(problem, file=file, field="resolving_power", remedy="take a sharper spectrum")
 
+    @checked(spectrum=exposures, velocity=VELOCITY)
     def prepare(self, spectrum, *, velocity=None):
         """A spectrum, or exposures of one star, as its specialist's input.
 
+        Arguments: as for :func:`dtl_core.chain.prepare`.
+
         Returns: specialist, flux (n_pixels of the window,), :class:`dtl_core.chain.Report`.
         """
-        first = spectrum if isinstance(spectrum, readers.Spectrum) else spectrum[0]
+        first = spectrum[0]
         specialist = self.specialist_for(first.resolving_power, first.file or first.star)
         return specialist, *chain.prepare(spectrum, specialist.config, velocity=velocity)
 
     def examine(self, prepared):
         """Examinations of what :meth:`prepare` gave, a list in the same order; equal specialists go together."""
+        prepared = _prepared(prepared, "prepared")
         out = [None] * len(prepared)
         for specialist in self.specialists:
             rows = [k for k, (one, _, _) in enumerate(prepared) if one is specialist]
@@ -373,6 +394,7 @@ class Model:
 
         return adapt(self, spectra, **options)
 
+    @checked(folder=a_path)
     def save(self, folder):
         """Write the specialists into a folder. Returns: list of Path."""
         return [one.save(Path(folder) / f"R{one.resolving_power:06.0f}.safetensors") for one in self.specialists]
@@ -383,6 +405,7 @@ def _loaded(paths):
     return tuple(read_specialist(path) for path in paths)
 
 
+@checked(name=a_path)
 def hashes(name="shipped"):
     """SHA-256 of the files of a model, sorted: which model it is, wherever it lies. Errors: as for :func:`load`."""
     return sorted(file_hash(path) for path in (_registered(str(name)) if str(name) in NAMES else _files(name)))
@@ -395,7 +418,9 @@ def _files(name):
         raise DataError("holds no model", file=path, remedy="dtl models build -o FOLDER")
     for file in files:
         if not file.is_file():
-            raise DataError("not found", file=file, remedy="reinstall the package, or dtl models list")
+            known = " or ".join(NAMES)
+            remedy = f"give {known}, or the folder of a model; dtl models list"
+            raise DataError("is no file" if file.exists() else "not found", file=file, remedy=remedy)
     return files
 
 
@@ -413,6 +438,7 @@ def _registered(name):
     return tuple(registry.find(one) for one in known)
 
 
+@checked(name=a_path)
 def load(name="shipped"):
     """A trained model.
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable, Table
 
-from . import __version__, chain, exports, readers, sources
+from . import __version__, chain, conversion, exports, readers, sources
+from .arguments import VELOCITY, a_flag, a_number, a_path, a_text, checked, instance
 from .calibration import LEVELS
+from .characters import legible
 from .config import PARAMETER_COLUMNS
 from .errors import ConfigError, DataError
 from .machine import one_thread
-from .spectrum import Spectrum
 
 __all__ = [
     "as_lines",
@@ -35,15 +37,19 @@ __all__ = [
 
 BATCH = 64  # spectra that are estimated together
 ONE_SIGMA = LEVELS.index(0.68)
+READING = readers.READING | {"star": a_text}
+_PROGRESS = instance(callable, optional=True)
 
 
+@checked(strict=a_flag, coadd=a_flag, **READING)
 def read_spectra(spectra, *, strict=True, coadd=False, **options):
     """What is meant by paths or spectra, or a list of either.
 
     Arguments
     ---------
-    spectra : path, :class:`dtl_core.readers.Spectrum`, a list of either, or of lists of exposures of one star
-    strict : raise the error of the first file that cannot be read
+    spectra : path, :class:`dtl_core.readers.Spectrum`, what :mod:`dtl_core.conversion` makes one of (a
+        specutils.Spectrum, a table), a list of any of these, or of lists of exposures of one star
+    strict : raise the error of the first file or spectrum that cannot be read
     coadd : exposures of one star and instrument become one
     options : instrument, medium, resolving_power, star for :func:`dtl_core.readers.read`; star only with one file
 
@@ -53,19 +59,35 @@ def read_spectra(spectra, *, strict=True, coadd=False, **options):
     refused : list of (name, message)
     """
     star = options.pop("star", None)
-    given = [spectra] if isinstance(spectra, str | Path | Spectrum) else list(spectra)
-    paths = [one for one in given if isinstance(one, str | Path)]
-    items, refused = [one for one in given if not isinstance(one, str | Path)], []
-    if star is not None and (len(paths) != 1 or items or Path(paths[0]).is_dir()):
+    about = {name: value for name, value in options.items() if name != "instrument"}
+    paths, items, refused = [], [], []
+    for where, one in conversion.each(spectra):
+        if isinstance(one, str | os.PathLike):
+            paths.append(a_path(one, where))
+            continue
+        if options.get("instrument"):
+            problem = "is a layout of files, and this is none"
+            raise ConfigError(problem, field="instrument", remedy="leave it out, or put it into the spectrum")
+        try:
+            found = conversion.exposures(one, where, star=star, **about)
+        except DataError as error:
+            if strict:
+                raise
+            refused.append((where, str(error)))
+        else:
+            items.append(found if len(found) > 1 else found[0])
+    several = len(paths) + len(items) + len(refused) != 1
+    if star is not None and (several or (paths and Path(paths[0]).is_dir())):
         raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
-    if star is not None:
+    if paths and star is not None:
         items = [readers.read(paths[0], star=star, **options)]
-    elif paths or not items:
-        found, refused = sources.read_all(paths, strict=strict, **options)
-        items += found
+    elif paths or not (items or refused):
+        found, unread = sources.read_all(paths, strict=strict, **options)
+        items, refused = items + found, refused + unread
     return chain.group_exposures(items) if coadd else items, refused
 
 
+@checked(velocity=VELOCITY, progress=_PROGRESS, strict=a_flag, coadd=a_flag, **READING)
 def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress=None, **options):
     """All that a model says of spectra.
 
@@ -86,6 +108,8 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     DataError : a spectrum cannot be used, and ``strict`` is true.
     """
     items, refused = read_spectra(spectra, strict=strict, coadd=coadd, **options)
+    if not hasattr(model, "specialist_for"):  # models are not imported here: they import this module
+        raise ConfigError("is no Model", field="model", remedy="give what dtl_core.load() gives")
     examined = []
     for batch in _batches(items):
         prepared = []
@@ -95,7 +119,7 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
             except DataError as error:
                 if strict:
                     raise
-                refused.append((chain.name_of(item), str(error)))
+                refused.append((legible(chain.name_of(item)), str(error)))
             if progress:
                 progress(1)
         examined += model.examine(prepared)
@@ -134,6 +158,7 @@ def examine_stretch(stretch, velocity=None):
     return examined, refused
 
 
+@checked(workers=a_number(1, 10_000, whole=True, optional=False), progress=_PROGRESS, velocity=VELOCITY)
 def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     """:func:`examine` for many spectra, over worker processes; what cannot be used is listed.
 
@@ -187,9 +212,9 @@ def as_table(examined, refused, model):
     table = QTable(exports.describe(Table(columns)))
     library = sorted({one.card["library"] for one in model.specialists})
     table.meta = {
-        "description": f"Parameters of M dwarfs: dtl-mdwarfs {__version__}, models {model.name!r}, trained on "
+        "description": f"Parameters of M dwarfs: dtl-mdwarfs {__version__}, models {legible(model.name)!r}, trained on "
         f"synthetic spectra of {' and '.join(library)}; errors (68 %) are calibrated on simulated stars",
-        "refused": [{"file": str(file), "error": str(error)} for file, error in refused],
+        "refused": [{"file": legible(file), "error": legible(error)} for file, error in refused],
     }
     return table
 

@@ -20,6 +20,20 @@ import numpy as np
 import pandas as pd
 
 from . import hpf
+from .arguments import (
+    POWER,
+    a_flag,
+    a_name_or_number,
+    a_number,
+    a_path,
+    a_text,
+    checked,
+    instance,
+    names_by_kind,
+    one_of,
+    optional_path,
+    some_paths,
+)
 from .carmenes import SHAPE as CARMENES_SHAPE
 from .carmenes import read_carmenes, read_nagel, read_serval
 from .chiron import is_cube, read_chiron
@@ -253,6 +267,19 @@ def sniff(path):
     return next(name for name, layout in LAYOUTS.items() if layout.matches(hdus, named, hdus[0].meta))
 
 
+# Kinds of the options that concern reading, by name, for all functions that pass them on.
+READING = {
+    "instrument": a_text,
+    "medium": one_of("air", "vacuum"),
+    "resolving_power": POWER,
+    "berv": a_number(-40, 40, unit="km/s"),
+    "object": a_name_or_number,
+    "columns": names_by_kind,
+    "calibration": optional_path,
+}
+
+
+@checked(path=a_path, star=a_text, **READING)
 def read(
     path, *, instrument=None, medium=None, star=None, resolving_power=None, berv=None, object=None, columns=None,
     calibration=None,
@@ -291,14 +318,6 @@ def read(
     if instrument is not None and str(instrument).lower() not in {name.lower() for name in LAYOUTS}:
         known = ", ".join(LAYOUTS)
         raise ConfigError(f"unknown instrument {clean(instrument, 30)!r}", field="instrument", remedy=f"give {known}")
-    for name, value, low, high, example in (
-        ("resolving_power", resolving_power, 100, 1e7, "lambda / FWHM, such as 94600"),
-        ("berv", berv, -40, 40, "km/s, such as -12.3"),
-    ):
-        known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if value is not None and not (known and low <= value <= high):
-            problem = f"{clean(value, 30)!r} is not a number from {low:g} to {high:g}"
-            raise ConfigError(problem, field=name, remedy=f"give {example}")
     layout = str(instrument or sniff(path)).lower()
     name, layout = next((name, layout_) for name, layout_ in LAYOUTS.items() if name.lower() == layout)
     asked = {"medium": medium, "object": object, "columns": columns, "calibration": calibration}
@@ -315,6 +334,7 @@ def read(
 # ---------------------------------------------------------------- many files
 
 
+@checked(paths=some_paths)
 def list_files(paths):
     """The files meant by one path or many: of a folder those that may be spectra.
 
@@ -361,6 +381,13 @@ def _attempts(files, options, workers):
             raise DataError("a worker process ended early", remedy="read with workers=1") from None
 
 
+@checked(
+    paths=some_paths,
+    strict=a_flag,
+    progress=instance(callable, optional=True),
+    workers=a_number(1, 10_000, whole=True, optional=False),
+    **READING,
+)
 def read_many(paths, *, strict=False, progress=None, workers=1, **options):
     """All spectra of files and folders; the broken files are listed, and the others go on.
 
@@ -403,7 +430,7 @@ def read_many(paths, *, strict=False, progress=None, workers=1, **options):
             found.append(result)
         if progress:
             progress(1)
-    return found, pd.DataFrame(failures, columns=["file", "error"])
+    return found, pd.DataFrame(failures, columns=["file", "error"], dtype=object)
 
 
 # ---------------------------------------------------------------- specutils

@@ -9,16 +9,19 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
 from . import __version__, outliers
+from .arguments import a_number, checked, instance
 from .bench_plots import corner_plot
 from .calibration import LEVELS
+from .characters import legible
 from .config import PARAMETERS
-from .models import STRANGE
+from .models import STRANGE, Examination, Model, Specialist
 from .plots import BLUE, GREY, LABELS, ORANGE, RED, WAVELENGTH
 from .star_pages import LINES
 
@@ -26,6 +29,9 @@ __all__ = ["figures", "html_report", "information_figure", "map_figure", "occlus
 
 WIDTH = 0.5  # A: of the stretches that are hidden from the networks
 DIGITS = {"teff": 0, "logg": 2, "mh": 2, "vsini": 1}
+_MODEL = instance(Model, remedy="give what dtl_core.load() gives")
+_SPECIALIST = instance(Specialist, remedy="give model.specialist_for(examination.resolving_power)")
+_EXAMINATION = instance(Examination, remedy="give one of what dtl_core.predict.examine gives")
 NAMES = {"teff": "Teff [K]", "logg": "log g", "mh": "[M/H]", "vsini": "v sin i [km/s]"}
 
 
@@ -56,6 +62,7 @@ def occlusion(specialist, flux, width=WIDTH):
 # ---------------------------------------------------------------- figures
 
 
+@checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def spectrum_figure(specialist, examination):
     """The spectrum over the emulated one, in three stretches; beneath, the residual and what is usual there."""
     wavelength, flux = specialist.wavelength, examination.flux
@@ -87,6 +94,7 @@ def spectrum_figure(specialist, examination):
     return figure
 
 
+@checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def information_figure(specialist, examination):
     """Which stretches carry the information: change of each estimate when they are hidden, under the spectrum."""
     centre, change = occlusion(specialist, examination.flux)
@@ -108,6 +116,7 @@ def information_figure(specialist, examination):
     return figure
 
 
+@checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def map_figure(specialist, examination):
     """Where the spectrum lies among the simulated reference stars, in a UMAP of the networks' features."""
     reference = specialist.reference
@@ -121,6 +130,7 @@ def map_figure(specialist, examination):
     return figure
 
 
+@checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def figures(specialist, examination):
     """All figures of the report, closed, so that a notebook shows them once: name -> (matplotlib Figure, caption)."""
     samples = specialist.posterior(examination.found, examination.spread, examination.report.snr)
@@ -156,7 +166,9 @@ def figures(specialist, examination):
 
 def _png(figure, dpi=110):
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name that the font cannot show; it shows a box instead
+        figure.savefig(out, format="png", dpi=dpi)
     plt.close(figure)
     return out.getvalue()
 
@@ -174,6 +186,7 @@ th{background:#eee}th[scope=row],td.left{text-align:left}img{max-width:100%;heig
 figcaption{color:#333}.warning{border-left:.4rem solid #d55e00;padding:.2rem .8rem;background:#fff3ea}"""
 
 
+@checked(model=_MODEL, examination=_EXAMINATION)
 def html_report(model, examination):
     """The report as a page that needs nothing else: str. All text from the file is escaped.
 
@@ -197,13 +210,13 @@ def html_report(model, examination):
         else "not known, for want of the barycentric correction",
         "pixels bridged": f"{report.masked_fraction:.1%}",
         "p, of a spectrum this strange among ordinary ones": f"{examination.p:.3f} ({examination.strange} tells most)",
-        "method and models": f"{examination.method}, {model.name}, dtl-mdwarfs {__version__}",
+        "method and models": f"{examination.method}, {legible(model.name)}, dtl-mdwarfs {__version__}",
     }  # fmt: skip
     about = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th><td class="left">{html.escape(str(value))}</td></tr>'
         for name, value in facts.items()
     )
-    warnings = "".join(f"<li>{html.escape(text)}</li>" for text in examination.warnings)
+    listed = "".join(f"<li>{html.escape(text)}</li>" for text in examination.warnings)
     verdict = "strange: do not trust the values blindly" if examination.p <= STRANGE else "ordinary"
     pictures = "".join(
         f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
@@ -220,7 +233,7 @@ def html_report(model, examination):
 <p>Estimates from one spectrum; among those that the models know, it is <strong>{verdict}</strong>.</p>
 <table><thead><tr><th scope="col">parameter</th><th scope="col">estimate</th><th scope="col">68 %</th>
 <th scope="col">90 %</th></tr></thead><tbody>{"".join(rows)}</tbody></table>
-<div{' class="warning"' if warnings else ""}>{f"<h2>Warnings</h2><ul>{warnings}</ul>" if warnings else ""}</div>
+<div{' class="warning"' if listed else ""}>{f"<h2>Warnings</h2><ul>{listed}</ul>" if listed else ""}</div>
 <h2>The spectrum and how it was used</h2><table><tbody>{about}</tbody></table>
 {pictures}
 <h2>What the numbers are</h2>
@@ -231,6 +244,7 @@ simulated ones have not.</p>
 """
 
 
+@checked(model=_MODEL, examination=_EXAMINATION, dpi=a_number(20, 600, optional=False))
 def png_report(model, examination, dpi=110):
     """The figures of the report, one below the other, under the star's name and values: PNG as bytes."""
     specialist = model.specialist_for(examination.resolving_power)

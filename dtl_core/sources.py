@@ -36,6 +36,7 @@ from pathlib import Path
 import numpy as np
 
 from . import readers
+from .arguments import a_flag, a_number, a_path, checked, some_paths
 from .errors import ConfigError, DataError, DTLError
 from .formats import clean, one_line_errors
 from .keywords import to_vacuum
@@ -114,8 +115,8 @@ class Files:
     def __init__(self, given, options=None):
         self.options = options or {}
         self._names, self._begin = tempfile.TemporaryFile(), array.array("q", [0])  # noqa: SIM115
-        for one in [given] if isinstance(given, str | Path) else given:
-            for path in _expanded(str(one)):
+        for one in some_paths(given, "given"):
+            for path in _expanded(one):
                 self._begin.append(self._begin[-1] + self._names.write(os.fsencode(path) + b"\0"))
 
     def __len__(self):
@@ -131,7 +132,7 @@ class Files:
 def _expanded(text):
     """Paths meant by one argument."""
     if text.startswith("@") and not os.path.exists(text):
-        yield from _listed(Path(text[1:]))
+        yield from _listed(Path(text[1:]).expanduser())
     elif any(sign in text for sign in "*?[") and not os.path.exists(text):
         found = sorted(path for path in glob.iglob(text, recursive=True) if os.path.isfile(path))
         if not found:
@@ -142,14 +143,16 @@ def _expanded(text):
 
 
 def _listed(path):
+    if path.exists() and not path.is_file():  # opening a pipe waits for somebody to write to it
+        raise DataError("is no file", file=path, field="@list", remedy="write the list to a file")
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        with path.open("rb") as file:  # a name may be of any bytes, in any locale
             for number, line in enumerate(file, 1):
-                name = line.strip()
-                if "\0" in name:
+                name = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+                if b"\0" in name:
                     raise DataError("has a zero byte", file=path, field=f"line {number}", remedy="give a text of paths")
-                if name and not name.startswith("#"):
-                    yield from map(str, readers.list_files(name))
+                if name and not name.startswith(b"#"):
+                    yield from map(str, readers.list_files(os.path.expanduser(os.fsdecode(name))))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path, remedy="check the path") from None
 
@@ -157,6 +160,7 @@ def _listed(path):
 # ---------------------------------------------------------------- stores
 
 
+@checked(given=some_paths, **readers.READING)
 def open_source(given, **options):
     """A source of spectra: :class:`Files`, or a store if that is what is named, alone.
 
@@ -173,7 +177,7 @@ def open_source(given, **options):
     ------
     DataError : nothing there, or a store that is not laid out as this module says.
     """
-    given = [given] if isinstance(given, str | Path) else list(given)
+    options = {name: value for name, value in options.items() if value is not None}
     kinds = [_kind(one) for one in given]
     if any(kinds):
         if len(given) > 1:
@@ -186,6 +190,7 @@ def open_source(given, **options):
     return source
 
 
+@checked(given=some_paths, strict=a_flag, **readers.READING)
 def read_all(given, *, strict=False, **options):
     """All spectra of a source at once.
 
@@ -401,6 +406,9 @@ _STORES = {"zarr": _Zarr, "parquet": _Parquet}
 # ---------------------------------------------------------------- writing
 
 
+@checked(
+    path=a_path, n=a_number(0, 1e12, whole=True, optional=False), rows=a_number(1, 1e9, whole=True, optional=False)
+)
 def write_zarr(path, wavelength, chunks, n, *, rows=512, **attributes):
     """A Zarr store of spectra, written stretch by stretch.
 
@@ -450,6 +458,7 @@ def _fill(group, wavelength, chunks, n, rows):
         raise DataError(f"{start} spectra given, {n} announced", field="n", remedy="give the number of all spectra")
 
 
+@checked(path=a_path)
 def write_parquet(path, wavelength, chunks, **attributes):
     """A Parquet file of spectra, written stretch by stretch: a row group for each of ``chunks``.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import functools
 import hashlib
@@ -56,8 +57,13 @@ def file_hash(path):
 
 @contextlib.contextmanager
 def whole(path):
-    """A hidden path beside ``path`` to write to, which becomes ``path`` in the end, or is gone if writing fails."""
-    path = Path(path)
+    """A hidden path beside ``path`` to write to, which becomes ``path`` in the end, or is gone if writing fails.
+
+    What a link leads to is replaced, not the link. Devices, pipes and folders are never replaced: OSError.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "there is a folder or device of this name")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
         yield part
@@ -76,10 +82,11 @@ def write_whole(path, content):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part:
-            part.write_bytes(content if isinstance(content, bytes) else content.encode())
+            part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
-        raise DTLError(problem, file=path, remedy="free disk space or mend the permissions") from None
+        remedy = "free disk space, correct the permissions or choose another name"
+        raise DTLError(problem, file=path, remedy=remedy) from None
     return path
 
 

@@ -26,6 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, exports, models, predict
+from .arguments import VELOCITY, a_number, a_path, checked, instance
+from .characters import legible
 from .errors import ConfigError, DataError, DTLError
 from .store import code_hash, file_hash, whole, write_whole
 
@@ -33,10 +35,12 @@ __all__ = ["PART", "Summary", "Survey", "export"]
 
 PART = 1024  # spectra: what an interruption costs at most, for each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
-_CODE = ("arms bench calibration carmenes chain chiron columns config emulator ensemble eprv esprit exports "
-         "formats hpf images keywords models multispec orders outliers phoenix predict randomise readers "
-         "recommended regressor sources spectra spectrum stacks survey synthetic tables "
-         "text training velocity").split()  # fmt: skip
+_CODE = (
+    "arguments arms bench calibration carmenes chain characters chiron columns config conversion emulator "
+    "ensemble eprv esprit exports formats hpf images keywords models multispec orders outliers phoenix predict "
+    "randomise readers recommended regressor sources spectra spectrum stacks survey synthetic tables text "
+    "training velocity"
+).split()  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,12 @@ class Survey:
     DataError : the folder holds a catalogue that was made with other models, settings or code, or other files.
     """
 
+    @checked(folder=a_path, name=a_path, part=a_number(whole=True, optional=False), velocity=VELOCITY)
     def __init__(self, folder, source, name="shipped", *, part=PART, velocity=None):
         if part < 1:
             raise ConfigError(f"cannot be {part}", field="--part-size", remedy=f"leave it out for {PART}")
+        if not hasattr(source, "stretch"):
+            raise ConfigError("is no source", field="source", remedy="give what dtl_core.sources.open_source gives")
         self.folder, self.source, self.name, self.part, self.velocity = Path(folder), source, str(name), part, velocity
         self.identity = {
             "models": hashlib.sha256("".join(models.hashes(name)).encode()).hexdigest()[:20],
@@ -136,6 +143,10 @@ class Survey:
         """Path of what is noted of a part, which is written last."""
         return _names(self.folder, number)[1]
 
+    @checked(
+        workers=a_number(1, 10_000, whole=True, optional=False), progress=instance(callable, optional=True),
+        parts=instance(range, list, tuple, optional=True),
+    )  # fmt: skip
     def run(self, *, workers=1, parts=None, progress=None):
         """Compute what is missing, and with all of it there write the manifest.
 
@@ -264,7 +275,7 @@ def _make(job):
         "file": path.name,
         "rows": len(examined),
         "n_refused": len(refused),
-        "refused": [[str(file), str(error)] for file, error in refused],
+        "refused": [[legible(file), legible(error)] for file, error in refused],
         "sha256": hashlib.sha256(content).hexdigest(),
         "stamp": stamp,
     }
@@ -291,7 +302,7 @@ def read_manifest(folder):
         manifest = json.loads(path.read_text())
         if all({"file", "sha256"} <= set(part) for part in manifest["parts"]) and manifest["stars"] >= 0:
             return manifest
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         remedy = "give the command that made it once more"
         raise DataError("is no finished catalogue", file=folder, remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -299,6 +310,7 @@ def read_manifest(folder):
     raise DataError("is damaged", file=path, remedy="give the command that made the catalogue once more")
 
 
+@checked(folder=a_path, path=a_path)
 def export(folder, path):
     """Write a finished catalogue as one file, part by part: .ecsv, .fits, .csv, .vot or .parquet.
 

@@ -15,7 +15,7 @@ from PyAstronomy import pyasl
 from dtl_core import chain, readers, spectra, synthetic
 from dtl_core import velocity as velocities
 from dtl_core.config import data_mirror, load_profile
-from dtl_core.errors import DataError
+from dtl_core.errors import DataError, DTLError
 from dtl_core.readers import Spectrum
 
 POWER = 53_000.0
@@ -368,9 +368,10 @@ def test_prepared_spectra_are_saved_whole_or_not_at_all(tmp_path):
     assert stars["velocity"].unit == "km / s" and len(wave) == 3501 and refused["file"][0] == "bad.fits"
     chain.save(tmp_path / "empty.fits", *chain.prepare_many([], config), config)
     assert len(Table.read(tmp_path / "empty.fits", hdu=1)) == 0
-    with pytest.raises(DataError, match="nowhere.out.fits: cannot be written .*choose another folder"):
-        chain.save(tmp_path / "nowhere" / "out.fits", *made, config)
-    assert {path.name for path in tmp_path.iterdir()} == {"out.fits", "empty.fits"}
+    chain.save(tmp_path / "new" / "out.fits", *made, config)
+    with pytest.raises(DTLError, match="out.fits/out.fits: cannot be written .*free disk space, correct the perm"):
+        chain.save(tmp_path / "out.fits" / "out.fits", *made, config)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.fits", "empty.fits", "new"}
 
 
 def test_steps_end_with_the_chain_and_each_comes_closer():

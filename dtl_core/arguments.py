@@ -1,0 +1,189 @@
+"""Arguments of public functions, checked before anything is computed: a wrong one is a one-line error at once.
+
+    @checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
+    def examine(model, spectra, *, strict=True, velocity=None, **options): ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+import numbers
+import os
+
+from .characters import legible
+from .errors import ConfigError
+
+__all__ = ["a_flag", "a_name_or_number", "a_number", "a_path", "a_text", "checked", "instance", "names_by_kind",
+           "one_of", "optional_path", "shown", "some_paths"]  # fmt: skip
+
+_OTHERS = {"resolution": "resolving_power", "r": "resolving_power", "rv": "velocity", "name": "star"}  # as commands say
+
+
+def shown(value):
+    """A value in a few words, for an error."""
+    scalar = hasattr(value, "item") and getattr(value, "shape", None) == () and not hasattr(value, "unit")
+    if value is None or scalar or isinstance(value, bool | int | float | complex | str | bytes):
+        return legible(repr(value)[:60])
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {legible(name)}"
+
+
+def checked(**kinds):
+    """Decorate a function so that its arguments are checked, and unknown ones are refused with the nearest name.
+
+    Parameters
+    ----------
+    kinds : callables
+        By the name of the argument: ``(value, name)`` to the value that is used, or a ConfigError. Names that the
+        function does not have are those that its ``**options`` may hold.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+        own = list(signature.parameters.values())
+        rest = next((one.name for one in own if one.kind is one.VAR_KEYWORD), None)
+        named = [one.name for one in own if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        more = [name for name in kinds if name not in named]
+        known = [name for name in named if name != "self"] + more
+        closed = rest is None or more  # else any name will do
+
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            for name in kwargs:
+                if closed and name not in known:
+                    near = _OTHERS.get(name.lower())
+                    near = [near] if near in known else difflib.get_close_matches(name, known, 1, 0.5)
+                    remedy = f"did you mean {near[0]}?" if near else f"give any of {', '.join(known)}"
+                    raise ConfigError(f"is no argument of {function.__name__}", field=name, remedy=remedy)
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise ConfigError(f"{function.__name__}: {error}", remedy=f"it takes {', '.join(known)}") from None
+            values, options = given.arguments, given.arguments.get(rest, {})
+            for name, check in kinds.items():
+                holder = values if name in values else options
+                if name in holder:
+                    holder[name] = check(holder[name], name)
+            return function(*given.args, **given.kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+# ---------------------------------------------------------------- kinds of arguments
+
+
+def a_flag(value, name):
+    """True or False, and nothing that only counts as such."""
+    if type(value).__name__ not in ("bool", "bool_"):  # the latter is numpy's
+        raise ConfigError(f"{shown(value)} is neither True nor False", field=name, remedy="give True or False")
+    return bool(value)
+
+
+def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=True, nan=False):
+    """A finite number in a range; a Quantity is converted to the unit. None is allowed where it is ``optional``."""
+
+    def check(value, name):
+        if value is None and optional:
+            return None
+        plain = value
+        if hasattr(value, "to_value"):
+            try:
+                plain = value.to_value(unit)[()]
+            except Exception:  # of a unit that is another
+                plain = None
+        real = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
+        if real and nan and plain != plain:
+            return float(plain)
+        if not (real and math.isfinite(plain) and low <= plain <= high and (not whole or plain == int(plain))):
+            kind = "a whole number" if whole else "a number"
+            between = f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else ""
+            between = between.replace(" to inf", " on").replace("from -inf", "up")
+            problem = f"{shown(value)} is not {kind}{between}"
+            remedy = f"give {kind} in {unit}, without quotes" if unit else f"give {kind}, without quotes"
+            raise ConfigError(problem, field=name, remedy=remedy)
+        return int(plain) if whole else float(plain)
+
+    return check
+
+
+POWER = a_number(100.0, 1e7)  # kind of argument: a resolving power, lambda / FWHM
+VELOCITY = a_number(unit="km/s")  # kind of argument: a velocity, km/s
+
+
+def a_text(value, name):
+    """A text, or None."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{shown(value)} is no text", field=name, remedy="give a str")
+    return value
+
+
+def a_name_or_number(value, name):
+    """A text, a whole number or None."""
+    if value is None or isinstance(value, str) or isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return value
+    raise ConfigError(f"{shown(value)} is neither a name nor a number", field=name, remedy="give a str or an int")
+
+
+def names_by_kind(value, name):
+    """A dict of texts to names or numbers, or None."""
+    if value is not None and not isinstance(value, dict):
+        remedy = 'give a dict such as {"flux": "flux_star"}'
+        raise ConfigError(f"{shown(value)} is not a dict", field=name, remedy=remedy)
+    return value and {str(key): a_name_or_number(one, f"{name}[{key!r}]") for key, one in value.items()}
+
+
+def one_of(*choices):
+    """One of a few words, or None."""
+
+    def check(value, name):
+        if value is not None and not (isinstance(value, str) and value in choices):
+            remedy = f"give {' or '.join(choices)}"
+            raise ConfigError(f"{shown(value)} is not known here", field=name, remedy=remedy)
+        return value
+
+    return check
+
+
+def a_path(value, name):
+    """The path of a file or folder: str, with the home folder in place of ``~``."""
+    plain = value
+    if isinstance(value, os.PathLike):
+        plain = os.fspath(value)
+    if not isinstance(plain, str) or "\0" in plain:
+        raise ConfigError(f"{shown(value)} is no path", field=name, remedy="give a str or a pathlib.Path")
+    if not plain.strip():
+        raise ConfigError("an empty name", field=name, remedy="name a file or a folder")
+    return plain if os.path.exists(plain) else os.path.expanduser(plain)
+
+
+def optional_path(value, name):
+    """As :func:`a_path`, or None."""
+    return None if value is None else a_path(value, name)
+
+
+def some_paths(value, name):
+    """One path or an iterable of paths: list of str."""
+    if isinstance(value, str | os.PathLike):
+        return [a_path(value, name)]
+    other = isinstance(value, bytes | bytearray | dict | type) or hasattr(value, "read") or hasattr(value, "columns")
+    if other or not hasattr(value, "__iter__"):
+        raise ConfigError(f"{shown(value)} is no path", field=name, remedy="give a path or a list of paths")
+    return [a_path(one, f"{name}[{number}]") for number, one in enumerate(value)]
+
+
+def instance(*types, remedy="", optional=False):
+    """An object of one of some types; ``callable`` counts as a type."""
+
+    def check(value, name):
+        fits = any(callable(value) if one is callable else isinstance(value, one) for one in types)
+        if not fits and not (optional and value is None):
+            wanted = " or ".join("function" if one is callable else one.__name__ for one in types)
+            raise ConfigError(f"{shown(value)} is no {wanted}", field=name, remedy=remedy or f"give a {wanted}")
+        return value
+
+    return check
