@@ -29,6 +29,7 @@ from astropy.table import Table
 from . import readers, records, registry, search, stages
 from .config import PARAMETERS, Config, load_profile
 from .errors import ConfigError, DataError, DTLError
+from .hpf import RESOLVING_POWER as HPF_RESOLVING_POWER
 from .machine import affordable_workers, one_thread
 from .stages import ARMS
 from .store import MODULES, NotStored, Store, file_hash, load_arrays, whole
@@ -75,7 +76,7 @@ def resolve(config):
             remedy="run `dtl data fetch hpf`, or point DTL_DATA at a folder with observed/hpf/Slope-*.fits",
         )
     if hpf:
-        power = min(config.window.resolving_power, readers.HPF_RESOLVING_POWER)
+        power = min(config.window.resolving_power, HPF_RESOLVING_POWER)
         window = dataclasses.replace(config.window, resolving_power=power)
         config = dataclasses.replace(config, window=window)
     own = readers.list_files(config.survey.spectra)

@@ -42,7 +42,6 @@ from .eprv import is_eprv, is_neid, read_eprv, read_neid
 from .errors import ConfigError, DataError, DTLError
 from .esprit import begins_esprit, is_upena, read_esprit
 from .formats import AGAIN, as_file, clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
-from .hpf import RESOLVING_POWER as HPF_RESOLVING_POWER
 from .hpf import read_hpf
 from .images import WAVELENGTH_AXES, read_image
 from .keywords import Keywords, medium, to_vacuum
@@ -53,7 +52,6 @@ from .tables import read_table
 
 __all__ = [
     "Spectrum",
-    "HPF_RESOLVING_POWER",
     "companions",
     "instruments",
     "list_files",

@@ -22,7 +22,7 @@ from dtl_core.examples import write_examples
 from dtl_core.spectrum import Spectrum, bad_pixels
 
 CLOSE = {"Teff": 10, "logg": 0.02, "[M/H]": 0.03, "vsini": 0.2}
-N_FORMS = int(os.environ.get("DTL_FORMS", 40))
+N_FORMS = int(os.environ.get("DTL_FORMS", 30))
 UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 

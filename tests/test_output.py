@@ -198,12 +198,16 @@ def test_nothing_is_said_of_a_home_that_cannot_be_written(star, tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-@pytest.mark.slow
 def test_umap_is_imported_where_numba_can_keep_nothing(tmp_path):
-    """Neither beside the package, which this choice of locators stands for, nor at home."""
+    """Neither beside the package, which this choice of locators stands for, nor at home.
+
+    A small module that asks numba for the same stands in for umap, which takes half a minute without its cache.
+    """
+    stand_in = "import numba\n\n\n@numba.njit(cache=True)\ndef one():\n    return 1\n\n\nclass UMAP:\n    n = one()\n"
+    (tmp_path / "umap.py").write_text(stand_in)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "NUMBA"))}
     env |= {"HOME": "/proc/none", "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator,UserWideCacheLocator"}
-    env |= {"TMPDIR": str(tmp_path)}
+    env |= {"TMPDIR": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     code = "import umap"
     refused = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert "no locator available" in refused.stderr

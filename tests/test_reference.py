@@ -306,7 +306,7 @@ def test_every_command_and_option_is_on_the_page(files):
         rows = {row[0].strip(): row[1].strip() for row in cells(section)}
         assert told and {name.strip() for name in told} <= {key.strip("`").replace("\\", "") for key in rows}
         for parameter in command.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
                 (shown,) = (what for key, what in rows.items() if parameter.opts[-1] in re.findall(r"--?[\w-]+", key))
                 words = re.findall(r"\w+", parameter.help or "")
                 assert words == re.findall(r"\w+", shown.replace("\\", ""))[: len(words)]

@@ -38,7 +38,7 @@ FAULTS = (
     # wavelengths and velocities
     Fault("air for vacuum", "spectra", "vacuum = wavelength * _refractive_index(vacuum)",
           "vacuum = wavelength / _refractive_index(vacuum)", ("spectra", "readers")),
-    Fault("air wavelengths of a table taken as they are", "tables", 'if used == "air":', 'if used == "ether":',
+    Fault("air wavelengths of a table taken as they are", "keywords", 'if used == "air":', 'if used == "ether":',
           ("readers",)),
     Fault("Doppler shift the wrong way", "spectra", "np.sqrt((1 + beta) / (1 - beta))",
           "np.sqrt((1 - beta) / (1 + beta))", ("spectra", "chain")),
