@@ -343,7 +343,7 @@ def test_impossible_dispersion_functions_are_refused(fields, words):
 
 
 def test_blanks_at_the_end_of_a_card_part_two_numbers(tmp_path):
-    """A file that another program wrote anew may have lost them; a lost card is told."""
+    """Another program may have dropped cards when it wrote the file; a missing card is an error."""
     path = more_layouts.write_multispec(tmp_path / "a.fits", extra=more_layouts.TRES, **FULL)
     wanted = readers.read(path)
     data = bytearray(path.read_bytes())
