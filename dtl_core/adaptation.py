@@ -58,7 +58,7 @@ def read_anchors(path):
     DataError : it cannot be read, or lacks the columns.
     """
     if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
-        raise DataError("is no file", file=path, remedy="check the path")
+        raise DataError("is not a file", file=path, remedy="check the path")
     try:
         kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable"}.get(Path(path).suffix.lstrip("."))
         with warnings.catch_warnings():  # of columns that a VOTable's identifiers cannot spell
@@ -84,7 +84,7 @@ def read_anchors(path):
             try:
                 value = float(value)
             except (TypeError, ValueError):
-                problem = f"{value!r} of {row[star]} is no number"
+                problem = f"{value!r} of {row[star]} is not a number"
                 raise DataError(problem, file=path, field=column, remedy="correct the value") from None
             if np.isfinite(value):
                 values[parameter] = value
@@ -224,7 +224,7 @@ def _reference(base, own, config, n, snr, anchors, arrays):
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
         free = np.ones(each, bool)
-        free[[row for rows, _ in known.values() for row in rows]] = False  # what was told is no test
+        free[[row for rows, _ in known.values() for row in rows]] = False  # what was told is not a test
         parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))

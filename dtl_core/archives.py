@@ -126,7 +126,7 @@ def gaia_table(source_ids, downloader=None):
             cut = isinstance(error, http.client.IncompleteRead)
             raise (requests.exceptions.ChunkedEncodingError if cut else requests.ConnectionError)(str(error)) from None
         except Exception as error:  # each parser has its own
-            problem = f"the answer is no table ({type(error).__name__})"
+            problem = f"the answer is not a table ({type(error).__name__})"
             raise DataError(problem, file=server, remedy="try again later") from None
 
     chunks = [ids[k : k + GAIA_CHUNK] for k in range(0, len(ids), GAIA_CHUNK)]

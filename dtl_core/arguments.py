@@ -57,7 +57,7 @@ def checked(**kinds):
                     near = _OTHERS.get(name.lower())
                     near = [near] if near in known else difflib.get_close_matches(name, known, 1, 0.5)
                     remedy = f"did you mean {near[0]}?" if near else f"give any of {', '.join(known)}"
-                    raise ConfigError(f"is no argument of {function.__name__}", field=name, remedy=remedy)
+                    raise ConfigError(f"is not an argument of {function.__name__}", field=name, remedy=remedy)
             try:
                 given = signature.bind(*args, **kwargs)
             except TypeError as error:
@@ -118,7 +118,7 @@ VELOCITY = a_number(unit="km/s")  # kind of argument: a velocity, km/s
 def a_text(value, name):
     """A text, or None."""
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{shown(value)} is no text", field=name, remedy="give a str")
+        raise ConfigError(f"{shown(value)} is not a text", field=name, remedy="give a str")
     return value
 
 
@@ -155,7 +155,7 @@ def a_path(value, name):
     if isinstance(value, os.PathLike):
         plain = os.fspath(value)
     if not isinstance(plain, str) or "\0" in plain:
-        raise ConfigError(f"{shown(value)} is no path", field=name, remedy="give a str or a pathlib.Path")
+        raise ConfigError(f"{shown(value)} is not a path", field=name, remedy="give a str or a pathlib.Path")
     if not plain.strip():
         raise ConfigError("an empty name", field=name, remedy="name a file or a folder")
     return plain if os.path.exists(plain) else os.path.expanduser(plain)
@@ -172,7 +172,7 @@ def some_paths(value, name):
         return [a_path(value, name)]
     other = isinstance(value, bytes | bytearray | dict | type) or hasattr(value, "read") or hasattr(value, "columns")
     if other or not hasattr(value, "__iter__"):
-        raise ConfigError(f"{shown(value)} is no path", field=name, remedy="give a path or a list of paths")
+        raise ConfigError(f"{shown(value)} is not a path", field=name, remedy="give a path or a list of paths")
     return [a_path(one, f"{name}[{number}]") for number, one in enumerate(value)]
 
 

@@ -50,7 +50,7 @@ def notebooks(root, only=None):
 
     Errors
     ------
-    ConfigError : a name in ``only`` is no notebook, or there is none at all.
+    ConfigError : a name in ``only`` is not a notebook, or there is none at all.
     """
     folder = Path(root) / "notebooks"
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
@@ -263,7 +263,7 @@ def glue_all(mapping, prefix=""):
         elif isinstance(value, numbers.Real):
             value = float(value)
         elif not isinstance(value, str):
-            raise ConfigError(f"{type(value).__name__} is no scalar", field=key, remedy="glue a number or text")
+            raise ConfigError(f"{type(value).__name__} is not a scalar", field=key, remedy="glue a number or text")
         glue(prefix + key, value, display=False)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .errors import DataError
 from .formats import AGAIN, clean, one_line_errors
 from .keywords import Keywords
-from .orders import Piece, extensions, image, merged, one_star
+from .orders import extensions, image, merged, one_star, order_pieces
 from .tables import read_table
 
 __all__ = ["RESOLVING_POWER", "SHAPE", "read_carmenes", "read_nagel", "read_serval"]
@@ -41,12 +41,9 @@ def read_carmenes(path):
     berv = keys.berv("CARACAL BERV")
     if not np.isfinite(berv):
         keys.notes.append("no barycentric velocity: CARACAL BERV not in the header")
-    pieces = [
-        Piece(f"order {k}", wavelength[k], flux[k], uncertainty[k], continuum=continuum[k]) for k in range(SHAPE[0])
-    ]
     return merged(
         path,
-        one_star(pieces, path),
+        one_star(order_pieces(wavelength, flux, uncertainty, continuum=continuum), path),
         star=keys.meta.get("OBJECT", ""),
         resolving_power=RESOLVING_POWER,
         instrument="CARMENES VIS",
@@ -89,20 +86,10 @@ def read_serval(path, *, notes=()):
     power = RESOLVING_POWER if not name or "CARM" in name.upper() else np.nan
     if not name:
         keys.notes.append("no instrument stated: taken as CARMENES VIS")
-    uncertainty, bad = others.get("SIG", others.get("ERR")), others.get("QMAP")
-    pieces = [
-        Piece(
-            f"order {k}",
-            wavelength[k],
-            flux[k],
-            None if uncertainty is None else uncertainty[k],
-            None if bad is None else bad[k] != 0,
-        )
-        for k in range(len(wavelength))
-    ]
+    mask = others["QMAP"] != 0 if "QMAP" in others else None
     return merged(
         path,
-        one_star(pieces, path),
+        one_star(order_pieces(wavelength, flux, others.get("SIG", others.get("ERR")), mask), path),
         star=keys.meta.get("OBJECT", ""),
         resolving_power=power,
         instrument="CARMENES VIS" if np.isfinite(power) else name,

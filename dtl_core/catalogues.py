@@ -140,7 +140,7 @@ def at_hand(name):
 
 
 def _read(name, columns=()):
-    """A table of ``published/`` as strings, and its path; from CDS where there is no file but its catalogue."""
+    """A table of ``published/`` as strings, and its path; from CDS where there is not a file but its catalogue."""
     path = registry.find("published/" + name)
     if path is not None:
         return path, _read_csv(path)

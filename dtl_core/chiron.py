@@ -10,7 +10,7 @@ from .errors import DataError
 from .formats import MAX_VALUES, content, fits_hdus, one_line_errors
 from .keywords import Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
-from .orders import Piece, merged, one_star, with_blaze
+from .orders import merged, one_star, order_pieces, plausible_uncertainty, with_blaze
 
 __all__ = ["is_cube", "read_chiron"]
 
@@ -78,22 +78,13 @@ def read_chiron(path, *, medium=None, object=None):
     wavelength = to_angstrom(wavelength, "", path, keys.notes)
     wavelength = to_vacuum(wavelength, medium, said, keys.notes)
     uncertainty = values[..., 2] if values.shape[2] == 3 else None
-    if uncertainty is not None and not _plausible(flux, uncertainty):
+    if uncertainty is not None and not plausible_uncertainty(flux, uncertainty):
         keys.notes.append("third plane left out: it does not look like an uncertainty")
         uncertainty = None
-    pieces = [
-        Piece(f"order {k + 1}", wavelength[k], flux[k], None if uncertainty is None else uncertainty[k])
-        for k in range(len(flux))
-    ]
+    pieces = order_pieces(wavelength, flux, uncertainty)
     facts = keys.facts()
     if chiron:
         facts["instrument"] = "CHIRON"
         power = RESOLVING_POWERS.get(str(keys.meta.get("DECKER", "")).strip().upper(), np.nan)
         facts["resolving_power"] = facts["resolving_power"] if np.isfinite(facts["resolving_power"]) else power
     return merged(path, one_star(with_blaze(pieces, keys.notes), path, object), notes=keys.notes, **facts)
-
-
-def _plausible(flux, uncertainty):
-    """Whether a plane can be the uncertainty of the flux: hardly ever negative, and mostly less than the flux."""
-    known = np.isfinite(uncertainty) & np.isfinite(flux) & (flux > 0)
-    return known.any() and np.mean(uncertainty[known] >= 0) > 0.9 and np.median((uncertainty / flux)[known]) < 1

@@ -368,7 +368,7 @@ def data_mirror():
     folder = Path(value).expanduser()
     if not folder.is_dir():
         raise ConfigError(
-            "is no folder", file=folder, field="DTL_DATA", remedy="correct the path or unset the variable"
+            "is not a folder", file=folder, field="DTL_DATA", remedy="correct the path or unset the variable"
         )
     return folder
 

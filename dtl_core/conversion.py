@@ -30,7 +30,7 @@ _UNITS = {"berv": "km/s", "rv": "km/s"}
 def _refuse(value, where):
     arrays = "put wavelengths and fluxes into dtl_core.readers.Spectrum, or into a table"
     remedy = arrays if hasattr(value, "dtype") else _REMEDY  # of numpy, torch, Quantity
-    return ConfigError(f"{shown(value)} is no spectrum", field=where, remedy=remedy)
+    return ConfigError(f"{shown(value)} is not a spectrum", field=where, remedy=remedy)
 
 
 def _kind(value):
@@ -104,7 +104,7 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
     Raises
     ------
     DataError
-        More than one spectrum, an axis that is no wavelength, magnitudes, an uncertainty of unknown kind, or as for
+        More than one spectrum, an axis that is not a wavelength, magnitudes, an uncertainty of unknown kind, or as for
         :func:`dtl_core.readers.read_table`.
     """
     from astropy import units
@@ -120,11 +120,11 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
     if values.ndim != 1:
         raise DataError(f"holds spectra of shape {values.shape}", file=where, field="flux", remedy=one)
     if isinstance(flux.unit, units.function.FunctionUnitBase) or flux.unit.is_equivalent(units.mag):
-        raise DataError(f"is in {flux.unit}", file=where, field="flux", remedy="give a flux that is no magnitude")
+        raise DataError(f"is in {flux.unit}", file=where, field="flux", remedy="give a flux that is not a magnitude")
     try:
         wavelength = spectrum.spectral_axis.to_value(units.AA, units.spectral())
     except ValueError:  # UnitConversionError is a kind of it
-        problem = f"is in {spectrum.spectral_axis.unit}, which is no wavelength"
+        problem = f"is in {spectrum.spectral_axis.unit}, which is not a wavelength"
         raise DataError(problem, file=where, field="spectral_axis", remedy="give A, nm, um, Hz or 1/cm") from None
     columns = {"wavelength": wavelength * units.AA, "flux": values}
     if spectrum.uncertainty is not None:
@@ -209,7 +209,7 @@ def converted(value, where="spectrum", *, medium=None, star=None, resolving_powe
     Raises
     ------
     ConfigError
-        It is no spectrum at all.
+        It is not a spectrum at all.
     DataError
         As for :func:`from_specutils` and :func:`from_table`.
     """

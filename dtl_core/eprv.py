@@ -7,7 +7,7 @@ import numpy as np
 from .errors import DataError
 from .formats import AGAIN, clean, one_line_errors
 from .keywords import Keywords
-from .orders import Piece, extensions, image, merged, one_star, with_blaze
+from .orders import extensions, image, merged, one_star, order_pieces, with_blaze
 from .spectrum import WINDOW, finish
 
 __all__ = ["is_eprv", "is_neid", "read_eprv", "read_neid"]
@@ -60,7 +60,7 @@ def read_neid(path):
     flux, variance = (image(hdus, name, path, wavelength.shape) for name in ("SCIFLUX", "SCIVAR"))
     blaze = image(hdus, "SCIBLAZE", path, wavelength.shape) if "SCIBLAZE" in hdus else None
     keys = Keywords(hdus[""].meta)
-    pieces = with_blaze(_pieces(wavelength, flux, variance, blaze), keys.notes)
+    pieces = with_blaze(order_pieces(wavelength, flux, _deviation(variance), continuum=blaze), keys.notes)
     order = FIRST_ORDER - _nearest(wavelength)
     mode = str(keys.meta.get("OBS-MODE", "")).strip().upper()
     star = next((str(keys.meta[key]) for key in ("OBJECT", "QOBJECT") if str(keys.meta.get(key, "")).strip()), "")
@@ -134,7 +134,8 @@ def read_eprv(path, *, object=None):
         image(hdus, name, path, wavelength.shape) if name in hdus and hdus[name].shape else None
         for name in (f"TRACE{trace}_BLAZE", f"TRACE{trace}_QUALITY")
     )
-    pieces = with_blaze(_pieces(wavelength, flux, variance, blaze, quality), keys.notes)
+    mask = None if quality is None else quality != 0
+    pieces = with_blaze(order_pieces(wavelength, flux, _deviation(variance), mask, blaze), keys.notes)
     order = _nearest(wavelength)
     column = (
         int(np.nanargmin(np.abs(wavelength[order] - np.mean(WINDOW)))) if np.isfinite(wavelength[order]).any() else 0
@@ -147,21 +148,6 @@ def read_eprv(path, *, object=None):
     return merged(
         path, one_star(pieces, path), notes=[note for note in keys.notes if "frame not stated" not in note], **facts
     )
-
-
-def _pieces(wavelength, flux, variance, blaze=None, quality=None):
-    uncertainty = _deviation(variance)
-    return [
-        Piece(
-            f"order {k}",
-            wavelength[k],
-            flux[k],
-            uncertainty[k],
-            None if quality is None else quality[k] != 0,
-            None if blaze is None else blaze[k],
-        )
-        for k in range(len(wavelength))
-    ]
 
 
 def _deviation(variance):

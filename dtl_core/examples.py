@@ -24,7 +24,7 @@ def write_examples(folder, *, seed=SEED):
     """Write three simulated M dwarfs, a cool, a middling and a hot one, as ECSV.
 
     They have a radial velocity, a blaze, water lines and photon noise, and errors of the line list that no model was
-    trained on. They are no real stars.
+    trained on. They are not real stars.
 
     Arguments: folder; seed, added to that of the benchmark survey.
 

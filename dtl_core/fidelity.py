@@ -169,7 +169,7 @@ def fidelity_page(run, statements=STATEMENTS):
     text += (
         f"\nThis run: profile {code(run.config.profile)}, library {code(run.config.synthetic.library)}, a simulated "
         "survey. Smaller profiles train fewer and smaller networks by design: where their settings and results differ, "
-        "that is no finding about the paper. "
+        "that is not a finding about the paper. "
         "[Method](../method.md) explains the settings, [Results](../results.md) the run.\n"
     )
     header = ["statement", "published", "recomputed", "this run", "status"]

@@ -170,7 +170,7 @@ def fits_hdus(data, path):
             raise DataError("has too many extensions or keywords", file=path, remedy="cut one spectrum out of it")
         if end is None:
             raise DataError("is cut short: its header has no end", file=path, field=where, remedy=AGAIN)
-        head = data[position:end].translate(PRINTABLE)  # names with accents, or bytes that are no letters: not FITS
+        head = data[position:end].translate(PRINTABLE)  # names with accents, or bytes that are not letters: not FITS
         header = fits.Header.fromstring(head)
         meta = metadata(header)
         name = clean(meta.get("EXTNAME", "")).strip().upper()
@@ -187,7 +187,7 @@ def fits_hdus(data, path):
         if twice or keys == ["NAXIS"] or groups != 1 or any(not isinstance(n, int) or n < 0 for n in counts):
             raise DataError("says no possible size", file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
         if meta.get("BITPIX") not in (8, 16, 32, 64, -32, -64):
-            raise DataError("is no number of bits", file=path, field=f"{where} BITPIX", remedy=AGAIN)
+            raise DataError("is not a valid BITPIX", file=path, field=f"{where} BITPIX", remedy=AGAIN)
         size = abs(meta["BITPIX"]) // 8 * (extra + math.prod(sizes)) if sizes else 0
         if end + size > len(data):
             problem = f"is cut short: {end + size - len(data)} bytes are missing"

@@ -308,7 +308,7 @@ class SurveyPlan(_Planned):
         self.what |= {name: _number(name, value, int, 1) for name, value in (("part", part), ("chunk", chunk))}
         options = {name: value for name, value in (options or {}).items() if value is not None}
         if unknown := sorted(set(options) - {"instrument", "medium", "resolving_power"}):
-            raise ConfigError("is no option of a survey", field=unknown[0], remedy="see dtl predict --help")
+            raise ConfigError("is not an option of a survey", field=unknown[0], remedy="see dtl predict --help")
         if "resolving_power" in options:
             options["resolving_power"] = _number("resolution", options["resolving_power"])
         if options.get("medium", "air") not in ("air", "vacuum"):
@@ -377,14 +377,14 @@ def load_plan(path):
 
     Errors
     ------
-    DataError : it is no plan.
+    DataError : it is not a plan.
     """
     try:
         about = json.loads(Path(path).read_text())
         kind, root = about.pop("kind"), about.pop("root")
         return Plan(**about, root=root) if kind == "run" else SurveyPlan(**about, root=root)
     except (OSError, ValueError, KeyError, TypeError):
-        raise DataError("is no plan", file=path, remedy="start the workflow again") from None
+        raise DataError("is not a plan", file=path, remedy="start the workflow again") from None
 
 
 def failures(plan, since):

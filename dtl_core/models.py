@@ -252,7 +252,7 @@ def read_specialist(path):
     from safetensors import safe_open
 
     if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
-        raise DataError("is no file", file=path, remedy="give a file that dtl models build wrote")
+        raise DataError("is not a file", file=path, remedy="give a file that dtl models build wrote")
     try:
         with safe_open(str(path), "numpy") as file:
             card = json.loads(file.metadata()["card"])
@@ -268,7 +268,7 @@ def read_specialist(path):
     except FileNotFoundError:
         raise DataError("not found", file=path, remedy="reinstall the package, or dtl models list") from None
     except Exception as error:  # safetensors, json and torch raise their own kinds for a damaged file
-        problem = f"is no model or is damaged ({type(error).__name__})"
+        problem = f"is not a model or is damaged ({type(error).__name__})"
         raise DataError(problem, file=path, remedy="make or fetch the models again") from None
 
 
@@ -420,7 +420,7 @@ def _files(name):
         if not file.is_file():
             known = " or ".join(NAMES)
             remedy = f"give {known}, or the folder of a model; dtl models list"
-            raise DataError("is no file" if file.exists() else "not found", file=file, remedy=remedy)
+            raise DataError("is not a file" if file.exists() else "not found", file=file, remedy=remedy)
     return files
 
 

@@ -178,7 +178,7 @@ def dispersion(fields, pixel, path, name):
     try:
         values = [float(word.replace("D", "E").replace("d", "e")) for word in fields.split()]
     except ValueError:
-        refuse(f"has a field that is no number among {clean(fields, 40)!r}")
+        refuse(f"has a field that is not a number among {clean(fields, 40)!r}")
     if len(values) < 9 or not np.isfinite(values).all():
         refuse(f"has {len(values)} fields, not 9 or more numbers")
     aperture, _, kind, first, step, n, z = values[:7]

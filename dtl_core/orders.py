@@ -76,6 +76,23 @@ class Piece:
         return (placed.min(), placed.max()) if len(placed) else (np.nan, np.nan)
 
 
+def order_pieces(wavelength, flux, uncertainty=None, mask=None, continuum=None):
+    """Pieces of orders that are the rows of arrays (n_orders, n_pixels)."""
+    columns = (uncertainty, mask, continuum)
+    rows = zip(wavelength, flux, *([None] * len(flux) if values is None else values for values in columns), strict=True)
+    return [Piece(f"order {number}", *row) for number, row in enumerate(rows)]
+
+
+def plausible_uncertainty(flux, values):
+    """Whether values that nothing names can be the uncertainty of the flux: not negative, and well below the flux.
+
+    A variance or a continuum of counts is as large as the flux, or larger; an inverse variance is far smaller.
+    """
+    known = np.isfinite(values) & np.isfinite(flux) & (flux != 0)
+    share = np.median((values / np.abs(flux))[known]) if known.any() else np.inf
+    return np.mean(values[known] >= 0) > 0.9 and 1e-5 < share < 0.3
+
+
 def one_star(pieces, path, which=None):
     """The pieces of one star, of those that reach the surroundings of the window.
 

@@ -10,7 +10,7 @@ __all__ = ["SCORES", "Detector", "flag_rates", "measure"]
 
 SCORES = ("reconstruction", "latent", "disagreement", "grain")
 RESIDUAL_WINDOW, GRAIN_WINDOW = 5.0, 1.0  # A: of what two stars differ by, and enough pixels for a noise level
-LIMIT = 100.0  # a flux beyond, or a median below its inverse, is no normalised spectrum: no network or fit is asked
+LIMIT = 100.0  # a flux beyond, or a median below its inverse, is not a normalised spectrum: no network or fit is asked
 
 
 def measure(arm, flux, labels=None, spread=None):

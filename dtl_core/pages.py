@@ -201,7 +201,7 @@ def write(run, root=None):
     folder = run.document("pages", {}, listed, compute)
     made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
     written = [write_whole(target / unquote(path.name), path.read_bytes()) for path in made]
-    for path in set((target / "reference").glob("*.md")).difference(written):  # a module that is no more
+    for path in set((target / "reference").glob("*.md")).difference(written):  # a module that no longer exists
         path.unlink()
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written

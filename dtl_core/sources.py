@@ -144,7 +144,7 @@ def _expanded(text):
 
 def _listed(path):
     if path.exists() and not path.is_file():  # opening a pipe waits for somebody to write to it
-        raise DataError("is no file", file=path, field="@list", remedy="write the list to a file")
+        raise DataError("is not a file", file=path, field="@list", remedy="write the list to a file")
     try:
         with path.open("rb") as file:  # a name may be of any bytes, in any locale
             for number, line in enumerate(file, 1):
@@ -426,7 +426,7 @@ def write_zarr(path, wavelength, chunks, n, *, rows=512, **attributes):
     import zarr
 
     if unknown := sorted(set(attributes) - set(_ATTRIBUTES)):
-        raise ConfigError("is no attribute of a store", field=unknown[0], remedy=f"give {', '.join(_ATTRIBUTES)}")
+        raise ConfigError("is not an attribute of a store", field=unknown[0], remedy=f"give {', '.join(_ATTRIBUTES)}")
     try:
         group = zarr.open_group(str(path), mode="w-", attributes={"medium": "vacuum"} | attributes)
     except FileExistsError:

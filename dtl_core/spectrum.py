@@ -20,7 +20,7 @@ RANGE = (8760.0, 8880.0)  # vacuum A, kept of long spectra
 LONG = 8192  # pixels: from here on a spectrum is cut to RANGE
 WINDOW = (WindowConfig.start, WindowConfig.stop)  # A, at rest: what must be covered
 SHIFT = 1 + ChainConfig.velocity_limit / spectra.C_KMS
-GAP = 3.0  # A: a larger step between neighbouring pixels is no spectrum of this resolving power
+GAP = 3.0  # A: a larger step between neighbouring pixels is not a spectrum of this resolving power
 MOST_MASKED = 0.3  # of the window's pixels: bridging more moves the estimates by more than their errors
 HUGE = 1e3  # times an ordinary value: a pixel that is marked by a huge number
 

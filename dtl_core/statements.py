@@ -74,7 +74,7 @@ class Public:
         try:
             labels = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            raise DataError("is no array", file=path, remedy="fetch it again") from None
+            raise DataError("is not an array", file=path, remedy="fetch it again") from None
         if labels.ndim != 2 or labels.shape[1] != 4 or not len(labels):
             raise DataError("has not four columns", file=path, remedy="fetch it again")
         return labels

@@ -329,7 +329,7 @@ class Store:
         """
         folder = self.path(name, key)
         if not folder.exists() or self.ready(name, key) or not any(folder.iterdir()):
-            return False  # an empty one may be somebody's preparation, and is no obstacle
+            return False  # an empty one may be somebody's preparation, and is not an obstacle
         aside = self.root / "spoilt" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
         aside.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # another process was faster

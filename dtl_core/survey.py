@@ -74,7 +74,7 @@ class Survey:
         if part < 1:
             raise ConfigError(f"cannot be {part}", field="--part-size", remedy=f"leave it out for {PART}")
         if not hasattr(source, "stretch"):
-            raise ConfigError("is no source", field="source", remedy="give what dtl_core.sources.open_source gives")
+            raise ConfigError("is not a source", field="source", remedy="give what dtl_core.sources.open_source gives")
         self.folder, self.source, self.name, self.part, self.velocity = Path(folder), source, str(name), part, velocity
         self.identity = {
             "models": hashlib.sha256("".join(models.hashes(name)).encode()).hexdigest()[:20],
@@ -82,7 +82,7 @@ class Survey:
             "code": code_hash(_CODE),
         }
         if self.folder.exists() and not self.folder.is_dir():
-            raise DataError("is no folder", file=folder, remedy="choose another name for the catalogue")
+            raise DataError("is not a folder", file=folder, remedy="choose another name for the catalogue")
         self._compare()
 
     def __len__(self):
@@ -304,7 +304,7 @@ def read_manifest(folder):
             return manifest
     except (FileNotFoundError, NotADirectoryError):
         remedy = "give the command that made it once more"
-        raise DataError("is no finished catalogue", file=folder, remedy=remedy) from None
+        raise DataError("is not a finished catalogue", file=folder, remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise DataError("is damaged", file=path, remedy="give the command that made the catalogue once more")

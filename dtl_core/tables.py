@@ -11,7 +11,7 @@ from .errors import DataError
 from .formats import clean, content, fits_columns, fits_hdus, is_fits, one_line_errors
 from .keywords import ANGSTROM, PER_CM, Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
-from .orders import Piece, merged, one_star, with_blaze
+from .orders import Piece, merged, one_star, plausible_uncertainty, with_blaze
 from .spectrum import WINDOW, finish
 from .text import text_columns
 
@@ -133,7 +133,7 @@ def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
             raise DataError(problem, file=path, field=clean(found[kind]), remedy="give columns of equal length")
     mask = _mask(arrays, found, path, wavelength)
     uncertainty = _uncertainty(arrays)
-    if uncertainty is not None and table.notes and not _plausible(arrays["flux"], uncertainty):
+    if uncertainty is not None and table.notes and not plausible_uncertainty(arrays["flux"], uncertainty):
         notes.append("third column left out: it does not look like an uncertainty")
         uncertainty = None
     telluric = arrays.get("telluric")
@@ -199,13 +199,3 @@ def _uncertainty(arrays):
         if "ivar" in arrays:
             return np.where(arrays["ivar"] >= 0, np.abs(arrays["ivar"]) ** -0.5, np.nan)
     return None
-
-
-def _plausible(flux, uncertainty):
-    """Whether a column that nothing names can be the uncertainty of the flux: not negative, and well below the flux.
-
-    A variance or a continuum of counts is as large as the flux, or larger; an inverse variance is far smaller.
-    """
-    known = np.isfinite(uncertainty) & np.isfinite(flux) & (flux != 0)
-    share = np.median((uncertainty / np.abs(flux))[known]) if known.any() else np.inf
-    return np.mean(uncertainty[known] >= 0) > 0.9 and 1e-5 < share < 0.3

@@ -109,7 +109,7 @@ def text_columns(data, path):
     """:class:`~dtl_core.formats.Columns` of a text file.
 
     Lines of comment begin with #, %, !, ; or //, and ``# star: GJ 699`` is a keyword. The names of the columns stand in
-    the first line that is no comment, or in the last comment if its words are names. A line of units may follow.
+    the first line that is not a comment, or in the last comment if its words are names. A line of units may follow.
     Without names the columns are taken as wavelength, flux and uncertainty, and a remark says so. Decimal commas are
     understood.
 

@@ -177,7 +177,7 @@ def fit(
 ):
     """Train every member of a stack with Adam.
 
-    No value of one member enters another, so that one whose loss is no number any more harms none of the others.
+    No value of one member enters another, so that one whose loss is no longer a number harms none of the others.
 
     Arguments
     ---------

@@ -151,12 +151,12 @@ def test_numbers_are_numbers(kind, model, star):
         ({"strict": None}, "'strict'.*None"),
         ({"medium": "water"}, "'medium'.*give air or vacuum"),
         ({"medium": True}, "'medium'.*give air or vacuum"),
-        ({"star": 3}, "'star'.*3 is no text"),
-        ({"instrument": 3}, "'instrument'.*3 is no text"),
+        ({"star": 3}, "'star'.*3 is not a text"),
+        ({"instrument": 3}, "'instrument'.*3 is not a text"),
         ({"progress": "bar"}, "'progress'.*no function"),
         ({"resolving_power": -3}, "'resolving_power'.*-3 is not a number from 100"),
         ({"resolving_power": "94600"}, "'resolving_power'.*'94600'.*without quotes"),
-        ({"resolution": 3}, "'resolution'.*is no argument.*did you mean resolving_power"),
+        ({"resolution": 3}, "'resolution'.*is not an argument.*did you mean resolving_power"),
         ({"velocty": 3}, "'velocty'.*did you mean velocity"),
         ({"rv": 3}, "'rv'.*did you mean velocity"),
         ({"strickt": True}, "'strickt'.*did you mean strict"),
@@ -175,13 +175,13 @@ def test_options_are_checked_and_unknown_ones_refused_with_the_nearest(options, 
         (lambda s: chain.prepare(s, None), "'config'.*load_profile"),
         (lambda s: chain.prepare(s, "demo"), "'config'.*load_profile"),
         (lambda s: chain.prepare(s), "missing a required argument: 'config'"),
-        (lambda s: chain.prepare(s, CONFIG, speed=3), "'speed'.*is no argument of prepare"),
+        (lambda s: chain.prepare(s, CONFIG, speed=3), "'speed'.*is not an argument of prepare"),
         (lambda s: chain.prepare_many([s], CONFIG, strict="no"), "'strict'"),
         (lambda s: chain.prepare_many([s], CONFIG, progress=3), "'progress'"),
         (lambda s: predict.examine("shipped", s), "'model'.*dtl_core.load"),
         (lambda s: chain.report_table(3), "'reports'"),
         (lambda s: chain.save("a.fits", np.ones(3), [], [], CONFIG), "a.fits.*'flux'.*has shape"),
-        (lambda s: chain.save(3, np.ones((0, 3501)), [], [], CONFIG), "'path'.*3 is no path"),
+        (lambda s: chain.save(3, np.ones((0, 3501)), [], [], CONFIG), "'path'.*3 is not a path"),
         (lambda s: exports.save(Table(), 3), "'path'"),
         (lambda s: exports.save(Table({"a": [1]}), "a.xyz"), "'.xyz'"),
         (lambda s: models.load("shiped"), "shiped.*give shipped or paper"),
@@ -219,7 +219,7 @@ def test_one_wrong_spectrum_of_many_is_listed_and_the_others_go_on(model, star):
         model.predict([star, broken, star.file])
     table = model.predict([star, broken, star.file], strict=False)
     assert len(table) == 2 and [row["file"] for row in table.meta["refused"]] == ["spectra[1]"]
-    with pytest.raises(ConfigError, match=r"'spectra\[1\]': None is no spectrum"):  # a fault of the call
+    with pytest.raises(ConfigError, match=r"'spectra\[1\]': None is not a spectrum"):  # a fault of the call
         model.predict([star, None], strict=False)
 
 

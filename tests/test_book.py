@@ -194,7 +194,7 @@ def test_glue_all_makes_plain_scalars(monkeypatch):
     book.glue_all({"a": np.float32(1.5), "b": np.int64(3), "c": 0.25, "d": "text", "e": np.array(2.0)}, prefix="x_")
     assert glued == {f"x_{k}": (v, False) for k, v in {"a": 1.5, "b": 3, "c": 0.25, "d": "text", "e": 2.0}.items()}
     assert [type(value) for value, _ in glued.values()] == [float, int, float, str, float]
-    with pytest.raises(ConfigError, match="'bad'.*list is no scalar"):
+    with pytest.raises(ConfigError, match="'bad'.*list is not a scalar"):
         book.glue_all({"bad": [1, 2]})
 
 

@@ -69,7 +69,7 @@ def test_a_mistyped_data_folder_is_one_line():
     result = dtl("run", "--profile", "smoke", env={"DTL_DATA": "/nowhere/data"})
     assert result.returncode == 2
     assert result.stderr.strip() == (
-        "dtl: /nowhere/data: field 'DTL_DATA': is no folder; correct the path or unset the variable"
+        "dtl: /nowhere/data: field 'DTL_DATA': is not a folder; correct the path or unset the variable"
     )
 
 

@@ -150,7 +150,7 @@ def test_text_is_shown_as_it_is(no_data):
 
 def test_nothing_agrees_that_was_not_recomputed(no_data):
     def broken(public):
-        raise DataError("is no table")
+        raise DataError("is not a table")
 
     rows = tuple(dataclasses.replace(s, recompute=broken) for s in STATEMENTS if s.recompute)
     assert set(fidelity_table(RUN, rows)["status"]) == {ABSENT}

@@ -327,7 +327,7 @@ def test_damaged_multispec_is_refused(tmp_path, change, words):
     [
         ("1 1 2 8800 0.1", ["has 5 fields"]),
         ("1 1 -1 8800 0.1 100 0 1 2", ["no wavelengths", "calibrate it"]),
-        ("1 1 2 8800 x.1 100 0 1 2", ["no number"]),
+        ("1 1 2 8800 x.1 100 0 1 2", ["not a number"]),
         ("1 1 2 8800 nan 100 0 1 2", ["not 9 or more numbers"]),
         ("1 1 2 8800 0.1 100 0 1 2 1 0 1 900000000 1 100 5", ["order 9e+08"]),
         ("1 1 2 8800 0.1 100 0 1 2 1 0 5 6 1 2 3", ["3 coefficients are missing"]),

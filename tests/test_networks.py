@@ -471,7 +471,7 @@ def test_half_precision_trains_as_well_to_a_tenth():
         assert all(value.dtype == torch.float32 for value in model.state_dict().values())
     assert errors["tf32"] == errors["float32"] != errors["bf16"]
     ratio = np.exp(np.mean(np.log(errors["bf16"]) - np.log(errors["float32"])))
-    bounded("bf16 over float32", ratio, below=1.1)  # a smaller error is no fault: rounding acts as noise in training
+    bounded("bf16 over float32", ratio, below=1.1)  # a smaller error is not a fault: rounding acts as noise in training
     errors = {precision: np.mean(values) for precision, values in errors.items()}
     bounded("error over the variance", errors["float32"] / ((flux - flux.mean(0)) ** 2).mean(), below=0.5)
 

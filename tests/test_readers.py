@@ -422,7 +422,7 @@ def test_phoenix_spectra_are_read_with_their_labels(tmp_path):
     _cut_short(path, 0.5)
     refused(path, ["cut short"])
     found, failures = readers.read_many(tmp_path)
-    assert not found and list(failures["file"]) == [str(path)]  # the file of wavelengths is no spectrum
+    assert not found and list(failures["file"]) == [str(path)]  # the file of wavelengths is not a spectrum
 
 
 # ---------------------------------------------------------------- tables
@@ -541,7 +541,7 @@ def test_keywords_of_a_table_are_read(tmp_path):
         assert (star.star, star.resolving_power, star.berv, star.rv) == ("My star", 80_000, 11.5, -7.0)
         assert (star.time, star.instrument, star.frame) == (2_458_001.0, "X", "barycentric")
     clock = readers.read(layouts.write_table(tmp_path / "clock.fits", meta=meta | {"MJD": None, "TIME": "12:00:01"}))
-    assert np.isnan(clock.time)  # a time of day is no date
+    assert np.isnan(clock.time)  # a time of day is not a date
     body = layouts.write_table(tmp_path / "b.csv").read_text()
     path.with_suffix(".csv").write_text(f"# star: GJ 1\n# R = 90000\n# note\n{body}")
     star = readers.read(path.with_suffix(".csv"))
@@ -945,7 +945,7 @@ def test_folders_unknown_instruments_and_odd_paths_are_refused(tmp_path):
     refused(tmp_path, ["is not a file", "check the path"])
     with pytest.raises(ConfigError, match="unknown instrument 'GIANO'; give HPF, PHOENIX, NEID, EPRV, CARMENES"):
         readers.read(tmp_path / "a.csv", instrument="GIANO")
-    with pytest.raises(ConfigError, match="'path': .* is no path; give a str"):
+    with pytest.raises(ConfigError, match="'path': .* is not a path; give a str"):
         readers.read("\0")
     assert "CARMENES" in readers.instruments()
 
@@ -979,7 +979,7 @@ def card(path, key, value, number=0):
         ("NAXIS", "77", ["says no possible size"]),
         ("PCOUNT", "-2880", ["says no possible size"]),
         ("GCOUNT", "1000000", ["says no possible size"]),
-        ("BITPIX", "7", ["is no number of bits"]),
+        ("BITPIX", "7", ["is not a valid BITPIX"]),
         ("TFIELDS", "9999", ["columns"]),
         ("TFORM1", "'1000000000D'", ["; "]),
         ("TFORM1", "'PD(9)'", ["; "]),

@@ -153,7 +153,7 @@ def test_a_folder_of_something_else_is_left_alone(store, tmp_path):
     (tmp_path / "thesis.txt").write_text("the only copy")
     with pytest.raises(DataError, match="other files"):
         Survey(tmp_path, open_source(store))
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         Survey(tmp_path / "thesis.txt", open_source(store))
     with pytest.raises(ConfigError, match="--part-size"):
         Survey(tmp_path / "new", open_source(store), part=-1)
@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_pa
 
 
 def test_a_worker_that_dies_is_one_line(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "start_worker", os._exit)  # "shipped" is no exit status either: the worker dies
+    monkeypatch.setattr(predict, "start_worker", os._exit)  # "shipped" is not an exit status either: the worker dies
     with pytest.raises(DTLError, match="worker process died.*what is finished is kept"):
         again(store, tmp_path / "x.parquet", workers=2)
 

@@ -78,7 +78,7 @@ def test_a_plan_survives_its_file(tmp_path):
     again = load_plan(plan.save())
     assert again.config == plan.config and again.file == plan.file
     (tmp_path / "no_plan.json").write_text('{"kind": "run"}')
-    with pytest.raises(DataError, match="is no plan; start the workflow again"):
+    with pytest.raises(DataError, match="is not a plan; start the workflow again"):
         load_plan(tmp_path / "no_plan.json")
 
 
