@@ -13,7 +13,7 @@ help:  ## what each target does
 	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo)"
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
-	$(BIN)/dtl book --profile $(PROFILE)
+	$(BIN)/python -m book.maker --profile $(PROFILE)
 
 test: lint  ## lint, then the whole test suite
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder

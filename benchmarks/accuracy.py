@@ -14,9 +14,10 @@ import tempfile
 
 import numpy as np
 
-from dtl_core import pipeline, stages
-from dtl_core.config import PARAMETERS, load_profile
-from dtl_core.store import load_arrays
+from dtl_core.config import load_profile
+from dtl_core.files import load_arrays
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import conduct, stages
 
 WIDTH, L1 = 1024, 1e-7
 
@@ -30,7 +31,7 @@ def curves(config, width=WIDTH, l1=L1, root=None):
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
-        run = pipeline.run(config, until="observed", root=root or temporary)
+        run = conduct.run(config, until="observed", root=root or temporary)
         store, keys, member = run.store, dict(run.keys), [stages.Member(width, l1, 0)]
         trained = stages.train_autoencoders(store, run.config, keys, member, _ticker("autoencoder"))
         tuned = stages.transfer_autoencoders(store, run.config, keys, trained, member)

@@ -20,23 +20,25 @@ from specutils import Spectrum as SpecutilsSpectrum
 from specutils.fitting import fit_generic_continuum
 from specutils.manipulation import LinearInterpolatedResampler
 
-from dtl_core import chain, spectra, synthetic, velocity
 from dtl_core.config import load_profile
-from dtl_core.readers import Spectrum
+from dtl_core.preparing import chain, velocity
+from dtl_core.reading.readers import Spectrum
+from dtl_core.spectra import operators
+from dtl_core.synthetic import generation, libraries
 
 POWER = 80_000.0  # of the simulated spectrograph; the run's is 53,000
 
 
 def detector_spectra(n, config):
     """Spectra of the embedded survey's stars on a detector's pixels, moving, with noise and a blaze."""
-    library, rng = synthetic.load_library("survey_b"), np.random.default_rng(0)
+    library, rng = libraries.load_library("survey_b"), np.random.default_rng(0)
     sharp = load_profile("paper", {"window.resolving_power": POWER, "window.margin": 6.0}).window
     rows = rng.integers(0, len(library.label), n)
-    flux = synthetic.model_spectra(library.wavelength, library.flux[rows], rng.uniform(2, 10, n), sharp)
-    rest, pixels = spectra.window_grid(sharp), np.arange(8796.0, 8840.0, 0.035)
+    flux = generation.model_spectra(library.wavelength, library.flux[rows], rng.uniform(2, 10, n), sharp)
+    rest, pixels = operators.window_grid(sharp), np.arange(8796.0, 8840.0, 0.035)
     out, velocities = [], rng.uniform(-60, 60, n)
     for row, shift in zip(flux, velocities, strict=True):
-        wave = pixels * (1 + shift / spectra.C_KMS)
+        wave = pixels * (1 + shift / operators.C_KMS)
         seen = np.interp(pixels, rest, row) * (1 - ((wave - 8820) / 60) ** 2)
         sigma = np.full(len(wave), np.median(seen) / 150)
         no = np.zeros(len(wave), bool)
@@ -59,19 +61,19 @@ def library_calls(spectrum, config, template):
     inner = slice(*np.searchsorted(wave, [8804.0, 8830.0]))
     for model in models:
         tw, tf = grid[known], model[known]
-        reach = min(limit, 0.99 * spectra.C_KMS * (1 - tw[0] / wave[inner][0]), 0.99 * spectra.C_KMS * 5 / 8835)
+        reach = min(limit, 0.99 * operators.C_KMS * (1 - tw[0] / wave[inner][0]), 0.99 * operators.C_KMS * 5 / 8835)
         low, high = -reach, reach
         for step in (2.0, 0.5):
             shifts, height = pyasl.crosscorrRV(wave[inner], 1 - flux[inner], tw, 1 - tf, low, high, step)
             height = height / np.sqrt(np.sum((1 - tf) ** 2))
             low, high = shifts[np.argmax(height)] + np.array([-4.0, 4.0])
         best = max(best, (height.max(), (low + high) / 2))
-    rest = wave / (1 + best[1] / spectra.C_KMS)
+    rest = wave / (1 + best[1] / operators.C_KMS)
     fine = np.arange(rest[0], rest[-1], np.median(np.diff(rest)))  # PyAstronomy wants equal steps
     even = np.interp(fine, rest, flux)
     power = (config.window.resolving_power**-2 - spectrum.resolving_power**-2) ** -0.5
     even = pyasl.instrBroadGaussFast(fine, even, power, edgeHandling="firstlast")
-    linear = spectra.window_grid(config.window)
+    linear = operators.window_grid(config.window)
     resampled = LinearInterpolatedResampler(extrapolation_treatment="nan_fill")(
         SpecutilsSpectrum(spectral_axis=fine * u.AA, flux=even * u.one), linear * u.AA
     )

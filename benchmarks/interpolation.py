@@ -11,31 +11,31 @@ import time
 
 import numpy as np
 
-from dtl_core import synthetic
 from dtl_core.config import load_profile
+from dtl_core.synthetic import generation, interpolation, label_grid, libraries
 
 
 def main(n=512, rounds=5):
     config = load_profile("paper")
     network = dict(window=config.window, continuum=config.continuum)
-    library = synthetic.load_library("grid_a")
+    library = libraries.load_library("grid_a")
     start = time.perf_counter()
-    error = synthetic.interpolation_error(library, **network)
+    error = interpolation.interpolation_error(library, **network)
     print(f"nodes left out ({time.perf_counter() - start:.1f} s), 1e-4 of the continuum")
     columns = ["rms", "max", "rms_scaled", "max_scaled"]
     print((error.set_index(["method", "axis", "teff", "n"])[columns] * 1e4).round(1).to_string())
-    difference = synthetic.interpolation_difference(library, **network)
+    difference = interpolation.interpolation_difference(library, **network)
     print("\nlinear minus cubic at the centres of the cells, 1e-4 of the continuum")
     print((difference.set_index(["teff", "n"]) * 1e4).round(1).to_string())
     rng = np.random.default_rng(0)
-    labels = synthetic.label_grid(config.synthetic)
+    labels = label_grid.label_grid(config.synthetic)
     labels = labels[rng.choice(len(labels), n)]
     print()
     for method in ("linear", "cubic"):
         seconds = []
         for _ in range(rounds + 1):  # the first round warms up
             start = time.perf_counter()
-            synthetic.expand(library, labels, method)
+            generation.expand(library, labels, method)
             seconds.append(time.perf_counter() - start)
         print(f"{method:6s} {n / np.median(seconds[1:]):8.0f} spectra/s")
 

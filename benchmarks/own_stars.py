@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dtl_core import machine, models, predict
-from dtl_core.examples import write_examples
-from dtl_core.sources import open_source
+from dtl_core import machine
+from dtl_core.models import loading, parallel, prediction
+from dtl_core.reading.sources import open_source
+from dtl_core.synthetic.examples import write_examples
 
 REPEATS = 5
 
@@ -47,14 +48,14 @@ def measure(n_files=384, workers=None):
             source = paths[number % len(paths)]
             files.append(Path(folder) / f"many_{number:05d}.ecsv")
             files[-1].write_text(source.read_text() + "\n" * (number // len(paths)))  # other content, the same star
-        model = models.load()
-        predict.examine(model, files[:3])  # templates are made
+        model = loading.load()
+        prediction.examine(model, files[:3])  # templates are made
         few = files[: max(3, n_files // 4)]
         start = time.perf_counter()
-        predict.examine(model, few)
+        prediction.examine(model, few)
         alone = len(few) / (time.perf_counter() - start)
         start = time.perf_counter()
-        examined, _ = predict.examine_files("shipped", open_source(files), workers=workers)
+        examined, _ = parallel.examine_files("shipped", open_source(files), workers=workers)
         all_seconds = time.perf_counter() - start
     return {
         "seconds": {name: float(np.median(values)) for name, values in seconds.items()},

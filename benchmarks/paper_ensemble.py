@@ -10,14 +10,15 @@ from pathlib import Path
 
 import click
 
-from dtl_core import models, records
-from dtl_core.config import PARAMETERS
-from dtl_core.store import file_hash
+from dtl_core.files import file_hash
+from dtl_core.models import loading
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import records
 
 
 def describe(file, results=None):
     """What the record holds of a file, and of the run that made it if its results are there: dict."""
-    card = models.load(file).specialists[0].card
+    card = loading.load(file).specialists[0].card
     found = {"bytes": Path(file).stat().st_size, "sha256": file_hash(file), "profile": card["profile"]}
     found |= {"autoencoders": len(card["autoencoders"]), "figures": card["figures"], "made": card["made"]}
     found["regressors"] = sum(len(one["places"].get(name, [])) for one in card["autoencoders"] for name in PARAMETERS)

@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
-from dtl_core import pipeline
-from dtl_core.config import PARAMETERS
-from dtl_core.ensemble import Ensemble, estimate_stream
-from dtl_core.estimate import kde_mode
+from dtl_core.estimates.density import kde_mode
 from dtl_core.machine import affordable_workers, tree_memory
+from dtl_core.models.ensemble import Ensemble, estimate_stream
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import conduct
 
 CHUNK = 256
 
@@ -38,7 +38,7 @@ def measure(profile="demo", root=None, largest=None):
     Arguments: root, folder with results, which are computed where they are missing; largest number of stars, by default
     a million for the small profiles and ten thousand for the others.
     """
-    run = pipeline.run(profile, root=root, overrides={"survey.real_stars": "no"})
+    run = conduct.run(profile, root=root, overrides={"survey.real_stars": "no"})
     return rates(run, largest or (10**6 if profile in ("smoke", "demo") else 10**4))
 
 

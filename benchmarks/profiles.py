@@ -1,6 +1,6 @@
 """Time and peak memory of every stage of a profile, from an empty store.
 
-    python benchmarks/profiles.py [profile]          default: smoke
+python benchmarks/profiles.py [profile]          default: smoke
 """
 
 import sys
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dtl_core import pipeline
-from dtl_core.config import PARAMETERS
 from dtl_core.errors import DataError
 from dtl_core.machine import peak_memory
-from dtl_core.stages import ARMS
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import conduct
+from dtl_core.pipeline.stages import ARMS
 
 
 def measure(profile, root=None):
@@ -28,7 +28,7 @@ def measure(profile, root=None):
     if any(Path(root).glob("*/*")):
         raise DataError("has results already, which would take no time", file=root, remedy="name an empty folder")
     start = time.perf_counter()
-    run = pipeline.run(profile, root=root, overrides={"survey.real_stars": "no"})
+    run = conduct.run(profile, root=root, overrides={"survey.real_stars": "no"})
     wall = time.perf_counter() - start
     seconds, memory = run.seconds(), run.peak_memory()
     stages = {

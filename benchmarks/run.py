@@ -25,7 +25,8 @@ import survey
 import synthesis
 import training
 
-from dtl_core import machine, records
+from dtl_core import machine
+from dtl_core.pipeline import records
 
 PARTS = {
     "training": training.measure,

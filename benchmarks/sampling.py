@@ -13,9 +13,10 @@ import tempfile
 import numpy as np
 import torch
 
-from dtl_core import pipeline, stages
-from dtl_core.config import PARAMETERS, load_profile
-from dtl_core.store import load_arrays
+from dtl_core.config import load_profile
+from dtl_core.files import load_arrays
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import conduct, stages
 
 STEPS, WIDTH, L1 = (0.01, 0.02, 0.03), 1024, 1e-7
 
@@ -24,7 +25,7 @@ def one(step, seed, root):
     config = load_profile(
         "paper-fast", {"window.step": step, "survey.real_stars": "no", "regression.n_models": 2, "device": "cpu"}
     )
-    run = pipeline.run(config, until="observed", root=root, quiet=True)
+    run = conduct.run(config, until="observed", root=root, quiet=True)
     store, member = run.store, [stages.Member(WIDTH, L1, seed)]
     trained = stages.train_autoencoders(store, config, run.keys, member)
     tuned = stages.transfer_autoencoders(store, config, run.keys, trained, member)

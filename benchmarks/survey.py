@@ -16,8 +16,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from dtl_core import machine, model_making, models, records, sources
-from dtl_core.spectra import window_grid
+from dtl_core import machine
+from dtl_core.models import loading, making
+from dtl_core.pipeline import records
+from dtl_core.reading import sources
+from dtl_core.spectra.operators import window_grid
 
 DISTINCT = 286  # stars: a simulated survey, which comes again with other noise
 SNR = 100.0
@@ -26,8 +29,8 @@ STARS, WORKERS = (1024, 8192), (1, 2)
 
 def simulate(path, n, distinct=DISTINCT):
     """A store of n simulated stars at rest, R = 53,000. Returns: Path."""
-    config = models.load().specialist_for(53_000.0).config
-    flux, _, _ = model_making.simulated_stars(config, min(n, distinct), [907])
+    config = loading.load().specialist_for(53_000.0).config
+    flux, _, _ = making.simulated_stars(config, min(n, distinct), [907])
     wavelength = window_grid(config.window)
     margin = (len(wavelength) - flux.shape[1]) // 2
     flux = np.pad(flux, ((0, 0), (margin, margin)), constant_values=1.0).astype(np.float32)

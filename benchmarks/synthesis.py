@@ -12,16 +12,17 @@ import time
 import numpy as np
 from PyAstronomy import pyasl
 
-from dtl_core import spectra, synthetic
 from dtl_core.config import load_profile
+from dtl_core.spectra import operators
+from dtl_core.synthetic import generation, label_grid, libraries
 
 
 def pyastronomy_loop(wavelength, raw, vsini, window, limb_darkening):
     """The same operation as ``synthetic.model_spectra``, spectrum by spectrum."""
     fine = np.arange(wavelength[0], wavelength[-1], window.step)
-    grid, out = spectra.window_grid(window), []
+    grid, out = operators.window_grid(window), []
     for flux, rotation in zip(raw, vsini, strict=True):
-        flux = spectra.to_log_grid(wavelength, flux, fine)
+        flux = operators.to_log_grid(wavelength, flux, fine)
         flux = pyasl.fastRotBroad(fine, flux, limb_darkening, rotation)
         flux = pyasl.instrBroadGaussFast(fine, flux, window.resolving_power)
         out.append(np.interp(grid, fine, flux))
@@ -31,23 +32,23 @@ def pyastronomy_loop(wavelength, raw, vsini, window, limb_darkening):
 def measure(n=200, rounds=5):
     """Rates of both, the ratio [median, least, largest], and the rate of the whole chain with continuum: dict."""
     config = load_profile("paper")
-    library = synthetic.load_library("grid_a")
+    library = libraries.load_library("grid_a")
     rng = np.random.default_rng(0)
-    labels = synthetic.label_grid(config.synthetic)
+    labels = label_grid.label_grid(config.synthetic)
     labels = labels[rng.choice(len(labels), n, replace=False)]
-    raw, vsini = synthetic.expand(library, labels), rng.choice(config.synthetic.vsini, n)
+    raw, vsini = generation.expand(library, labels), rng.choice(config.synthetic.vsini, n)
     limb = config.synthetic.limb_darkening
     ours, theirs = [], []
     for _ in range(rounds + 1):  # the first round warms both up
         start = time.perf_counter()
-        a = synthetic.model_spectra(library.wavelength, raw, vsini, config.window, limb_darkening=limb)
+        a = generation.model_spectra(library.wavelength, raw, vsini, config.window, limb_darkening=limb)
         middle = time.perf_counter()
         b = pyastronomy_loop(library.wavelength, raw, vsini, config.window, limb)
         ours.append(n / (middle - start))
         theirs.append(n / (time.perf_counter() - middle))
     ratio = np.array(ours[1:]) / np.array(theirs[1:])
     start = time.perf_counter()
-    synthetic.synthetic_set(load_profile("paper", {"synthetic.n_spectra": n}))
+    generation.synthetic_set(load_profile("paper", {"synthetic.n_spectra": n}))
     whole = n / (time.perf_counter() - start)
     return {
         "rates": {"dtl_core": float(np.median(ours[1:])), "PyAstronomy": float(np.median(theirs[1:])), "whole": whole},

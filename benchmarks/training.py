@@ -40,9 +40,9 @@ def torch_worker():
     """name -> what one call works off: samples, or operations of the peak."""
     import torch
 
-    from dtl_core.autoencoder import Autoencoder, autoencoder_loss
-    from dtl_core.regressor import Regressor, regression_loss
-    from dtl_core.training import choose_device, fit
+    from dtl_core.networks.autoencoder import Autoencoder, autoencoder_loss
+    from dtl_core.networks.regressor import Regressor, regression_loss
+    from dtl_core.networks.training import choose_device, fit
 
     torch.set_num_threads(1)
     device = choose_device("auto")

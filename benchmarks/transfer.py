@@ -17,10 +17,14 @@ import click
 import numpy as np
 import pandas as pd
 
-from dtl_core import bench, outliers, pipeline, records
-from dtl_core.arms import ARMS
-from dtl_core.config import PARAMETERS, SURVEY_EFFECTS
-from dtl_core.planted import planted_set
+from dtl_core.bridging import benchmark
+from dtl_core.bridging.injected import planted_set
+from dtl_core.bridging.methods import ARMS
+from dtl_core.config import SURVEY_EFFECTS
+from dtl_core.estimates import outliers
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import conduct, records
+from dtl_core.spectra import operators
 
 SEEDS, SURVEYS, REAL = range(1, 6), range(1, 21), range(3)
 STRENGTHS = (0.0, 0.5, 2.0)
@@ -32,7 +36,7 @@ LATENT = [name for name in ARMS if name != "zero points" and not name.startswith
 def simulated(root):
     """A run with the spectra of the small profile, without real stars."""
     settings = {"survey.real_stars": "no"}
-    return pipeline.run("demo", until="observed", overrides=settings, root=root, quiet=True)
+    return conduct.run("demo", until="observed", overrides=settings, root=root, quiet=True)
 
 
 def note(*what):
@@ -41,8 +45,8 @@ def note(*what):
 
 def other_bench(run, seed, known=None, **settings):
     """The bench of another survey, and its truth."""
-    flux, truth = bench.other_survey(run.config, seed=seed, **settings)
-    own = bench.make_bench(run, seed, stars=flux, truth=truth)
+    flux, truth = benchmark.other_survey(run.config, seed=seed, **settings)
+    own = benchmark.make_bench(run, seed, stars=flux, truth=truth)
     own.known = {} if known is None else known
     return own, truth
 
@@ -52,18 +56,18 @@ def measure_arms(root):
     run, found, gaps, axes, times = simulated(root), [], [], [], []
     for seed in SEEDS:
         own, truth = other_bench(run, seed)
-        _, reported = bench.halves(truth)
-        gaps.append(bench.gaps(None, own).assign(arm="fluxes", seed=seed))
+        _, reported = benchmark.halves(truth)
+        gaps.append(benchmark.gaps(None, own).assign(arm="fluxes", seed=seed))
         for name in ARMS:
             begun = time.perf_counter()
             arm = own.learned(ARMS[name]).adapt(own)
-            table = bench.scores(arm.predict(own.stars), truth, reported).assign(arm=name, seed=seed)
+            table = benchmark.scores(arm.predict(own.stars), truth, reported).assign(arm=name, seed=seed)
             times.append({"arm": name, "seed": seed, "seconds": time.perf_counter() - begun})
             found.append(table)
             if name in LATENT:
-                gaps.append(bench.gaps(arm, own).assign(arm=name, seed=seed))
+                gaps.append(benchmark.gaps(arm, own).assign(arm=name, seed=seed))
             if hasattr(arm, "encoder"):
-                axes.append(bench.axes(arm, own.stars).assign(arm=name, seed=seed))
+                axes.append(benchmark.axes(arm, own.stars).assign(arm=name, seed=seed))
             note(seed, name, table[table.region == "all"].rmse.round(3).tolist())
     return {name: records.lines(pd.concat(part) if name != "seconds" else pd.DataFrame(part))
             for name, part in (("errors", found), ("gaps", gaps), ("axes", axes), ("seconds", times))}  # fmt: skip
@@ -78,9 +82,9 @@ def measure_strengths(root):
         settings += [(effect, strength, dict.fromkeys(names, strength)) for strength in STRENGTHS]
     for effect, strength, factors in settings:
         own, truth = other_bench(run, SEEDS[0], known, **factors)
-        _, reported = bench.halves(truth)
+        _, reported = benchmark.halves(truth)
         for name in SWEPT:
-            table = bench.scores(own.learned(ARMS[name]).adapt(own).predict(own.stars), truth, reported)
+            table = benchmark.scores(own.learned(ARMS[name]).adapt(own).predict(own.stars), truth, reported)
             table = table[table.region == "all"].drop(columns=["region", "n"])
             out.append(table.assign(effect=effect, strength=strength, arm=name))
         note(effect, strength, table.rmse.round(3).tolist())
@@ -106,10 +110,10 @@ def measure_recommended(root):
 
 def strangers(config, seed, own, arm, truth):
     """Share of planted spectra, and of ordinary ones of the half that is reported, with a p-value of at most 5 %."""
-    chosen, reported = bench.halves(truth)
+    chosen, reported = benchmark.halves(truth)
     survey = dataclasses.replace(config.survey, seed=config.survey.seed + seed)
     planted = planted_set(dataclasses.replace(config, survey=survey), seed=seed)
-    groups = {kind: bench.binned(flux, config.window.step) for kind, flux in planted.items()}
+    groups = {kind: operators.binned(flux, config.window.step) for kind, flux in planted.items()}
     groups = {"ordinary": own.stars[reported].numpy(), **groups, "all planted": np.concatenate(list(groups.values()))}
     rates = outliers.flag_rates(arm, own.stars[chosen].numpy(), groups)
     sizes = [len(flux) for flux in groups.values()]
@@ -119,10 +123,10 @@ def strangers(config, seed, own, arm, truth):
 def measure_real(root):
     """The HPF stars by every arm, adapted to these three alone, without anchors: their literature is the test."""
     overrides, out = {"survey.real_stars": "yes"}, []
-    run = pipeline.run("demo", until="observed", overrides=overrides, root=root, quiet=True)
+    run = conduct.run("demo", until="observed", overrides=overrides, root=root, quiet=True)
     real = run.observed[len(run.truth) :]
     for seed in REAL:
-        own = bench.make_bench(run, seed, stars=real)
+        own = benchmark.make_bench(run, seed, stars=real)
         for name in ARMS:
             found = own.learned(ARMS[name]).adapt(own).predict(own.stars)
             table = pd.DataFrame(found, columns=list(PARAMETERS)).assign(star=run.reports["star"], arm=name, seed=seed)

@@ -12,11 +12,11 @@ import os
 # times slower than one. The variable is read when torch loads OpenMP, so it is set before any module imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
+from ._version import __version__  # noqa: E402, F401
 
 
 def load(name="shipped"):
-    """A trained model: ``dtl_core.load().predict("my_star.fits")``; see :func:`dtl_core.models.load`."""
-    from .models import load
+    """A trained model: ``dtl_core.load().predict("my_star.fits")``; see :func:`dtl_core.models.loading.load`."""
+    from .models.loading import load
 
     return load(name)

@@ -1,7 +1,7 @@
 """Arguments of public functions, checked before anything is computed: a wrong one is a one-line error at once.
 
-    @checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
-    def examine(model, spectra, *, strict=True, velocity=None, **options): ...
+@checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
+def examine(model, spectra, *, strict=True, velocity=None, **options): ...
 """
 
 from __future__ import annotations
@@ -16,8 +16,21 @@ import os
 from .characters import legible
 from .errors import ConfigError
 
-__all__ = ["a_flag", "a_name_or_number", "a_number", "a_path", "a_text", "checked", "instance", "names_by_kind",
-           "one_of", "optional_path", "shown", "some_paths"]  # fmt: skip
+__all__ = [
+    "a_flag",
+    "a_name_or_number",
+    "a_number",
+    "a_path",
+    "a_text",
+    "checked",
+    "instance",
+    "names_by_kind",
+    "one_of",
+    "optional_path",
+    "shown",
+    "some_paths",
+]
+
 
 _OTHERS = {"resolution": "resolving_power", "r": "resolving_power", "rv": "velocity", "name": "star"}  # as commands say
 

@@ -6,9 +6,12 @@ as an escape such as ``\\x1b`` or ``\\udcff``, and what a format with ASCII only
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
 
-__all__ = ["ascii_only", "ascii_table", "legible"]
+__all__ = ["ascii_only", "ascii_table", "clean", "file_name", "legible"]
+
 
 _JOINERS = "\u200c\u200d"  # inside words of some scripts, and inside emoji
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # controls, halves of characters, what turns the text around
@@ -35,3 +38,20 @@ def ascii_table(table):
             about = {"description": out[name].description, "meta": out[name].meta}
             out[name] = out.Column([ascii_only(value) for value in out[name]], **about, dtype=str)
     return out
+
+
+def file_name(star, suffix=""):
+    """Name of a star's page: small letters, digits and underscores only.
+
+    Where letters of other alphabets are lost, a few digits of the name's hash keep two stars apart.
+    """
+    stem = re.sub(r"[^a-z0-9]+", "_", star.lower()).strip("_")[:60] or "star"
+    if any(c.isalnum() and not c.isascii() for c in star) or stem == "star":
+        stem += f"_{hashlib.sha256(star.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
+    return stem + suffix
+
+
+def clean(text, limit=80):
+    """Text from a file as one printable line of at most ``limit`` characters."""
+    line = " ".join(str(text)[: 4 * limit].split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:limit]

@@ -16,21 +16,20 @@ from pathlib import Path
 from typing import get_type_hints
 
 from .errors import ConfigError
+from .parameters import PARAMETERS
 
 __all__ = [
-    "PARAMETERS",
-    "PARAMETER_COLUMNS",
-    "PROFILES",
-    "SURVEY_EFFECTS",
     "AutoencoderConfig",
     "ChainConfig",
     "Config",
     "ContinuumConfig",
     "EstimateConfig",
     "ModelsConfig",
-    "RegressionConfig",
+    "PROFILES",
     "RecommendedConfig",
+    "RegressionConfig",
     "RegressorConfig",
+    "SURVEY_EFFECTS",
     "SearchConfig",
     "SurveyConfig",
     "SyntheticConfig",
@@ -41,9 +40,7 @@ __all__ = [
     "load_profile",
 ]
 
-# name in the code: column of the published catalogue
-PARAMETER_COLUMNS = {"teff": "Teff", "logg": "logg", "mh": "[M/H]", "vsini": "vsini"}
-PARAMETERS = tuple(PARAMETER_COLUMNS)
+
 SURVEY_EFFECTS = (
     "noise",
     "velocity",
@@ -100,7 +97,7 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class ChainConfig:
-    """From a real spectrum to the network's input; see dtl_core.chain."""
+    """From a real spectrum to the network's input; see dtl_core.preparing.chain."""
 
     resampling: str = "linear"  # as in the paper; "spline" or "flux" (conserving) follow coarse pixels better
     tellurics: str = "keep"  # as in the paper, or "mask": pixels under telluric lines are bridged
@@ -142,7 +139,7 @@ class AutoencoderConfig:
     batch_size: int = 128
     schedule: str = "constant"  # of the learning rate, or "one-cycle": up and down once, for few epochs
     test_fraction: float = 0.3
-    contractive: str = "paper"  # or "exact"; see dtl_core.autoencoder
+    contractive: str = "paper"  # or "exact"; see dtl_core.networks.autoencoder
     contractive_weight: float = 1e-4
     centred: bool = False  # inputs centred and scaled: far fewer steps; the paper goes without
     flux_ceiling: float = 1.1  # inputs are flux / ceiling: a sigmoid cannot reach fluxes above 1
@@ -228,7 +225,7 @@ class RecommendedConfig:
 
 @dataclass(frozen=True)
 class ModelsConfig:
-    """Trained models for other people's spectra, one for each resolving power; see dtl_core.model_making."""
+    """Trained models for other people's spectra, one for each resolving power; see dtl_core.models.making."""
 
     resolving_powers: tuple[float, ...] = (94_600.0, 80_000.0, 53_000.0, 42_000.0)
     members: int = 4  # networks of an ensemble

@@ -1,7 +1,6 @@
 """What the tests share: one small run of the whole method for the session."""
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,53 +13,48 @@ import published  # noqa: E402
 import pytest  # noqa: E402
 from small import TINY  # noqa: E402
 
-from dtl_core import book, pages, pipeline  # noqa: E402
+from book.maker import builder, pages
 from dtl_core.config import data_mirror  # noqa: E402
+from dtl_core.pipeline import conduct  # noqa: E402
 
 perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = {"smoke", "executed", "built"}  # fixtures that take minutes
-
-
-def _asking(fixtures):
-    asks = re.compile(rf"\bdef \w+\([^)]*\b({'|'.join(fixtures)})\b")
-    return {path.name for path in (ROOT / "tests").glob("test_*.py") if asks.search(path.read_text())}
-
-
-SHARING = _asking(SHARED)
-ON_TINY = _asking({"tiny"}) - SHARING
+# Markers of the files whose tests share a fixture that takes minutes: with several test processes each goes to one.
+SHARED = {"uses_smoke": {"smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several test processes (``-n 2``): the files that share the session's run go to one, others file by file.
+    """With several test processes (``-n 2``): what shares a run goes to one of them, the rest file by file.
 
-    By files, because the groups of pytest-xdist 3.8 do nothing under pytest 9.2.
+    The groups of pytest-xdist 3.8 do nothing under pytest 9.2, so that the marker is a part of the test's name here.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
+    class ByRun(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            file = nodeid.split("::")[0]
-            name = Path(file).name
-            return "the session's run" if name in SHARING else "the tiny run" if name in ON_TINY else file
+            name, at, group = nodeid.rpartition("@@")
+            return group if at else nodeid.split("::")[0]
 
-    return ByFile(config, log)
+    return ByRun(config, log)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Tests marked ``data`` need the public data; everything else must pass without. Tests that say a bound by
     ``bounds.bounded`` are marked ``trained``.
 
     What shares the session's run begins first, because it takes longest.
     """
-    stray = {item.path.name for item in items if SHARED.intersection(item.fixturenames)} - SHARING
-    if stray:  # it would make the run once more in another process
-        raise pytest.UsageError(f"{', '.join(sorted(stray))}: name the shared fixture in the function that wants it")
     for item in items:
+        groups = [marker for marker in SHARED if item.get_closest_marker(marker)]
+        for marker, fixtures in SHARED.items():
+            if fixtures.intersection(item.fixturenames) and marker not in groups and "uses_smoke" not in groups:
+                raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{marker}, whose fixture it uses")
+        if groups and hasattr(config, "workerinput"):
+            item._nodeid = f"{item.nodeid}@@{groups[0]}"
         if "bounded" in item.function.__code__.co_names:
             item.add_marker("trained")
-    items.sort(key=lambda item: (item.path.name not in SHARING, item.path.name not in ON_TINY))
+    items.sort(key=lambda item: [not item.get_closest_marker(marker) for marker in SHARED])
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
         for item in items:
@@ -97,13 +91,13 @@ def results(tmp_path_factory):
 def tiny(tmp_path_factory):
     """A finished run of the smallest settings."""
     root = tmp_path_factory.mktemp("tiny")
-    return pipeline.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
+    return conduct.run("smoke", overrides=TINY | {"workers": 1}, root=root, quiet=True)
 
 
 @pytest.fixture(scope="session")
 def smoke(results):
     """The finished ``smoke`` run."""
-    return pipeline.run("smoke", quiet=True)
+    return conduct.run("smoke", quiet=True)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +108,7 @@ def executed(smoke, tmp_path_factory):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))
-    book.execute("smoke", root=root, workers=2)
+    builder.execute("smoke", root=root, workers=2)
     pages.write(smoke, root)
     return root
 
@@ -122,4 +116,4 @@ def executed(smoke, tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(executed):
     """Folder of the HTML book built from it."""
-    return book.build(executed).parent
+    return builder.build(executed).parent

@@ -12,11 +12,14 @@ from astropy import units
 from astropy.table import Table
 
 import dtl_core
-from dtl_core import adaptation, arguments, chain, exports, models, predict, readers, report, sources, survey
+from dtl_core import arguments
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
-from dtl_core.examples import write_examples
-from dtl_core.readers import read
+from dtl_core.models import adapting, bulk, exports, loading, prediction, report, specialist
+from dtl_core.preparing import chain
+from dtl_core.reading import readers, sources
+from dtl_core.reading.readers import read
+from dtl_core.synthetic.examples import write_examples
 
 WAVE = np.linspace(8780, 8860, 3000)
 WRONG = {
@@ -50,12 +53,12 @@ def star(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load()
+    return loading.load()
 
 
 @pytest.fixture(scope="module")
 def examined(model, star):
-    return predict.examine(model, star)[0][0]
+    return prediction.examine(model, star)[0][0]
 
 
 CONFIG = load_profile("demo")
@@ -64,8 +67,8 @@ MANY = {  # entry points that take spectra: one argument after the other is wron
     "adapt": lambda m, wrong: m.adapt(wrong),
     "Model.prepare": lambda m, wrong: m.prepare(wrong),
     "Model.examine": lambda m, wrong: m.examine(wrong),
-    "examine": lambda m, wrong: predict.examine(m, wrong),
-    "read_spectra": lambda m, wrong: predict.read_spectra(wrong),
+    "examine": lambda m, wrong: prediction.examine(m, wrong),
+    "read_spectra": lambda m, wrong: prediction.read_spectra(wrong),
     "chain.prepare": lambda m, wrong: chain.prepare(wrong, CONFIG),
     "prepare_many": lambda m, wrong: chain.prepare_many(wrong, CONFIG, strict=True),
     "coadd": lambda m, wrong: chain.coadd(wrong, CONFIG),
@@ -78,13 +81,13 @@ MANY = {  # entry points that take spectra: one argument after the other is wron
     "list_files": lambda m, wrong: readers.list_files(wrong),
     "open_source": lambda m, wrong: sources.open_source(wrong),
     "read_all": lambda m, wrong: sources.read_all(wrong, strict=True),
-    "read_anchors": lambda m, wrong: adaptation.read_anchors(wrong),
+    "read_anchors": lambda m, wrong: adapting.read_anchors(wrong),
     "load": lambda m, wrong: dtl_core.load(wrong),
-    "hashes": lambda m, wrong: models.hashes(wrong),
-    "read_specialist": lambda m, wrong: models.read_specialist(wrong),
+    "hashes": lambda m, wrong: loading.hashes(wrong),
+    "read_specialist": lambda m, wrong: specialist.read_specialist(wrong),
     "save": lambda m, wrong: exports.save(wrong, "never.csv"),
-    "export": lambda m, wrong: survey.export(wrong, "never.csv"),
-    "Survey": lambda m, wrong: survey.Survey("never.parquet", wrong),
+    "export": lambda m, wrong: bulk.export(wrong, "never.csv"),
+    "Survey": lambda m, wrong: bulk.Survey("never.parquet", wrong),
     "html_report": lambda m, wrong: report.html_report(m, wrong),
     "png_report": lambda m, wrong: report.png_report(wrong, wrong),
 }
@@ -133,8 +136,8 @@ def test_numbers_are_numbers(kind, model, star):
         lambda: model.adapt([star], epochs=wrong),
         lambda: model.adapt([star], seed=wrong),
         lambda: model.adapt([star], velocity=wrong),
-        lambda: survey.Survey("never.parquet", sources.open_source(star.file), velocity=wrong),
-        lambda: survey.Survey("never.parquet", sources.open_source(star.file), part=wrong),
+        lambda: bulk.Survey("never.parquet", sources.open_source(star.file), velocity=wrong),
+        lambda: bulk.Survey("never.parquet", sources.open_source(star.file), part=wrong),
     ]
     for number, call in enumerate(calls):
         with pytest.raises(DTLError) as caught:
@@ -178,21 +181,21 @@ def test_options_are_checked_and_unknown_ones_refused_with_the_nearest(options, 
         (lambda s: chain.prepare(s, CONFIG, speed=3), "'speed'.*is not an argument of prepare"),
         (lambda s: chain.prepare_many([s], CONFIG, strict="no"), "'strict'"),
         (lambda s: chain.prepare_many([s], CONFIG, progress=3), "'progress'"),
-        (lambda s: predict.examine("shipped", s), "'model'.*dtl_core.load"),
+        (lambda s: prediction.examine("shipped", s), "'model'.*dtl_core.load"),
         (lambda s: chain.report_table(3), "'reports'"),
         (lambda s: chain.save("a.fits", np.ones(3), [], [], CONFIG), "a.fits.*'flux'.*has shape"),
         (lambda s: chain.save(3, np.ones((0, 3501)), [], [], CONFIG), "'path'.*3 is not a path"),
         (lambda s: exports.save(Table(), 3), "'path'"),
         (lambda s: exports.save(Table({"a": [1]}), "a.xyz"), "'.xyz'"),
-        (lambda s: models.load("shiped"), "shiped.*give shipped or paper"),
-        (lambda s: models.load().adapt([s], anchors=3), "'anchors'"),
-        (lambda s: models.load().adapt([s], anchors={"a": 3}), "'anchors'.*star: {parameter: number}"),
-        (lambda s: models.load().adapt([s], anchors={"a": {"teff": "hot"}}), "'anchors'"),
-        (lambda s: models.load().adapt([s], anchors="absent.csv"), "absent.csv: not found"),
-        (lambda s: models.load().save(None), "'folder'"),
-        (lambda s: models.load().predict(s, instrument="HPF"), "'instrument'.*layout of files"),
-        (lambda s: models.load().predict(s, medium="air"), "'medium'.*in vacuum as it is"),
-        (lambda s: models.load().predict([s, s], star="A"), "'star'.*several"),
+        (lambda s: loading.load("shiped"), "shiped.*give shipped or paper"),
+        (lambda s: loading.load().adapt([s], anchors=3), "'anchors'"),
+        (lambda s: loading.load().adapt([s], anchors={"a": 3}), "'anchors'.*star: {parameter: number}"),
+        (lambda s: loading.load().adapt([s], anchors={"a": {"teff": "hot"}}), "'anchors'"),
+        (lambda s: loading.load().adapt([s], anchors="absent.csv"), "absent.csv: not found"),
+        (lambda s: loading.load().save(None), "'folder'"),
+        (lambda s: loading.load().predict(s, instrument="HPF"), "'instrument'.*layout of files"),
+        (lambda s: loading.load().predict(s, medium="air"), "'medium'.*in vacuum as it is"),
+        (lambda s: loading.load().predict([s, s], star="A"), "'star'.*several"),
         (lambda s: sources.open_source(s.file, resolution=3), "'resolution'.*resolving_power"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtl_core import spectra
 from dtl_core.config import PROFILES, Config, RegressorConfig, data_mirror, load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError, StoreError
+from dtl_core.spectra import operators
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_override_changes_its_setting_and_nothing_else(noise, n_stars):
 def test_paper_profile_has_the_papers_values():
     config = load_profile("paper")
     assert (config.autoencoder.epochs, config.transfer.epochs, config.regression.epochs) == (120, 60, 200)
-    assert len(spectra.window_grid(config.window, margin=False)) == 3501
+    assert len(operators.window_grid(config.window, margin=False)) == 3501
     assert config.window.resolving_power == 94_600 and config.window.margin == 5.0
     assert config.autoencoder.batch_size == 128 and config.autoencoder.bottleneck == 32
     assert config.autoencoder.learning_rate == 1e-4 and config.autoencoder.contractive_weight == 1e-4

@@ -1,7 +1,7 @@
 """Do the tests of what small networks find pass on any processor? Each has its own rounding, which training enlarges.
 
     python tools/perturb.py 20                        # all such tests, twenty times (hours)
-    python tools/perturb.py 20 tests/test_arms.py     # those of one file; also -k and other arguments of pytest
+    python tools/perturb.py 20 tests/bridging         # those of one folder or file; also -k ... of pytest
     python tools/perturb.py 1 --untrained             # with networks that learn nothing: the bounds must not hold
 
 Every time all networks start from weights changed in the last digits. For each bound are printed the median of what
@@ -25,7 +25,7 @@ SHARED = ("synthetic", "observed", "gap")  # stages of a run that train nothing
 
 
 def run_tests(seed, folder, arguments, untrained):
-    """Rows that ``tests/bounds.py`` noted in one run of the tests, and pytest's exit status."""
+    """Rows that ``tests/support/bounds.py`` noted in one run of the tests, and pytest's exit status."""
     noted, results = folder / f"bounds{seed}.jsonl", folder / str(seed)
     noted.unlink(missing_ok=True)
     for stage in SHARED:

@@ -14,19 +14,19 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from dtl_core import models, predict, report  # noqa: E402
-from dtl_core.examples import write_examples  # noqa: E402
-from dtl_core.store import write_whole  # noqa: E402
+from dtl_core.files import write_whole  # noqa: E402
+from dtl_core.models import loading, prediction, report  # noqa: E402
+from dtl_core.synthetic.examples import write_examples  # noqa: E402
 
 TARGET = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme_spectrum.png"
 
 
 def draw(name="shipped", dpi=90):
     """The figure of the second example star, of middling temperature. Returns: PNG as bytes."""
-    model = models.load(name)
+    model = loading.load(name)
     with tempfile.TemporaryDirectory() as folder:
         paths, _ = write_examples(folder)
-        (star,), _ = predict.examine(model, paths[1])
+        (star,), _ = prediction.examine(model, paths[1])
     figure, out = report.spectrum_figure(model.specialist_for(star.resolving_power), star), io.BytesIO()
     figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     plt.close(figure)

@@ -6,7 +6,7 @@ dtl models build -o dtl_core/data/models && python tools/register_models.py
 import re
 from pathlib import Path
 
-from dtl_core.store import file_hash, write_whole
+from dtl_core.files import file_hash, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# ---------------------------------------------------------------- trained models\n"

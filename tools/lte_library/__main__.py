@@ -51,9 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("prepare", run_prepare, "download and compile the codes, write the line lists")
 
     command = add("node", run_node, "compute one spectrum and print a summary")
-    command.add_argument(
-        "label", type=float, nargs=3, metavar=("TEFF", "LOGG", "MH"), help="Teff, log g, [M/H]"
-    )
+    command.add_argument("label", type=float, nargs=3, metavar=("TEFF", "LOGG", "MH"), help="Teff, log g, [M/H]")
     command.add_argument("--code", choices=sorted(CODES), default="A", help="A or B (default A)")
     command.add_argument("--out", type=Path, metavar="FILE.npz", help="save wave, norm and cont here")
 
@@ -68,9 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("check", run_check, "recompute some spectra of a library; exit 1 if one differs")
     command.add_argument("library", type=Path, metavar="LIBRARY.npz", help="grid or survey file")
-    command.add_argument(
-        "--nodes", type=_positive, default=4, metavar="N", help="number of spectra (default 4)"
-    )
+    command.add_argument("--nodes", type=_positive, default=4, metavar="N", help="number of spectra (default 4)")
     command.add_argument("--seed", type=int, default=0, help="seed of their choice (default 0)")
     command.add_argument(
         "--tolerance",

@@ -99,9 +99,7 @@ def repair_table(table: np.ndarray) -> np.ndarray:
     good = list(TABLE_MH).index(0.25)
     for bad in (good + 1, good + 2):  # [M/H] = 0.5 and 0.75
         # 3200 K, log g = 5: the change from [M/H] = 0.25 is the mean of those at 3000 and 3500 K
-        change = (
-            table[i_3000, 1, bad] - table[i_3000, 1, good] + table[i_3500, 1, bad] - table[i_3500, 1, good]
-        )
+        change = table[i_3000, 1, bad] - table[i_3000, 1, good] + table[i_3500, 1, bad] - table[i_3500, 1, good]
         table[i_3200, 1, bad] = table[i_3200, 1, good] + 0.5 * change
         # 2500 K, log g = 5.5: the change from [M/H] = 0.25 is that at log g = 5
         table[i_2500, 2, bad] = table[i_2500, 2, good] + table[i_2500, 1, bad] - table[i_2500, 1, good]
@@ -114,9 +112,7 @@ def repair_table(table: np.ndarray) -> np.ndarray:
     return table
 
 
-def training_structure(
-    network: list[dict], teff: float, logg: float, mh: float
-) -> tuple[np.ndarray, np.ndarray]:
+def training_structure(network: list[dict], teff: float, logg: float, mh: float) -> tuple[np.ndarray, np.ndarray]:
     """T/Teff and log10 RHOX of one training label on the depth scale `LOG_TAU`."""
     rhox, temperature, opacity = network_structure(network, teff, logg, mh)
     log_tau = np.log10(rosseland_depth(rhox, opacity))

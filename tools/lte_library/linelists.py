@@ -205,9 +205,7 @@ def read_linemake(work: Workspace, name: str, low: float, high: float) -> list[s
     with gzip.open(path, "rt") as records:
         chosen = [record for record in records if low < float(record.split()[0]) < high]
     if not chosen:
-        stop(
-            f"no line between {low} and {high} A", file=path, remedy="delete the src folder and run `prepare`"
-        )
+        stop(f"no line between {low} and {high} A", file=path, remedy="delete the src folder and run `prepare`")
     return chosen
 
 

@@ -87,9 +87,7 @@ def parameters_input() -> str:
     fractions = {float(f"822.016{a}"): fraction for a, fraction in TI_FRACTION.items()}
     fractions |= {float(f"607.0{a}14"): fraction for a, fraction in C_FRACTION.items()}
     # MOOG divides by the number given
-    isotopes = "".join(
-        f"  {species:10.5f}  {1 / fraction:10.4f}\n" for species, fraction in fractions.items()
-    )
+    isotopes = "".join(f"  {species:10.5f}  {1 / fraction:10.4f}\n" for species, fraction in fractions.items())
     return (
         "synth\n"
         "terminal       'x11'\n"

@@ -57,9 +57,7 @@ _FREE_ATOMS = (
     "                        xnum(i) = xxnum/q*dexp(-e(j,1)/tkev(i))/\n"
     "     .                            u(iatom,ich,i)   \n"
 )
-_ALL_ATOMS = (
-    "               xnum(i) = xxab*nhtot(i)/q*\n     .                 dexp(-e(j,1)/tkev(i))/u(iatom,ich,i)\n"
-)
+_ALL_ATOMS = "               xnum(i) = xxab*nhtot(i)/q*\n     .                 dexp(-e(j,1)/tkev(i))/u(iatom,ich,i)\n"
 
 # Damping.f opens its loop over depth with this line, and its option 3 with the mark.
 _DEPTH_LOOP = "         ich = nint(charge(j))\n"

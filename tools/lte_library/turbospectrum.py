@@ -35,9 +35,7 @@ def turbospectrum_spectrum(work: Workspace, teff: float, logg: float, mh: float)
         status, output = run_program([work.bsyn], cwd=folder, stdin=bsyn_input(mh))
         columns = read_columns(folder / "out.spec")
     if status != 0 or columns.shape != (N_WAVE, 3):
-        stop_pass(
-            work, "bsyn_lu", f"{len(columns)} of {N_WAVE} wavelengths for {teff:g} {logg:g} {mh:g}", output
-        )
+        stop_pass(work, "bsyn_lu", f"{len(columns)} of {N_WAVE} wavelengths for {teff:g} {logg:g} {mh:g}", output)
     wave, norm, flux = columns.T
     return Spectrum(wave, norm, flux / norm)
 
@@ -60,9 +58,7 @@ def run_folder(work: Workspace) -> Iterator[Path]:
         yield folder
 
 
-def equation_of_state(
-    work: Workspace, folder: Path, model: Atmosphere, mh: float
-) -> tuple[np.ndarray, np.ndarray]:
+def equation_of_state(work: Workspace, folder: Path, model: Atmosphere, mh: float) -> tuple[np.ndarray, np.ndarray]:
     """Electron densities (1/cm3) and log10 tau at 5000 A; leaves the opacities in the file m.opac."""
     electrons = electron_density(work, folder, model, mh)
     return electrons, optical_depth(work, folder, model, electrons, mh)
@@ -81,9 +77,7 @@ def electron_density(work: Workspace, folder: Path, model: Atmosphere, mh: float
     )
     (folder / "a.mod").write_text(f"'alva' {depths} 5000. 5.0 0 0.\n" + "".join(rows))
     # the electrons do not depend on wavelength: one Angstrom is enough
-    status, output = run_program(
-        [work.babsma], cwd=folder, stdin=babsma_input("a.mod", "a.opac", mh, 8800, 8801)
-    )
+    status, output = run_program([work.babsma], cwd=folder, stdin=babsma_input("a.mod", "a.opac", mh, 8800, 8801))
     pressures = re.findall(r"tau,T,Pe,Pg,ro\s+\d+\s+\S+\s+\S+\s+([\d.E+-]+)", output)
     if status != 0 or len(pressures) != depths:
         problem = f"pass 1 gave the electron pressure at {len(pressures)} of {depths} depths"
@@ -91,9 +85,7 @@ def electron_density(work: Workspace, folder: Path, model: Atmosphere, mh: float
     return np.array(pressures, float) / (BOLTZMANN * model.temperature)
 
 
-def optical_depth(
-    work: Workspace, folder: Path, model: Atmosphere, electrons: np.ndarray, mh: float
-) -> np.ndarray:
+def optical_depth(work: Workspace, folder: Path, model: Atmosphere, electrons: np.ndarray, mh: float) -> np.ndarray:
     """log10 tau at 5000 A, and the continuous opacity in m.opac, from babsma_lu in its 'KURUCZ' mode."""
     depths = len(electrons)
     # the last column, the Rosseland opacity, is not used
@@ -104,9 +96,7 @@ def optical_depth(
     header = f"TEFF   0.  GRAVITY 0.0 LTE\nTITLE\nREAD DECK6{depths:3d} RHOX,T,P,XNE,ABROSS\n"
     (folder / "m.mod").write_text(header + "".join(rows))
     low, high = WAVE_MIN - _OPACITY_MARGIN, WAVE_MAX + _OPACITY_MARGIN
-    status, output = run_program(
-        [work.babsma], cwd=folder, stdin=babsma_input("m.mod", "m.opac", mh, low, high)
-    )
+    status, output = run_program([work.babsma], cwd=folder, stdin=babsma_input("m.mod", "m.opac", mh, low, high))
     # the program prints the model that it has converted: a title, a heading, one row for each depth
     table = output.partition("KURUCZ model converted to")[2].split("\n")[2 : 2 + depths]
     try:
@@ -114,9 +104,7 @@ def optical_depth(
     except (IndexError, ValueError):
         log_tau = np.empty(0)
     if status != 0 or len(log_tau) != depths:
-        stop_pass(
-            work, "babsma_lu", f"pass 2 gave the optical depth at {len(log_tau)} of {depths} depths", output
-        )
+        stop_pass(work, "babsma_lu", f"pass 2 gave the optical depth at {len(log_tau)} of {depths} depths", output)
     return log_tau
 
 

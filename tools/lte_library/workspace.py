@@ -104,9 +104,7 @@ def require_programs(*names: str) -> None:
     """Stop unless every one of the named programs can be found."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
-        stop(
-            f"{' and '.join(missing)} not found on the PATH", remedy="install gfortran and make and run again"
-        )
+        stop(f"{' and '.join(missing)} not found on the PATH", remedy="install gfortran and make and run again")
 
 
 def run_program(command: list, *, cwd: Path, stdin: str = "") -> tuple[int, str]:

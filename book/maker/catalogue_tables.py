@@ -1,0 +1,72 @@
+"""The catalogues that the book offers for download: that of a run, and the published one."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy.table import Table
+
+from dtl_core import __version__
+from dtl_core.literature import catalogues
+from dtl_core.literature.matching import star_names
+from dtl_core.models.exports import describe
+from dtl_core.parameters import PARAMETER_COLUMNS
+
+__all__ = ["published_table", "run_table"]
+
+
+def run_table(run):
+    """The catalogue of a run: one row a star, with the paper's and the recommended estimates, and true ones.
+
+    Returns
+    -------
+    astropy.table.Table : karmn; spectrum (``simulated`` or ``real``); each parameter with lower and upper error, by
+        transfer, then by the direct arm (``_direct``), then as recommended (``_recommended``) with method, p_domain and
+        strange; ``true_`` labels, NaN for real stars.
+    """
+    both = {"": run.catalogue_of("transfer"), "_direct": run.catalogue_of("direct")}
+    both["_recommended"] = run.catalogue_of("recommended")
+    n, known = len(both[""]), len(run.truth)
+    table = Table({"karmn": np.array(both[""]["karmn"], str)})
+    table["spectrum"] = np.where(np.arange(n) < known, "simulated", "real")
+    for arm, found in both.items():
+        for column in (f"{e}{name}" for name in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")):
+            table[column + arm] = np.asarray(found[column], float)
+    for column in ("method", "p_domain", "strange"):
+        table[column] = both["_recommended"][column]
+    for parameter, column in PARAMETER_COLUMNS.items():
+        table[f"true_{column}"] = np.append(run.truth[parameter].to_numpy(float), np.full(n - known, np.nan))
+    table.meta = {
+        "description": f"Parameters of M dwarfs by autoencoders and deep transfer learning: dtl-mdwarfs {__version__}, "
+        f"profile {run.config.profile}, R = {run.config.window.resolving_power:g}. Simulated stars are those of the "
+        "benchmark survey: no parameters of real stars.",
+        "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
+        "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
+    }
+    return describe(table)
+
+
+def published_table():
+    """The catalogue of Mas-Buitrago et al. (2024) with names, spectral types and populations, where these are at hand.
+
+    Returns: astropy.table.Table; ``meta`` names the source.
+    Errors: DataError, the published table is absent or damaged.
+    """
+    frame = catalogues.read_published()
+    more = ["name", "gj", "gaia_dr3", "spt", "pop"]
+    if catalogues.at_hand("stars_286.csv"):
+        names = star_names()[["karmn", "name", "gj", "gaia_dr3"]]
+        frame = frame.merge(names, on="karmn", how="left")
+        frame = frame.merge(catalogues.read_stars()[["karmn", "spt", "pop"]], on="karmn", how="left")
+        frame[more] = frame[more].fillna("")
+    columns = {"karmn": frame["karmn"], **{name: frame[name] for name in more if name in frame}}
+    columns |= {name: frame[name] for name in ("ra", "dec")}
+    for parameter, column in PARAMETER_COLUMNS.items():
+        columns |= {f"{e}{column}": frame[f"{e}{parameter}"] for e in ("", "e_", "E_")}
+    table = Table({k: v.to_numpy(str if v.dtype.kind not in "fiub" else float) for k, v in columns.items()})
+    bibcode = frame.attrs.get("provenance", catalogues.provenance())["bibcode"]
+    table.meta = {
+        "description": "Stellar parameters of 286 CARMENES M dwarfs, as published by Mas-Buitrago et al. (2024, A&A "
+        "687, A205; CDS J/A+A/687/A205); names, types and populations from the literature that the book cites",
+        "bibcode": bibcode,
+    }
+    return describe(table)

@@ -1,0 +1,42 @@
+"""Documents made from a run, such as executed notebooks: kept in its store, found again while nothing changed."""
+
+from __future__ import annotations
+
+import functools
+
+from dtl_core.files import file_hash
+from dtl_core.pipeline import records
+from dtl_core.public_data import registry
+from dtl_core.source_code import code_hashes
+
+__all__ = ["document"]
+
+
+def document(run, name, settings, inputs, compute):
+    """The folder of a document: found again while nothing that it can show has changed.
+
+    It depends on the whole run, on all code, on all packages, on the records, and on the public data at hand.
+
+    Parameters
+    ----------
+    run : dtl_core.pipeline.results.Run
+    name, settings, inputs, compute
+        As for :meth:`dtl_core.pipeline.store.Store.stage`.
+
+    Returns
+    -------
+    Path
+    """
+    inputs = inputs | {f"run/{stage}": str(keys) for stage, keys in run.keys.items()}
+    inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
+    inputs |= {f"package/{name}": version for name, version in _packages().items()}
+    inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}
+    inputs |= {f"code/{module}": digest for module, digest in code_hashes().items()}
+    return run.store.stage(name, settings | {"config": run.config}, inputs, compute)[0]
+
+
+@functools.cache
+def _packages():
+    from importlib.metadata import distributions
+
+    return {found.name.lower(): found.version for found in distributions()}

@@ -1,0 +1,239 @@
+"""Pages of the book on the trained models of the package, and on the precision of every numerical step.
+
+    model_files()      models.md and precision.md, below ``book/generated``
+
+All numbers come from the models' cards (:mod:`dtl_core.models.making`) and from :data:`CONTRACT`.
+"""
+
+from __future__ import annotations
+
+from dtl_core.errors import DataError
+from dtl_core.models import loading, specialist
+from dtl_core.parameters import PARAMETERS, heading
+from dtl_core.pipeline import records
+from dtl_core.public_data import registry
+
+from .markdown import NBSP, code, escape, number, table
+
+__all__ = ["CONTRACT", "model_files", "models_page", "precision_page"]
+
+
+# Tolerances that tests hold: step, off by at most, against what, file and function of the test without "test_".
+CONTRACT = (
+    ("air to vacuum and back", "1e-9 Å", "specutils", "spectra", "refraction_agrees_with_specutils"),
+    ("rotation and instrument", "1e-3", "PyAstronomy, as precise", "spectra", "broadening_agrees_with_pyastronomy"),
+    ("transform of the rotation profile", "2e-6", "an integral, after Gray (2005)", "spectra",
+     "transfer_is_the_fourier_transform_of_grays_profile"),
+    ("resampling, linear and spline", "1e-10", "specutils", "spectra", "resampling_agrees_with_specutils"),
+    ("resampling that conserves flux", "2e-3", "specutils, which draws steps where we draw curves", "spectra",
+     "resampling_agrees_with_specutils"),
+    ("flux that this resampling keeps", "1e-9 of it", "the sum before", "spectra", "flux_is_conserved"),
+    ("spline of the continuum", "1e-7", "FITPACK, in SciPy", "spectra", "continuum_spline_is_fitpacks"),
+    ("continuum of M dwarfs", "0.003", "GISIC, recorded once", "gisic", "continuum_is_that_of_gisic"),
+    ("continuum over narrow lines", "0.012, where it slopes 0.035", "a known continuum", "spectra",
+     "continuum_finds_a_smooth_level_under_narrow_lines"),
+    ("library to network, rms", "5e-4", "a loop of PyAstronomy's functions", "synthetic",
+     "vectorised_chain_equals_a_loop_of_pyastronomy_calls"),
+    ("interpolation over 200 K, rms", "3e-4", "a left-out node", "synthetic", "expand_finds_a_node_that_was_left_out"),
+    ("emulator, rms", "0.02 of their spread", "unseen", "emulator", "the_emulator_gives_spectra_that_it_has_not_seen"),
+    ("emulator: rotation", "2e-3", "PyAstronomy", "emulator", "rotation_widens_an_isolated_line_as_pyastronomy_does"),
+    ("emulator: fit", "0.01 of the range", "known labels", "emulator", "least_squares_finds_labels_between_the_grids"),
+    ("to a lower resolving power", "1e-3", "PyAstronomy", "chain",
+     "matching_the_resolution_is_pyastronomys_and_two_steps_are_one"),
+    ("radial velocity, S/N 100", "0.3 of a pixel of 0.01 Å", "a known shift", "chain",
+     "velocity_is_found_to_a_third_of_a_pixel"),
+    ("whole chain of a spectrum, rms", "0.006, linear 0.012", "the spectrum at rest", "chain",
+     "preparing_gives_the_rest_frame_spectrum_back"),
+    ("contractive penalty", "1e-7 of it", "autograd", "networks", "exact_penalty_is_the_norm_of_autograds_jacobian"),
+    ("slopes of the loss", "1e-4", "finite differences", "networks", "loss_gradients_agree_with_finite_differences"),
+    ("bandwidth of the density", "0.01 of it", "KDEpy", "estimate", "isj_bandwidth_is_kdepys_within_its_limits"),
+    ("calibrated intervals", "1e-7 of them", "MAPIE", "calibration", "intervals_are_mapies_for_asymmetric_scores"),
+    ("distance of the domains", "1e-9 of it", "scikit-learn", "gap", "nearest_distance_agrees_with_scikit_learn"),
+    ("U, V, W", "1e-6 of the speed", "Johnson & Soderblom (1987)", "kinematics",
+     "velocities_and_errors_are_those_of_johnson_and_soderblom"),
+    ("a star alone", "2e-5 of it", "the same among others", "models", "predicting_alone_or_in_company_gives_the_same"),
+)  # fmt: skip
+
+
+_NAMES = {name: escape(heading(name)) for name in PARAMETERS}
+_FORMS = dict(zip(PARAMETERS, (".0f", ".3f", ".3f", ".2f"), strict=True))
+
+
+def model_files():
+    """Name below ``book/generated`` -> text; where the package has no models, they say so."""
+    shipped = loading.load().specialists if registry.resources("models") else []
+    return {"models.md": models_page(shipped), "precision.md": precision_page(shipped)}
+
+
+def _thousands(value):
+    return number(value, ",.0f").replace(",", NBSP)
+
+
+def _distinct(values):
+    return ", ".join(dict.fromkeys(values))
+
+
+def _figures(specialists):
+    """(specialist, range of S/N, figures) of all test surveys, the best S/N first."""
+    found = [(one, *row) for one in specialists for row in one.card.get("figures", {}).items()]
+    return sorted(found, key=lambda row: (-row[0].resolving_power, -float(row[1].partition("-")[0])))
+
+
+def _files(specialists):
+    known, rows, above = {one.name: one for one in registry.resources("models")}, [], ""
+    for one in specialists:
+        entry = known.get(f"models/R{one.resolving_power:06.0f}.safetensors")
+        file = f"{code(entry.name)}, {entry.size / 1e6:.1f} MB" if entry else ""
+        least, digest = _thousands(0.98 * one.resolving_power), f"`{entry.sha256[:12]}`" if entry else ""
+        rows.append([_thousands(one.resolving_power), f"from {least}{above}", file, digest])
+        above = f" to {least}"
+    return table(["R", "takes spectra of R", "file", "SHA-256"], rows)
+
+
+def _making(specialists):
+    cards, rows = [one.card for one in specialists], {}
+    training = [card["training"] for card in cards if "training" in card]
+    libraries = [f"{code(c['library'])}, SHA-256 `{c.get('library_sha256', 'not known')[:12]}`" for c in cards]
+    for name, form in zip(PARAMETERS, (".0f", ".1f", ".1f", ".1f"), strict=True):
+        low, high = (f(card["labels"][name][k] for card in cards) for k, f in enumerate((min, max)))
+        rows[f"labels: {_NAMES[name]}"] = f"{number(low, form)} to {number(high, form)}"
+    rows |= {
+        "training spectra, each specialist": _distinct(_thousands(t["n_spectra"]) for t in training),
+        "networks, each": _distinct(str(card["members"]) for card in cards),
+        "epochs of a network, of the emulator": _distinct(f"{t['epochs']}, {t['emulator_epochs']}" for t in training),
+        "noise of a pixel in training, at most": _distinct(f"{t['noise']:g}" for t in training),
+        "simulated stars that calibrate the errors": _distinct(_thousands(t["reference_stars"]) for t in training),
+        "seed": _distinct(str(t["seed"]) for t in training),
+        "made": _distinct(f"{escape(card['made'])}, version {escape(card['version'])}" for card in cards),
+        "on": _distinct(escape(card["machine"]["gpu"] or card["machine"]["processor"]) for card in cards),
+    }
+    return table(["", ""], [["library", _distinct(libraries)], *([name, value] for name, value in rows.items())])
+
+
+def _performance(specialists):
+    errors, covered = [], []
+    for one, snr, found in _figures(specialists):
+        who, own = [_thousands(one.resolving_power), snr.replace("-", "–")], [(found[p], _FORMS[p]) for p in PARAMETERS]
+        errors.append([*who, *(f"{number(v['rmse'], f)} ({number(v['bias'], '+' + f)})" for v, f in own)])
+        shares = [f"{100 * v['inside_68']:.0f}, {100 * v['inside_90']:.0f}" for v, _ in own]
+        covered.append([*who, *shares, f"{100 * found['false_flags']:.1f}"])
+    stars = _distinct(_thousands(found["n_stars"]) for _, _, found in _figures(specialists))
+    head, classes = ["R", "S/N", *_NAMES.values()], " and ".join(f"{edge:g}" for edge in specialist.SNR_EDGES)
+    return (
+        f"Each row: {stars} simulated stars of surveys that the networks were neither trained nor calibrated on. S/N is"
+        f" that of a pixel; errors are calibrated on stars of the same class of it, parted at {classes}.\n\n"
+        "```{table} Root mean square error; in brackets the mean of estimate minus truth.\n:name: tab-model-rmse\n\n"
+        f"{table(head, errors)}```\n\n```{{table}} Per cent of true values inside the 68 % and the 90 % intervals, and "
+        f"of these ordinary stars that are called strange.\n:name: tab-model-coverage\n\n"
+        f"{table([*head, 'called strange'], covered)}```\n"
+    )
+
+
+def _paper():
+    """What the record says of the paper's ensemble; nothing where there is no record."""
+    try:
+        record = records.read("paper_ensemble")
+    except DataError:
+        return ""
+    found, rows = record["values"], []
+    best_first = sorted(found["figures"].items(), key=lambda row: -float(row[0].partition("-")[0]))
+    for snr, figures in best_first:
+        own = [(figures[p], _FORMS[p]) for p in PARAMETERS]
+        errors = [f"{number(v['rmse'], f)} ({number(v['bias'], '+' + f)}), {100 * v['inside_68']:.0f}" for v, f in own]
+        rows.append([snr.replace("-", "–"), *errors])
+    hours, size = found["seconds"]["this_call"] / 3600, found["bytes"] / 1e6
+    return (
+        f"Made on {escape(record['made'])}, {record['machine']['cores']} cores, {hours:.1f} h: "
+        f"{found['autoencoders']} autoencoders with {found['regressors']} regressors, {size:.0f} MB. On the simulated "
+        "surveys above, root mean square error, in brackets the mean of estimate minus truth, and per cent of true "
+        "values inside the 68 % intervals:\n\n" + table(["S/N", *_NAMES.values()], rows)
+    )
+
+
+def models_page(specialists):
+    """The model card as Markdown, of a list of specialists, sharpest first."""
+    parts = [_files(specialists), _making(specialists), _performance(specialists)] if specialists else [_NONE] * 3
+    return _MODELS.format(*parts, _paper())
+
+
+def precision_page(specialists):
+    """Errors to expect, from the cards, and :data:`CONTRACT`. Returns: Markdown."""
+    by_snr = {}
+    for _, snr, found in _figures(specialists):
+        by_snr.setdefault(snr, []).append(found)
+    rows = [[_NAMES[p], *(_range([f[p]["rmse"] for f in found], _FORMS[p]) for found in by_snr.values())]
+            for p in PARAMETERS]  # fmt: skip
+    expected = table(["", *(f"S/N {snr.replace('-', '–')}" for snr in by_snr)], rows) if by_snr else _NONE
+    steps = [[step, far, oracle, f"`test_{test}` in `test_{file}.py`"] for step, far, oracle, file, test in CONTRACT]
+    return _PRECISION.format(expected, table(["step", "off by at most", "against", "test"], steps))
+
+
+def _range(values, form):
+    return _distinct([number(min(values), form), number(max(values), form)]).replace(", ", "–")
+
+
+_NONE = "This package brings no trained models.\n"
+_MODELS = """(model-card)=
+# The trained models
+
+What `dtl predict` and `dtl explain` use. Everything here is read from the models' own cards; `dtl models show 94600`
+prints one. [Your own star](../howto/own_star.md) shows how to use them.
+
+A spectrum goes to the sharpest specialist that is not sharper than itself, and is brought to its resolving power.
+
+{}
+## What they were made from
+
+{}
+(model-performance)=
+## How well they do
+
+{}
+(model-limits)=
+## Limits
+
+- The truth behind these figures is **simulated**, with another code, other line lists and planted errors, as in the
+  [benchmark survey](../data.md). How large errors are for real stars does not follow from it.
+- The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
+- Labels end where the table says. A star beyond comes out near that end, with a warning.
+- Training stars are single and on the main sequence. Giants, binaries and very young stars are not among them.
+- p tells that a spectrum is unlike the simulated ones, not why. An ordinary spectrum may be of a star unknown here.
+
+## Licence and integrity
+
+The weights have the package's licence, MIT. The files are safetensors: arrays and the card, no code. Whenever they are
+loaded, the size and SHA-256 of each are compared with [the registry](registry.md), and a file that differs is refused.
+`dtl data verify models` does the same. `dtl models build -o my_models` makes models anew: the same weights twice on one
+machine, perhaps other last digits on another.
+
+## The paper's own ensemble
+
+Its autoencoders with their regressors are too many for the package. A release is to bring them as a file of this form,
+trained by profile `paper-fast`; `dtl data fetch models` downloads it, and `--models paper` uses it. There is no release
+yet. Until then, make the file yourself; [how fast it is](benchmarks.md) says what such a run takes.
+
+```bash
+dtl models export --profile paper-fast -o paper
+dtl predict my_star.fits --models paper/paper_R094600.safetensors
+```
+
+{}"""
+_PRECISION = """(precision)=
+# What precision to expect
+
+How far off is an estimate, and how exact is each step of the computation? The steps are far more exact than the
+estimates: the physics is the limit. What the library itself costs is in {{numref}}`tab-precision`.
+
+(expected-errors)=
+## Of an estimate
+
+Root mean square errors for simulated stars, from the least to the largest over all resolving powers. {{ref}}`Each of
+them, with bias and coverage <model-performance>`, is on the model card. A star's own error bars are in its row.
+
+{}
+(numerical-contract)=
+## Of each numerical step
+
+The tests accept this much and no more, in units of the continuum where nothing else is said.
+
+{}"""

@@ -1,0 +1,1 @@
+"""All other ways across the synthetic gap, and the benchmark that compares them."""

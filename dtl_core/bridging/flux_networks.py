@@ -1,0 +1,182 @@
+"""Methods with a network on fluxes: no transfer, randomised, aligned, adversarial."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..parameters import PARAMETERS
+from .problem import Arm
+from .randomiser import Randomiser
+
+__all__ = ["Adversarial", "Aligned", "OnFluxes", "Randomised"]
+
+
+# ---------------------------------------------------------------- networks on fluxes
+
+
+class FluxNet(nn.Module):
+    """Three strided convolutions and two dense layers, from fluxes to features and from these to four labels.
+
+    A second head says how far off the labels are likely to be; it learns from the features and leaves them alone.
+    """
+
+    def __init__(self, flux, labels, seed):
+        super().__init__()
+        self.register_buffer("centre", flux.mean(0))
+        self.register_buffer("spread", (flux - flux.mean(0)).std())
+        self.register_buffer("label_mean", labels.mean(0))
+        self.register_buffer("label_spread", labels.std(0))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            shapes = ((1, 16, 11, 4), (16, 32, 7, 4), (32, 32, 5, 2))  # channels in and out, kernel, stride
+            self.convolutions = nn.Sequential(*(f for shape in shapes for f in (nn.Conv1d(*shape), nn.ReLU())))
+            n = self.convolutions(torch.zeros(1, 1, flux.shape[1])).numel()
+            self.dense = nn.Sequential(nn.Linear(n, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU())
+            self.head = nn.Linear(64, len(PARAMETERS))
+            self.log_spread = nn.Linear(64, len(PARAMETERS))
+
+    def features(self, flux):
+        return self.dense(self.convolutions(((flux - self.centre) / self.spread).unsqueeze(1)).flatten(1))
+
+    def standardised(self, labels):
+        return (labels - self.label_mean) / self.label_spread
+
+    def loss(self, features, labels):
+        """Squared error of standardised labels, and the Gaussian likelihood of its size. Returns: number."""
+        error = self.head(features) - self.standardised(labels)
+        log_spread = self.log_spread(features.detach())
+        return error.square().mean() + (0.5 * error.detach().square() * torch.exp(-2 * log_spread) + log_spread).mean()
+
+    def forward(self, flux):
+        """Labels and their standard errors, (n, 4) both."""
+        features = self.features(flux)
+        labels = self.head(features) * self.label_spread + self.label_mean
+        return labels, self.log_spread(features).exp() * self.label_spread
+
+
+class OnFluxes(Arm):
+    """A network on synthetic fluxes, no transfer (Passegger et al. 2020)."""
+
+    def learn(self, bench):
+        self.bench = bench
+        self.generator = torch.Generator().manual_seed(bench.seed)
+        self.model = FluxNet(bench.flux[bench.train], bench.labels[bench.train], bench.seed)
+        self.prepare()
+        bench.fit(self.model, self.loss)
+
+    def prepare(self):
+        """Whatever else is trained with the network becomes a part of it."""
+
+    def seen(self, rows):
+        """Synthetic fluxes as the network sees them in training."""
+        return self.bench.flux[rows]
+
+    def loss(self, model, rows):
+        features = model.features(self.seen(rows))
+        return model.loss(features, self.bench.labels[rows]) + self.alignment(model, features)
+
+    def alignment(self, model, features):
+        """What is added to the loss for the sake of the observed domain."""
+        return 0.0
+
+    def observed(self, n):
+        """Features of as many observed spectra, drawn at random."""
+        stars = self.bench.stars
+        return self.model.features(stars[torch.randint(len(stars), (n,), generator=self.generator)])
+
+    def latent(self, flux):
+        """(n, n_features) of observed spectra."""
+        with torch.no_grad():
+            return torch.cat([self.model.features(part) for part in torch.as_tensor(flux).split(2048)]).numpy()
+
+    def synthetic_latent(self, rows):
+        """The same of synthetic spectra."""
+        return self.latent(self.bench.flux[rows])
+
+    def predict(self, flux):
+        return self._outputs(flux)[0]
+
+    def spread(self, flux):
+        """Standard errors (n_stars, 4) that the network expects of its labels."""
+        return self._outputs(flux)[1]
+
+    def _outputs(self, flux):
+        with torch.no_grad():
+            parts = [self.model(part) for part in torch.as_tensor(flux).split(2048)]
+        return [torch.cat(side).numpy() for side in zip(*parts, strict=True)]
+
+
+class Randomised(OnFluxes):
+    """A network on fluxes that were changed at random: domain randomisation (Tobin et al. 2017, arXiv:1703.06907)."""
+
+    randomiser = Randomiser()
+
+    def seen(self, rows):
+        return self.randomised(self.bench.flux[rows], rows)
+
+    def randomised(self, flux, rows):
+        bench = self.bench
+        return self.randomiser(flux, bench.labels[rows, 3], bench.step, bench.resolving_power, self.generator)
+
+
+class _Jointly(OnFluxes):
+    """Trained on synthetic and observed spectra at once."""
+
+    def learn(self, bench):
+        pass
+
+    def adapt(self, bench):
+        super().learn(bench)
+        return self
+
+
+class Aligned(_Jointly):
+    """Mean and covariance of synthetic and observed features are made alike: CORAL (Sun & Saenko 2016, 1607.01719)."""
+
+    weight = 1.0
+
+    def alignment(self, model, features):
+        other = self.observed(len(features))
+        difference = (_covariance(features) - _covariance(other)).square().sum() / (4 * features.shape[1] ** 2)
+        return self.weight * (difference + (features.mean(0) - other.mean(0)).square().mean())
+
+
+def _covariance(x):
+    x = x - x.mean(0)
+    return x.T @ x / (len(x) - 1)
+
+
+class _Reversed(torch.autograd.Function):
+    """The same forwards; the gradient with the other sign backwards."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.weight * gradient, None
+
+
+class Adversarial(_Jointly):
+    """A second network must not be able to tell the domains apart: DANN (Ganin et al. 2016, arXiv:1505.07818)."""
+
+    weight = 0.1  # of 0.03, 0.1, 0.3 and 1, on the half of a survey that choices are made on
+
+    def prepare(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(self.bench.seed + 1)
+            self.model.critic = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.step, self.steps = 0, self.bench.epochs * -(-len(self.bench.train) // self.bench.batch_size)
+
+    def alignment(self, model, features):
+        self.step += 1
+        weight = self.weight * (2 / (1 + np.exp(-10 * self.step / self.steps)) - 1)
+        both = torch.cat([features, self.observed(len(features))])
+        both = F.layer_norm(both, both.shape[1:])  # else features grow without end to outrun the critic
+        domain = torch.cat([torch.zeros(len(features)), torch.ones(len(features))])
+        return F.binary_cross_entropy_with_logits(model.critic(_Reversed.apply(both, weight))[:, 0], domain)

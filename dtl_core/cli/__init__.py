@@ -1,0 +1,9 @@
+"""The command line: ``dtl predict``, ``dtl explain``, ``dtl run``, ``dtl book``, ``dtl data`` and others.
+
+Commands import what they need when they are called, so that help and errors of usage come at once.
+"""
+
+from . import data, models, predicting, running, system
+from .root import main
+
+__all__ = ["data", "main", "models", "predicting", "running", "system"]  # each adds its commands to main

@@ -1,0 +1,283 @@
+"""``dtl predict``, ``explain``, ``export``, ``examples`` and ``prepare``: one's own spectra."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import click
+
+from ..errors import ConfigError
+from .options import PATH, check_output, overrides_of, reading_options, spectra_options
+from .root import main
+from .terminal import progress_bar, say, say_json, say_warnings
+
+__all__ = ["examples", "explain", "export", "predict", "prepare"]
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", type=PATH, help="Catalogue: .ecsv, .fits, .vot, .csv, or in parts: .parquet.")
+@spectra_options
+@click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
+@click.option("--anchors", type=PATH, help="With --adapt: table of parameters known of some of the stars.")
+@click.option("--save-models", type=PATH, help="With --adapt: folder for the adapted models.")
+@click.option("--plots", type=PATH, help="Folder for a one-page report (PNG) of every star.")
+@click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 takes one a core.")
+@click.option("--part-size", default=0, help="With -o NAME.parquet: spectra in a part.  [default: 1024]")
+@click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def predict(
+    files, output, reading, rv, coadd, name, adapt, anchors, save_models, plots, as_json, workers, part_size, parts,
+    quiet,
+):  # fmt: skip
+    """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra.
+
+    FILES are files, folders, patterns in quotes, @LIST (a text with a path in each line), or one Zarr or Parquet store.
+
+    One row a star. p says how likely an ordinary spectrum is to look at least as strange. What cannot be used is listed
+    on standard error, and the exit status is then 1; it is 2 where the command cannot be understood.
+
+    With -o NAME.parquet the catalogue is a folder of parts, for any number of stars: after an interruption the same
+    command goes on where it was. dtl export makes one file of it.
+
+    \b
+    Examples:
+      dtl predict my_star.fits
+      dtl predict nights/ --coadd -o catalogue.ecsv
+      dtl predict spectrum.csv --resolution 80000 --medium air
+      dtl predict my_star.fits --rv -110.5
+      dtl predict survey/ --adapt --save-models my_instrument -o catalogue.fits
+      dtl predict new/ --models my_instrument --json
+      dtl predict 'survey/**/*.fits' -o catalogue.parquet
+      dtl predict survey.zarr -o catalogue.parquet --workers 8
+    """
+    from .. import machine
+    from ..files import write_whole
+    from ..models import exports, loading, parallel, prediction
+    from ..preparing import chain
+    from ..reading import sources
+
+    check_output(output, (*exports.FORMATS, ".parquet"))
+    if (part_size or parts) and not str(output).lower().endswith(".parquet"):
+        field = "--part-size" if part_size else "--parts"
+        raise ConfigError("is for a catalogue in parts", field=field, remedy="add -o NAME.parquet")
+    if (anchors or save_models) and not adapt:
+        raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
+    machine.one_thread()
+    source, in_parts = sources.open_source(files, **reading), str(output).lower().endswith(".parquet")
+    if output and not in_parts:
+        check_output(output, None, *files, *source.stretch(0, len(source)).paths, *([anchors] if anchors else ()))
+    workers = workers or machine.affordable_workers()
+    if in_parts:
+        alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
+        _survey(source, output, name, rv, part_size, parts, workers, alone, quiet)
+        return
+    model, unread, at_once = loading.load(name), [], not (workers > 1 and len(source) > prediction.BATCH)
+    if at_once or adapt or coadd:
+        spectra, unread = source.stretch(0, len(source)).read()
+        spectra = chain.group_exposures(spectra) if coadd else spectra
+        if adapt:
+            model = _adapted(model, spectra, anchors, save_models, rv, quiet)
+        with progress_bar(len(spectra), quiet) as bar:
+            options = {"strict": False, "velocity": rv, "progress": bar.update}
+            examined, refused = prediction.examine(model, spectra, **options) if spectra else ([], [])
+    else:
+        with progress_bar(len(source), quiet) as bar:
+            options = {"workers": workers, "velocity": rv, "progress": bar.update}
+            examined, refused = parallel.examine_files(name, source, **options)
+    refused = unread + refused
+    table = prediction.as_table(examined, refused, model)
+    if output and len(table):
+        exports.save(table, output)
+    if as_json:
+        say_json({"stars": prediction.as_records(table), "refused": table.meta["refused"]})
+    elif len(table):
+        say("\n".join(prediction.as_lines(table)))
+    if plots:
+        from ..characters import file_name
+        from ..models import report
+
+        used = set()
+        for one in examined:
+            stem = file_name(one.report.star)
+            names = (stem, *(f"{stem}_{number}" for number in range(2, len(examined) + 1)))
+            free = next(name for name in names if name not in used)
+            used.add(free)
+            write_whole(f"{plots}/{free}.png", report.png_report(model, one))
+    for one in [] if as_json else examined:
+        say_warnings(one.report, one.warnings, len(source) > 1, err=True)
+    for _, error in refused:
+        say(f"dtl: {error}", err=True)
+    sys.exit(1 if refused else 0)
+
+
+def _survey(source, output, name, velocity, part_size, parts, workers, alone, quiet):
+    """A catalogue in parts; ends with status 1 if some spectra could not be used."""
+    from ..models import bulk
+
+    for option, given in alone.items():
+        if given:
+            raise ConfigError("is not for a catalogue in parts", field=option, remedy="choose another ending for -o")
+    chosen, catalogue = None, bulk.Survey(output, source, name, part=part_size or bulk.PART, velocity=velocity)
+    if parts:
+        try:
+            first, last = map(int, parts.split(":"))
+            chosen = range(first, last)
+            if not 0 <= first < last:
+                raise ValueError
+        except ValueError:
+            remedy = "give FIRST:END, such as 0:10"
+            raise ConfigError(f"cannot read {parts!r}", field="--parts", remedy=remedy) from None
+    total = len(source) if chosen is None else min(len(source), len(chosen) * catalogue.part)
+    with progress_bar(total, quiet) as bar:
+        done = catalogue.run(workers=workers, parts=chosen, progress=bar.update)
+    say(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
+    say(output)
+    if done.refused and (catalogue.folder / bulk.REFUSED).is_file():  # with the last part
+        say(f"dtl: what could not be used is listed in {output}/{bulk.REFUSED}", err=True)
+    sys.exit(1 if done.refused else 0)
+
+
+@main.command()
+@click.argument("catalogue", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="File: .ecsv, .fits, .vot, .csv or .parquet.")
+def export(catalogue, output):
+    """One file of a catalogue in parts, written part by part.
+
+    \b
+    Examples:
+      dtl export catalogue.parquet -o catalogue.fits
+      dtl export catalogue.parquet -o catalogue.csv
+    """
+    from ..models import bulk
+
+    say(bulk.export(catalogue, output))
+
+
+def _adapted(model, spectra, anchors, folder, velocity, quiet):
+    from ..models import adapting
+
+    known = adapting.read_anchors(anchors) if anchors else None
+    total = adapting.steps(model.specialists[0].config)
+    with progress_bar(total, quiet, "epochs") as bar:
+        adapted = model.adapt(spectra, anchors=known, strict=False, velocity=velocity, progress=bar.update)
+    if folder:
+        for path in adapted.save(folder):
+            say(path, err=True)
+    return adapted
+
+
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Report: .html or .png  [default: STAR.html]")
+@spectra_options
+def explain(file, output, reading, rv, coadd, name):
+    """A one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
+
+    It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, the place
+    among simulated stars, and all warnings.
+
+    \b
+    Examples:
+      dtl explain my_star.fits
+      dtl explain my_star.fits -o my_star.png
+    """
+    from .. import machine
+    from ..characters import file_name
+    from ..files import write_whole
+    from ..models import loading, prediction, report
+
+    check_output(output, (".html", ".png"), file)
+    machine.one_thread()
+    model = loading.load(name)
+    options = dict(coadd=coadd, velocity=rv, **reading)
+    examined, _ = prediction.examine(model, [file], **options)
+    if len(examined) > 1:
+        remedy = "give one file, or --coadd exposures of a star"
+        raise ConfigError(f"{len(examined)} spectra", field="FILE", remedy=remedy)
+    path = output or file_name(examined[0].report.star, ".html")
+    page = report.png_report if str(path).lower().endswith(".png") else report.html_report
+    say(write_whole(path, page(model, examined[0])))
+
+
+@main.command()
+@click.argument("folder", default="examples", type=PATH)
+def examples(folder):
+    """Write three example spectra, simulated stars of known labels, into a folder.
+
+    \b
+    Examples:
+      dtl examples
+      dtl predict examples/
+    """
+    from ..synthetic.examples import write_examples
+
+    paths, truth = write_examples(folder)
+    for path in paths:
+        say(path)
+    say("simulated with:")
+    say(truth.to_string(index=False))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", type=PATH, help="FITS file for the prepared spectra and their reports.")
+@click.option("--profile", default="demo", show_default=True, help="smoke, demo or paper: settings of the chain.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
+@click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star.")
+@click.option("--strict", is_flag=True, help="Stop at the first spectrum that cannot be used.")
+@reading_options
+@click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, quiet):
+    """Bring spectra (files or folders) to the network's input, and report what was done to each.
+
+    Every spectrum is broadened to the profile's resolving power, or to that of the least resolved one. What cannot be
+    used is listed on standard error, and the exit status is then 1.
+
+    \b
+    Examples:
+      dtl prepare my_star.fits
+      dtl prepare nights/ --coadd -o my_star_prepared.fits
+      dtl prepare survey/ --json > reports.json
+    """
+
+    import numpy as np
+
+    from ..characters import legible
+    from ..config import load_profile
+    from ..preparing import chain
+    from ..reading import readers
+
+    config = load_profile(profile, overrides_of(settings))
+    files = readers.list_files(paths)
+    check_output(output, None, *files)
+    with progress_bar(2 * len(files), quiet) as bar:
+        found, refused = readers.read_many(files, strict=strict, progress=bar.update, **reading)
+        power = min([config.window.resolving_power, *(s.resolving_power for s in found if s.resolving_power > 0)])
+        window = dataclasses.replace(config.window, resolving_power=float(power))
+        config = dataclasses.replace(config, window=window)
+        items = chain.group_exposures(found) if coadd else found
+        flux, reports, failures = chain.prepare_many(items, config, strict=strict, progress=bar.update)
+    failures = [*((legible(file), error) for file, error in refused.itertuples(index=False)), *failures]
+    if output:
+        chain.save(output, flux, reports, failures, config)
+    if as_json:
+        rows = [dataclasses.asdict(report) for report in reports]
+        rows = [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
+        say_json({"resolving_power": power, "stars": rows, "refused": dict(failures)})
+    elif reports:
+        say(f"R = {power:.0f}; velocities in km/s")
+        table = chain.report_table(reports)
+        table.remove_columns(["file", "template", "warnings"])
+        formats = {"snr": ".0f", "velocity": ".2f", "e_velocity": ".2f", "correlation": ".2f", "radial_velocity": ".2f"}
+        for name, text in (formats | {"masked_fraction": ".3f", "telluric_fraction": ".3f"}).items():
+            table[name].format = text
+        say("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
+        for report in reports:
+            say_warnings(report, report.warnings, len(files) > 1)
+    for _, error in failures:
+        say(f"dtl: {error}", err=True)
+    sys.exit(1 if failures else 0)

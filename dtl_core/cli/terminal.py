@@ -1,0 +1,70 @@
+"""What is printed, and errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+
+import click
+
+from ..errors import DTLError
+
+__all__ = ["OneLineErrors", "progress_bar", "say", "say_json", "say_warnings"]
+
+
+def say(message, *, err=False):
+    """Print a line. Where nobody reads any more, as after ``| head``, end quietly; a full disk is a typed error."""
+    try:
+        click.echo(message, file=sys.stderr if err else sys.stdout)
+    except OSError as error:
+        if err:
+            return
+        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)  # as for a program that the closed pipe ended
+        problem = f"cannot be written ({error.strerror or error})"
+        raise DTLError(problem, file="standard output", remedy="free disk space, or write to another place") from None
+
+
+def say_json(value):
+    """Print a value as JSON; in a terminal that is not of UTF-8 all other characters are escaped as JSON does it."""
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
+    say(json.dumps(value, indent=1, ensure_ascii=plain))
+
+
+class OneLineErrors(click.Group):
+    """Prints a typed error as one line and exits with status 2."""
+
+    def main(self, *args, **kwargs):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of homes that it cannot write to
+        try:
+            return super().main(*args, **kwargs)
+        except DTLError as error:
+            say(f"dtl: {error}", err=True)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            say(f"dtl: {where}cannot be read or written ({error.strerror or error})", err=True)
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+
+
+def say_warnings(report, warnings, several, *, err=False):
+    """A line for each warning, with the file among several: stars of one name are then told apart."""
+    name = f"{report.file}: {report.star}" if several and report.file else report.star
+    for warning in warnings:
+        say(f"{name}: {warning}", err=err)
+
+
+def progress_bar(total, quiet, what="spectra"):
+    """A bar with the time to the end, on a terminal, for what takes more than two seconds."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, disable=quiet or None, file=sys.stderr, delay=2, leave=False)

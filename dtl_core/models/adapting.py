@@ -1,0 +1,241 @@
+"""A model adapted to one's own instrument, from a survey's spectra without labels: the winner of the test bench.
+
+    adapted = model.adapt("survey/")
+    adapted.save("my_instrument")            then: dtl predict --models my_instrument FILES...
+
+What all spectra of the survey have in common against synthetic ones (lines that are too strong or too weak, the
+instrument, the atmosphere) is learnt by :class:`dtl_core.bridging.corrections.Combined`. Its errors are calibrated on
+simulated surveys of as many stars, each adapted in the same way: what a survey has in common then counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime
+import warnings
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from .. import machine
+from .._version import __version__
+from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance, shown
+from ..bridging import benchmark
+from ..bridging.corrections import Combined
+from ..bridging.fits import LeastSquares
+from ..errors import ConfigError, DataError
+from ..estimates import outliers
+from ..parameters import PARAMETERS
+from ..preparing import chain
+from ..spectra.spectrum import Spectrum
+from . import making
+from .prediction import READING, read_spectra
+from .specialist import Specialist
+from .specialists import Specialists
+
+__all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
+
+
+FEWEST = 30  # spectra: what fewer have in common cannot be told from what each of them is
+N_TWINS = 4  # simulated surveys, adapted alike, that calibrate the errors
+MOST_TWINS = 150  # stars in each of them
+COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
+
+
+def steps(config):
+    """How many epochs :func:`adapt` takes, for a progress bar."""
+    return (1 + N_TWINS) * config.recommended.epochs
+
+
+@checked(path=a_path)
+def read_anchors(path):
+    """Parameters that others have measured of a few stars of a survey.
+
+    Arguments: path of a table (ECSV, CSV, FITS, VOTable) with a column star and any of Teff, logg, [M/H], vsini.
+
+    Returns
+    -------
+    dict of star -> dict of parameter -> value; a value that is missing or not finite is left out.
+
+    Errors
+    ------
+    DataError : it cannot be read, or lacks the columns.
+    """
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
+        raise DataError("is not a file", file=path, remedy="check the path")
+    try:
+        kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable"}.get(Path(path).suffix.lstrip("."))
+        with warnings.catch_warnings():  # of columns that a VOTable's identifiers cannot spell
+            warnings.simplefilter("ignore")
+            names = {"use_names_over_ids": True} if kind == "votable" else {}
+            table = Table.read(path, format=kind, **names)
+    except FileNotFoundError:
+        raise DataError("not found", file=path, remedy="check the path") from None
+    except Exception as error:  # astropy raises many kinds
+        problem = f"cannot be read ({type(error).__name__})"
+        raise DataError(problem, file=path, remedy="give ECSV, CSV, FITS or VOTable") from None
+    names = {name.lower(): name for name in table.colnames}
+    found = {p: next((names[n] for n in known if n in names), None) for p, known in COLUMNS.items()}
+    star = next((names[n] for n in ("star", "karmn", "name", "object") if n in names), None)
+    if star is None or not any(found.values()):
+        remedy = "give a column star and at least one of Teff, logg, [M/H], vsini"
+        raise DataError(f"has columns {', '.join(table.colnames)}", file=path, field="star", remedy=remedy)
+    out = {}
+    for row in table:
+        values = {}
+        for parameter, column in found.items():
+            value = np.nan if column is None or np.ma.is_masked(row[column]) else row[column]
+            try:
+                value = float(value)
+            except (TypeError, ValueError):
+                problem = f"{value!r} of {row[star]} is not a number"
+                raise DataError(problem, file=path, field=column, remedy="correct the value") from None
+            if np.isfinite(value):
+                values[parameter] = value
+        out[str(row[star]).strip()] = values
+    return out
+
+
+def _rows(anchors, stars):
+    """Anchors as the bench has them: parameter -> (rows, values), of the stars that take part."""
+    place = {"".join(name.casefold().split()): k for k, name in enumerate(stars)}
+    known = {place[key]: v for name, v in anchors.items() if (key := "".join(name.casefold().split())) in place}
+    if anchors and not known:
+        remedy = f"use the names that the spectra have, such as {stars[0]}"
+        raise DataError("none of the anchor stars is among the spectra", field="anchors", remedy=remedy)
+    out = {}
+    for parameter in PARAMETERS:
+        rows = [row for row in sorted(known) if parameter in known[row]]
+        if rows:
+            out[parameter] = np.array(rows), np.array([known[row][parameter] for row in rows])
+    return out
+
+
+def _anchors(value, name):
+    """A dict of star -> dict of parameter -> number, or the path of a table of them."""
+    if value is None or isinstance(value, dict):
+        for star, known in (value or {}).items():
+            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(COLUMNS)
+            if not right or not all(isinstance(one, Real) for one in known.values()):
+                remedy = f"give star: {{parameter: number}}, of {', '.join(COLUMNS)}"
+                raise ConfigError(f"cannot read what is given for {shown(star)}", field=name, remedy=remedy)
+        return value
+    return read_anchors(a_path(value, name))
+
+
+_BUDGET = {
+    "seed": a_number(0, 2**31, whole=True, optional=False),
+    "n_spectra": a_number(50, 10**6, whole=True, optional=False),
+    "epochs": a_number(1, 10**5, whole=True),
+}
+
+
+@checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_anchors, strict=a_flag,
+coadd=a_flag,
+         velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
+def adapt(
+    model, spectra, *, anchors=None, strict=True, velocity=None, seed=0, n_spectra=4000, epochs=None, progress=None,
+    **options,
+):  # fmt: skip
+    """A model for the instrument of a survey's spectra, which need no labels.
+
+    Arguments
+    ---------
+    model : :class:`dtl_core.models.loading.Model` to begin with
+    spectra, strict, options : as for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` of them; all
+        are brought to the resolving power of the least resolved one's specialist
+    anchors : dict as of :func:`read_anchors`, or the path of its table, of stars among the spectra; optional. Without
+        any, what the line list has wrong for all stars alike stays in the metallicities
+    velocity : km/s, barycentric radial velocity of all stars, where it is known
+    n_spectra, epochs : synthetic spectra that each network learns from, and how often it sees them
+    progress : callable, optional, called once an epoch; see :func:`steps`
+
+    Returns
+    -------
+    :class:`dtl_core.models.loading.Model` of one specialist. Its p-values compare a spectrum with those given here;
+    with fewer than 79 of them none can be as low as 0.05.
+
+    Errors
+    ------
+    DataError : too few spectra, none of the anchor stars among them, or as for ``examine``.
+    """
+    items, _ = read_spectra(spectra, strict=strict, **options)
+    first = [one if isinstance(one, Spectrum) else one[0] for one in items]
+    if len(items) < FEWEST:
+        problem = f"{len(items)} spectra are too few to adapt to, {FEWEST} are needed"
+        why = "what fewer have in common cannot be told from what each of them is; predict without adapting"
+        raise DataError(problem, field="adapt", remedy=why)
+    base = model.specialist_for(min(one.resolving_power for one in first))
+    if base.card["method"] != "randomised":
+        problem = f"the model {model.name} is of the method {base.card['method']}"
+        raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
+    flux, reports, failures = chain.prepare_many(items, base.config, strict=strict, velocity=velocity)
+    if len(flux) < FEWEST:
+        problem = f"only {len(flux)} of {len(items)} spectra can be used, {FEWEST} are needed"
+        raise DataError(problem, field="adapt", remedy=failures[0][1])
+    stars = base.input(flux)
+    anchors = _rows(anchors or {}, [report.star for report in reports])
+    config = _config(base, seed, n_spectra)
+    budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
+    own = making.training_bench(config, stars, **budget)
+    own.known[LeastSquares] = LeastSquares()
+    own.known[LeastSquares].emulator = base.emulator  # as it was trained
+    arm = own.learned(Combined).adapt(dataclasses.replace(own, anchors=anchors))
+    arrays = _arrays(base, arm)
+    snr = np.array([report.snr for report in reports], float)
+    reference = _reference(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
+    arrays |= making.as_arrays(reference, outliers.Detector(**outliers.measure(arm, stars)))
+    card = {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
+        "method": "combined",
+        "members": 1,
+        "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine.describe(),
+        "adapted_to": {"spectra": len(stars), "anchors": {name: len(rows) for name, (rows, _) in anchors.items()}},
+    }
+    return type(model)([Specialist(arrays, card)], "adapted")
+
+
+def _config(base, seed, n_spectra):
+    """The configuration of a specialist, with as many of the synthetic spectra that it learnt from."""
+    drawn = base.card["training"]["synthetic"] | {"n_spectra": n_spectra}
+    plain = {name: tuple(v) if isinstance(v, list) else v for name, v in drawn.items()}
+    synthetic = dataclasses.replace(base.config.synthetic, **plain)
+    return dataclasses.replace(base.config, synthetic=synthetic, seed=seed)
+
+
+def _arrays(base, arm):
+    """Weights of an adapted arm as those of a specialist; what it takes off its labels is taken off their mean."""
+    network = copy.deepcopy(arm.network.model)
+    network.label_mean -= torch.as_tensor(np.broadcast_to(arm.zero, len(PARAMETERS)).copy(), dtype=torch.float32)
+    arrays = making.rounded(network.state_dict(), "network0.")
+    arrays |= making.rounded(arm.emulator.state_dict(), "emulator.")
+    return arrays | {"coarse": base.arrays["coarse"]}
+
+
+def _reference(base, own, config, n, snr, anchors, arrays):
+    """Reference stars: what arms adapted alike to simulated surveys say of their stars, whose truth is known."""
+    levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
+    each = min(n, MOST_TWINS)
+    parts = []
+    for number in range(N_TWINS):
+        flux, truth, level = making.simulated_stars(config, each, [2000 + number], snr=levels)
+        rng = np.random.default_rng([config.seed, 43, number])
+        stars, known = base.input(flux), {}
+        for k, parameter in enumerate(PARAMETERS):
+            if parameter in anchors:
+                rows = rng.permutation(each)[: len(anchors[parameter][0])]
+                error = benchmark.ANCHOR_ERRORS.get(parameter, 0.5)
+                known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
+        twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
+        free = np.ones(each, bool)
+        free[[row for rows, _ in known.values() for row in rows]] = False  # what was told is not a test
+        parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
+    found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
+    latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))
+    reference = {"found": found, "spread": spread, "truth": truth, "latent": latent, "snr": level}
+    return reference | {"map": making.latent_map(latent, config.seed)}

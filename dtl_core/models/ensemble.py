@@ -1,0 +1,175 @@
+"""The trained ensemble at work: from fluxes of any number of stars to estimates, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+
+from ..errors import DataError
+from ..estimates.density import kde_mode
+from ..machine import affordable_workers, one_thread
+from ..networks.autoencoder import Autoencoder
+from ..networks.regressor import load_regressors, regressors_of
+from ..networks.training import choose_device
+from ..parameters import PARAMETERS
+
+__all__ = ["Ensemble", "estimate_stream", "part_of"]
+
+
+class Ensemble:
+    """The autoencoders of a run, and of their regressors those that were kept.
+
+    Arguments
+    ---------
+    run : :class:`dtl_core.pipeline.results.Run` of the whole method
+    arm : ``transfer``, observed latents from fine-tuned autoencoders, or ``direct``, from those before
+    device : ``cpu``, ``cuda`` or ``auto``
+    """
+
+    def __init__(self, run, arm="transfer", device="cpu"):
+        self.config, self.device, self.n_pixels = run.config, choose_device(device), len(run.wavelength)
+        selection, n = run.arrays("catalogue", "selection"), run.config.regression.n_models
+        kept = {name: selection[f"kept_{name}"] for name in PARAMETERS}  # numbers over all autoencoders
+        self._n_kept = {name: len(numbers) for name, numbers in kept.items()}
+        self._members = []
+        for member in range(len(run.architectures)):
+            places = {name: np.flatnonzero(numbers // n == member) for name, numbers in kept.items()}
+            places = {name: where for name, where in places.items() if len(where)}
+            if not places:
+                continue  # none of its regressors is among the best
+            model = run.autoencoder(member, tuned=arm == "transfer")
+            model.decoder = None  # half of the memory
+            path = run.store.path("regression", run.keys["regression"][member])
+            regressors = {}
+            for name, where in places.items():
+                own = load_regressors(self.config, path, name, kept[name][where] % n)
+                regressors[name] = where, own.to(self.device)
+            self._members.append((model.to(self.device), regressors))
+
+    def arrays(self):
+        """All weights by name, and what :meth:`from_arrays` needs besides: for each autoencoder its width and, by
+        parameter, the places of its regressors among all that were kept.
+        """
+        weights, members = {}, []
+        for number, (model, regressors) in enumerate(self._members):
+            weights |= {f"autoencoder{number}.{name}": v for name, v in model.state_dict().items()}
+            for parameter, (_, regressor) in regressors.items():
+                weights |= {f"{parameter}{number}.{name}": v for name, v in regressor.state_dict().items()}
+            places = {name: where.tolist() for name, (where, _) in regressors.items()}
+            members.append({"width": model.encoder[0].matrix.shape[2], "places": places})
+        return weights, members
+
+    @classmethod
+    def from_arrays(cls, config, weights, members):
+        """The ensemble whose :meth:`arrays` these are, tensors, of a run with this configuration."""
+        out = cls.__new__(cls)
+        out.config, out.device = config, choose_device("cpu")
+        out._members, out._n_kept = [], dict.fromkeys(PARAMETERS, 0)
+        for number, member in enumerate(members):
+            state = part_of(weights, f"autoencoder{number}.")
+            out.n_pixels, settings = len(state["flux_mean"]), config.autoencoder
+            options = {"bottleneck": settings.bottleneck, "flux_ceiling": settings.flux_ceiling}
+            model = Autoencoder(out.n_pixels, member["width"], [0], **options)
+            model.decoder = None
+            model.load_state_dict(state)
+            regressors = {}
+            for name, places in member["places"].items():
+                own = regressors_of(config, name, part_of(weights, f"{name}{number}."))
+                regressors[name] = np.asarray(places), own
+                out._n_kept[name] += len(places)
+            out._members.append((model, regressors))
+        return out
+
+    @torch.no_grad()
+    def latent(self, flux):
+        """Latents (n_stars, n_units) of the first autoencoder."""
+        return self._members[0][0].encode(torch.as_tensor(flux, device=self.device))[0].cpu().numpy()
+
+    def both(self, flux):
+        """Modes and half widths of the 1-sigma intervals, (n_stars, 4) both."""
+        found = self.estimate(np.asarray(flux))
+        return found[..., 0], np.maximum(found[..., 1:].mean(-1), 1e-6)
+
+    @torch.no_grad()
+    def votes(self, flux):
+        """Estimates of all kept regressors: parameter -> (n_kept, n_stars), as in the catalogue's selection.
+
+        Arguments: flux, (n_stars, n_pixels), continuum = 1. Errors: DataError, another grid or fluxes not finite.
+        """
+        flux = np.ascontiguousarray(flux, dtype=np.float32)
+        if flux.ndim != 2 or flux.shape[1] != self.n_pixels:
+            remedy = f"put the spectra on the run's grid of {self.n_pixels} pixels"
+            raise DataError(f"has shape {flux.shape}", field="flux", remedy=remedy)
+        if not np.isfinite(flux).all():
+            bad = int(np.flatnonzero(~np.isfinite(flux).all(1))[0])
+            raise DataError(f"spectrum {bad} is not finite", field="flux", remedy="bridge its gaps first")
+        x = torch.from_numpy(flux).to(self.device)
+        votes = {name: np.empty((kept, len(flux)), np.float32) for name, kept in self._n_kept.items()}
+        for model, regressors in self._members:
+            latent = model.encode(x)[0]
+            for name, (where, regressor) in regressors.items():
+                votes[name][where] = regressor.predict(latent, batch_size=64).cpu().numpy()
+        return votes
+
+    def estimate(self, flux):
+        """Mode, lower and upper 1-sigma error of every parameter: (n_stars, 4, 3), parameters as in ``PARAMETERS``."""
+        settings, votes = self.config.estimate, self.votes(flux)
+        found = [kde_mode(votes[name], grid_size=settings.grid_size, rule=settings.bandwidth) for name in PARAMETERS]
+        return np.array(found).transpose(2, 0, 1)
+
+
+def part_of(weights, prefix):
+    """Those of a dict's entries whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+_ensemble = None  # of a worker process
+
+
+def _start(run, arm):
+    global _ensemble
+    one_thread()
+    _ensemble = Ensemble(run, arm)
+
+
+def _estimate(flux):
+    return _ensemble.estimate(flux)
+
+
+def estimate_stream(run, chunks, *, arm="transfer", workers=0):
+    """Estimates of an endless number of stars, chunk by chunk, over worker processes.
+
+    No more than two chunks a worker are held at a time, so that memory does not grow with the number of stars.
+
+    Arguments
+    ---------
+    run, arm : as for :class:`Ensemble`
+    chunks : iterable of (n_stars, n_pixels) fluxes, continuum = 1; some hundred stars each
+    workers : processes; 0 takes one a core, or as many as memory allows
+
+    Yields
+    ------
+    (n_stars, 4, 3) of each chunk, in order; see :meth:`Ensemble.estimate`.
+    """
+    workers = workers or affordable_workers()
+    context = multiprocessing.get_context("spawn")
+    bare = dataclasses.replace(run)  # without what it has read from the store
+    with ProcessPoolExecutor(workers, context, _start, (bare, arm)) as pool:
+        waiting = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_estimate, chunk))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            with contextlib.suppress(IndexError):
+                while True:
+                    waiting.popleft().cancel()

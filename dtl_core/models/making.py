@@ -1,0 +1,266 @@
+"""How the models that come with the package were made, and how to make others.
+
+    specialist = make_specialist(load_profile("demo"), 53_000)
+    specialist.save("my_models/R053000.safetensors")
+
+synthetic spectra -> networks on randomised fluxes, emulator -> rounded to half precision -> simulated stars of other
+surveys -> errors and p-values -> another survey, never seen -> the card's figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+import numpy as np
+import torch
+
+from .. import machine
+from .._version import __version__
+from ..bridging import benchmark
+from ..bridging.fits import LeastSquares
+from ..bridging.flux_networks import Randomised
+from ..bridging.randomiser import Randomiser
+from ..errors import ConfigError
+from ..estimates import outliers
+from ..estimates.calibration import LEVELS
+from ..parameters import PARAMETERS
+from ..preparing.chain import match_resolution
+from ..spectra import operators
+from ..spectra.operators import window_grid
+from ..synthetic import generation, libraries, simulated_survey
+from .ensemble import Ensemble
+from .specialist import DERIVED, FORMAT, Specialist, settings_of
+
+__all__ = [
+    "as_arrays",
+    "latent_map",
+    "make_specialist",
+    "paper_specialist",
+    "rounded",
+    "score",
+    "simulated_stars",
+    "steps",
+    "training_bench",
+]
+
+
+N_COARSE = 600  # emulated spectra from the best of which a fit starts
+N_SURVEYS = 40  # of the reference stars: what a survey's stars have in common should be drawn often
+SHARPER = 1.3  # of the reference stars' own resolving power over the specialist's, at most
+TEST_SEEDS = tuple(range(1, 21))  # of the surveys that the card's figures are measured on
+TEST_SNR = ((100, 400), (40, 100), (20, 40))  # of a detector pixel; the first is the benchmark survey's
+
+
+def steps(config):
+    """About how many epochs :func:`make_specialist` takes, for a progress bar."""
+    return config.models.members * config.models.epochs + config.models.emulator_epochs
+
+
+def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
+    """Simulated stars of several surveys, each with errors of the line list of its own, in equal parts.
+
+    Arguments
+    ---------
+    config : Config, for R and window
+    n_stars : of all surveys together;  seeds : of the surveys, added to the configured one
+    snr : (lowest, highest) of a detector pixel, log-uniform; by default the benchmark survey's
+    sharper : every second survey has a resolving power of its own, up to this many times the configured one, and is
+        then brought down as the chain does it, so that the noise of its neighbouring pixels is correlated
+
+    Returns
+    -------
+    flux : (n, n_pixels) float32;  labels : (n, 4);  snr : (n,)
+
+    Errors
+    ------
+    ConfigError : a survey would need more stars than its library has.
+    """
+    parts, each, grid = [], -(-n_stars // len(seeds)), window_grid(config.window, margin=False)
+    power = config.window.resolving_power
+    for number, seed in enumerate(seeds):
+        survey = dataclasses.replace(config.survey, n_stars=each, seed=config.survey.seed + seed)
+        native = power * (sharper ** (number / max(1, len(seeds) - 1)) if number % 2 else 1.0)
+        window = dataclasses.replace(config.window, resolving_power=float(native))
+        own = dataclasses.replace(config, survey=survey, window=window)
+        truth, rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), own)
+        if len(truth) < each:
+            problem = f"{each} stars of one survey, which has {len(truth)}"
+            raise ConfigError(problem, field="n_stars", remedy="ask for fewer, or give more seeds")
+        if snr is not None:
+            rng = np.random.default_rng([survey.seed, 41])
+            truth["snr"] = np.exp(rng.uniform(*np.log(snr), len(truth)))
+        flux = simulated_survey.recorded(simulated_survey.starlight(truth, rows, own), truth, own)
+        flux = np.array([match_resolution(grid, one, native, power) for one in flux], np.float32)
+        parts.append((flux, truth[list(PARAMETERS)].to_numpy(), truth["snr"].to_numpy()))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def training_bench(config, stars=None, **budget):
+    """What an arm is given that learns from a configuration's synthetic spectra alone, all of them.
+
+    Arguments: config, for window and synthetic spectra; stars (n, n_pixels), binned observed spectra, optional; budget,
+    for :class:`dtl_core.bridging.problem.Bench`. Returns: Bench.
+    """
+    step, (flux, labels) = config.window.step, generation.synthetic_set(config)
+    wavelength = operators.binned(window_grid(config.window, margin=False), step)
+    flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
+    return _bench(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
+
+
+def _bench(config, wavelength, flux, labels, stars=None, **budget):
+    everything, settings = np.arange(len(flux)), config.recommended
+    return benchmark.Bench(
+        wavelength,
+        flux,
+        labels,
+        everything,
+        everything[:0],
+        flux[:0] if stars is None else stars,
+        config.window.resolving_power,
+        seed=config.seed,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        **budget,
+    )
+
+
+def rounded(tensors, prefix):
+    """A state's arrays by name: weights in half precision, what was measured of data in single."""
+    out = {}
+    for name, value in tensors.items():
+        if name not in DERIVED:
+            half = name.endswith((".weight", ".bias", ".matrix"))
+            out[prefix + name] = value.numpy().astype(np.float16 if half else np.float32)
+    return out
+
+
+def make_specialist(config, resolving_power, *, progress=None):
+    """A specialist trained and calibrated from nothing.
+
+    Arguments
+    ---------
+    config : Config, of which ``models``, ``synthetic``, ``window``, ``continuum``, ``chain`` and ``seed`` count
+    resolving_power : what all spectra are brought to
+    progress : callable, optional, called once an epoch; see :func:`steps`
+
+    Returns
+    -------
+    :class:`dtl_core.models.specialist.Specialist`, its card with the figures of :func:`score` for each of
+    :data:`TEST_SNR`.
+    """
+    settings = config.models
+    window = dataclasses.replace(config.window, resolving_power=float(resolving_power))
+    drawn = dataclasses.replace(config.synthetic, n_spectra=settings.n_spectra)
+    config = dataclasses.replace(config, window=window, synthetic=drawn)
+    budget = {"epochs": settings.epochs, "emulator_epochs": settings.emulator_epochs}
+    own = training_bench(config, progress=progress, **budget)
+    arrays = {}
+    for member in range(settings.members):
+        arm = _randomised(settings.noise)
+        arm.learn(dataclasses.replace(own, seed=1000 * config.seed + member))
+        arrays |= rounded(arm.model.state_dict(), f"network{member}.")
+    about = {"method": "randomised", "members": settings.members}
+    return _finished(arrays, about, own, config)
+
+
+def paper_specialist(run, *, progress=None):
+    """The paper's ensemble of a finished run as a specialist, its errors calibrated like those of the others.
+
+    The networks are those before fine-tuning: other people's spectra are not those that a run was fine-tuned on.
+
+    Arguments: run, of the whole method; progress, called once an epoch of the emulator.
+    """
+    config, flux = run.config, run.synthetic["flux"]
+    rows = np.random.default_rng([config.seed, 44]).permutation(len(flux))[: config.models.n_spectra]
+    flux, labels = (torch.as_tensor(run.synthetic[name][rows], dtype=torch.float32) for name in ("flux", "labels"))
+    own = _bench(config, run.wavelength, flux, labels, emulator_epochs=config.models.emulator_epochs, progress=progress)
+    weights, members = Ensemble(run, "direct").arrays()
+    about = {"method": "paper", "members": len(members), "autoencoders": members, "profile": config.profile}
+    return _finished(rounded(weights, "ensemble."), about, own, config)
+
+
+def _finished(arrays, about, own, config):
+    """Networks with all that a specialist has besides: the emulator, the reference stars, the card."""
+    fit = LeastSquares()
+    fit.learn(own)
+    arrays |= rounded(fit.emulator.state_dict(), "emulator.")
+    rng, labels = np.random.default_rng([config.seed, 42]), own.labels
+    arrays["coarse"] = labels.numpy()[rng.permutation(len(labels))[:N_COARSE]]
+    drawn = config.synthetic
+    card = about | {
+        "format": FORMAT,
+        "settings": settings_of(config),
+        "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "version": __version__,
+        "training": dataclasses.asdict(config.models) | {"synthetic": dataclasses.asdict(drawn), "seed": config.seed},
+        "library": drawn.library,
+        "labels": dict(zip(PARAMETERS, torch.stack([labels.amin(0), labels.amax(0)], 1).tolist(), strict=True)),
+        "machine": machine.describe(),
+    }
+    if drawn.library != "phoenix":
+        card["library_sha256"] = libraries.library_hash(drawn.library)
+    specialist = Specialist(arrays, card)
+    specialist = Specialist(arrays | _calibration(specialist, config), card)
+    card["figures"] = {f"{low}-{high}": score(specialist, config, snr=(low, high)) for low, high in TEST_SNR}
+    return specialist
+
+
+def _randomised(noise):
+    arm = Randomised()
+    arm.randomiser = Randomiser(noise=noise)
+    return arm
+
+
+def _calibration(specialist, config):
+    """What a specialist says of stars of known truth, as arrays of its file."""
+    settings = config.models
+    seeds = [1000 + number for number in range(N_SURVEYS)]
+    snr = (settings.lowest_snr, settings.highest_snr)
+    flux, truth, level = simulated_stars(config, settings.reference_stars, seeds, snr=snr, sharper=SHARPER)
+    binned = specialist.input(flux)
+    found, spread = specialist.network.both(binned)
+    measured = outliers.measure(specialist, binned, found, spread)
+    reference = {"found": found, "spread": spread, "truth": truth, "latent": measured["latent"], "snr": level}
+    reference["map"] = latent_map(measured["latent"], config.seed)
+    return as_arrays(reference, outliers.Detector(**measured))
+
+
+def as_arrays(reference, detector):
+    """Reference stars and the state of a detector as arrays of a specialist's file."""
+    arrays = {f"reference.{name}": value for name, value in reference.items()}
+    arrays |= {f"detector.{name}": value for name, value in detector.state().items()}
+    return {name: value.astype(np.float32) for name, value in arrays.items()}
+
+
+def latent_map(latent, seed):
+    """UMAP of the reference stars' features: (n, 2). Drawn only."""
+    import warnings
+
+    umap = machine.load_umap()
+    standard = (latent - latent.mean(0)) / (latent.std(0) + 1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
+
+
+def score(specialist, config, *, seeds=TEST_SEEDS, snr=None):
+    """How well a specialist does on surveys that it was neither trained nor calibrated on.
+
+    Returns
+    -------
+    dict of parameter -> dict of rmse, bias, and the share of true values inside the 68 and 90 % intervals; and
+    ``false_flags``, the share of these ordinary stars with p <= 0.05; ``n_stars``.
+    """
+    flux, truth, level = simulated_stars(config, config.models.test_stars, seeds, snr=snr)
+    found = specialist.estimate(flux, level)
+    out = {"n_stars": len(truth), "false_flags": float(np.mean(found["p"] <= 0.05))}
+    for k, name in enumerate(PARAMETERS):
+        error = found["median"][:, k] - truth[:, k]
+        own = {"rmse": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
+        for level in (0.68, 0.90):
+            n = LEVELS.index(level)
+            inside = (truth[:, k] >= found["low"][:, k, n]) & (truth[:, k] <= found["high"][:, k, n])
+            own[f"inside_{round(100 * level)}"] = float(inside.mean())
+        out[name] = own
+    return out

@@ -1,0 +1,92 @@
+"""Several specialists as one: which of them a spectrum goes to, and what it says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..arguments import VELOCITY, a_number, a_path, checked, instance, shown
+from ..errors import ConfigError, DataError
+from ..preparing import chain
+from ..reading.conversion import exposures
+from .specialist import Examination, Specialist
+
+__all__ = ["Specialists"]
+
+
+def _prepared(value, name):
+    """A list of what :meth:`Specialists.prepare` gave; one alone will do."""
+    value = [value] if isinstance(value, tuple) and value and isinstance(value[0], Specialist) else value
+    for one in instance(list, tuple, remedy="give a list of what Model.prepare gave")(value, name):
+        if not (isinstance(one, tuple) and len(one) == 3 and isinstance(one[2], chain.Report)):
+            problem = f"holds {shown(one)}, which Model.prepare did not give"
+            raise ConfigError(
+                problem, field=name, remedy="use Model.predict or dtl_core.models.prediction.examine for spectra"
+            )
+    return value
+
+
+class Specialists:
+    """Models for several resolving powers: a spectrum goes to the sharpest that is not sharper than itself.
+
+    Arguments: specialists, a list; name, of the whole.
+    """
+
+    def __init__(self, specialists, name="shipped"):
+        self.name = str(name)
+        self.specialists = sorted(specialists, key=lambda one: -one.resolving_power)
+
+    @checked(resolving_power=a_number(nan=True, optional=False))
+    def specialist_for(self, resolving_power, file=None):
+        """The sharpest specialist that is not sharper than a spectrum, within 2 %.
+
+        Errors
+        ------
+        DataError : the resolving power is not known, or lower than that of all.
+        """
+        if not np.isfinite(resolving_power):
+            remedy = "give --resolution (resolving_power=), lambda / FWHM"
+            raise DataError("the resolving power is not known", file=file, field="resolving_power", remedy=remedy)
+        for one in self.specialists:
+            if resolving_power >= 0.98 * one.resolving_power:
+                return one
+        lowest = self.specialists[-1].resolving_power
+        problem = f"R = {resolving_power:.0f} is below {lowest:.0f}, the lowest that the models know"
+        raise DataError(problem, file=file, field="resolving_power", remedy="take a sharper spectrum")
+
+    @checked(spectrum=exposures, velocity=VELOCITY)
+    def prepare(self, spectrum, *, velocity=None):
+        """A spectrum, or exposures of one star, as its specialist's input.
+
+        Arguments: as for :func:`dtl_core.preparing.chain.prepare`.
+
+        Returns: specialist, flux (n_pixels of the window,), :class:`dtl_core.preparing.chain.Report`.
+        """
+        first = spectrum[0]
+        specialist = self.specialist_for(first.resolving_power, first.file or first.star)
+        return specialist, *chain.prepare(spectrum, specialist.config, velocity=velocity)
+
+    def examine(self, prepared):
+        """Examinations of what :meth:`prepare` gave, a list in the same order; equal specialists go together."""
+        prepared = _prepared(prepared, "prepared")
+        out = [None] * len(prepared)
+        for specialist in self.specialists:
+            rows = [k for k, (one, _, _) in enumerate(prepared) if one is specialist]
+            if not rows:
+                continue
+            flux, snr = np.stack([prepared[k][1] for k in rows]), [prepared[k][2].snr for k in rows]
+            found, binned = specialist.estimate(flux, snr), specialist.input(flux).numpy()
+            for n, k in enumerate(rows):
+                values = {name: value[n] for name, value in found.items()}
+                report = prepared[k][2]
+                more = specialist.warnings(values["median"], values["p"], values["strange"], report.snr)
+                warnings = (*report.warnings, *more)
+                about = {"warnings": warnings, "method": specialist.card["method"]}
+                out[k] = Examination(report, specialist.resolving_power, binned[n], **values, **about)
+        return out
+
+    @checked(folder=a_path)
+    def save(self, folder):
+        """Write the specialists into a folder. Returns: list of Path."""
+        return [one.save(Path(folder) / f"R{one.resolving_power:06.0f}.safetensors") for one in self.specialists]

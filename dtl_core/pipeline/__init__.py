@@ -1,0 +1,1 @@
+"""A run from end to end: stages, the store that keeps their results, searches, and the figures of a run."""

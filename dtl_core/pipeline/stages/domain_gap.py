@@ -1,0 +1,23 @@
+"""Stages ``gap`` and ``latent_gap``: how far observed spectra lie from synthetic ones."""
+
+from __future__ import annotations
+
+from ...estimates import gap
+from ...files import save_arrays
+
+__all__ = ["measure_gap"]
+
+
+def measure_gap(store, config, keys, synthetic_vectors, observed_vectors, *, name, metric):
+    """Nearest distances and the UMAP of both domains, in flux (``gap``) or latent space (``latent_gap``)."""
+
+    def compute(folder):
+        near, seen = synthetic_vectors(), observed_vectors()
+        arrays = {f"distance_{arm}": gap.nearest_distance(vectors, near) for arm, vectors in seen.items()}
+        for arm, vectors in seen.items():
+            model_map, star_map, rows = gap.umap_map(near, vectors, config.umap, metric=metric, seed=config.seed)
+            arrays |= {f"map_synthetic_{arm}": model_map, f"map_observed_{arm}": star_map, f"rows_{arm}": rows}
+        save_arrays(folder / "gap.safetensors", arrays)
+
+    settings = {"umap": config.umap, "metric": metric, "seed": config.seed}
+    return store.stage(name, settings, keys, compute)

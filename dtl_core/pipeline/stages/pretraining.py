@@ -1,0 +1,71 @@
+"""Stage ``autoencoder``: autoencoders trained on synthetic spectra."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...files import save_arrays
+from .shared import (
+    architecture_settings,
+    device_settings,
+    flux_of,
+    histories_of,
+    loss_of,
+    new_autoencoder,
+)
+
+__all__ = ["train_autoencoders"]
+
+
+def train_autoencoders(store, config, keys, members, progress=None):
+    """Pretraining of autoencoders of one width on synthetic spectra, as one stack. Returns: list of keys."""
+    import torch
+
+    from ...networks.fine_tuning import reconstruction_error
+    from ...networks.stacks import take
+    from ...networks.training import Checkpoint, choose_device, fit_members, split
+
+    settings = config.autoencoder
+
+    def compute(missing, folders, checkpoint):
+        flux = flux_of(store, "synthetic", keys["synthetic"], choose_device(config.device))
+        train, test = split(len(flux), settings.test_fraction, [config.seed, 2])
+        chosen = [members[k] for k in missing]
+        held_out = flux[test]
+
+        def task(numbers):
+            l1 = torch.tensor([chosen[k].l1 for k in numbers], device=flux.device)
+            seeds = [chosen[k].seed for k in numbers]
+            return {
+                "model": new_autoencoder(config, flux, train, chosen[0].width, seeds),
+                "loss": loss_of(config, flux, l1, settings.contractive_weight),
+                "index": np.repeat(train[None], len(numbers), 0),
+                "seeds": seeds,
+                "evaluate": lambda m: reconstruction_error(m, held_out),
+            }
+
+        model, history = fit_members(
+            task,
+            len(chosen),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            schedule=settings.schedule,
+            precision=config.precision,
+            progress=progress,
+            checkpoint=Checkpoint(checkpoint),
+        )
+        for number, folder in enumerate(folders):
+            save_arrays(folder / "weights.safetensors", take(model, [number]))
+            save_arrays(folder / "history.safetensors", histories_of(history, [number]))
+        return history["seconds"]
+
+    common = {"rate": settings.learning_rate, "architecture": architecture_settings(config), "seed": config.seed}
+    items = [
+        (
+            common | device_settings(config) | {"width": m.width, "l1": m.l1, "member": m.seed},
+            {"synthetic": keys["synthetic"]},
+        )
+        for m in members
+    ]
+    return [key for _, key in store.stages("autoencoder", items, compute)]

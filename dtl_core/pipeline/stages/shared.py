@@ -1,0 +1,90 @@
+"""What the stages that train networks share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+from ...files import load_arrays
+
+__all__ = [
+    "ARMS",
+    "Member",
+    "architecture_settings",
+    "device_settings",
+    "encode",
+    "flux_of",
+    "histories_of",
+    "loss_of",
+    "new_autoencoder",
+    "tensors",
+]
+
+ARMS = ("transfer", "direct")  # observed latents from the fine-tuned encoder, or from the one before
+
+
+@functools.lru_cache(maxsize=2)
+def tensors(path):
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
+
+
+def flux_of(store, name, key, device):
+    return tensors(store.path(name, key) / f"{name}.safetensors")["flux"].to(device)
+
+
+def loss_of(config, flux, l1, weight):
+    from ...networks.autoencoder import autoencoder_loss
+
+    form = config.autoencoder.contractive
+    return lambda m, rows: autoencoder_loss(m, flux[rows], l1=l1, weight=weight, form=form)
+
+
+def new_autoencoder(config, flux, train, width, seeds):
+    from ...networks.autoencoder import Autoencoder
+
+    settings = config.autoencoder
+    return Autoencoder(
+        flux.shape[1],
+        width,
+        seeds,
+        bottleneck=settings.bottleneck,
+        flux_ceiling=settings.flux_ceiling,
+        sample=flux[train] if settings.centred else None,
+    ).to(flux.device)
+
+
+def architecture_settings(config):
+    """Settings that every autoencoder depends on; its width, L1 and seed are its own."""
+    plain = dataclasses.asdict(config.autoencoder)
+    return {k: plain[k] for k in plain if k not in ("widths", "l1", "n_models", "learning_rate")}
+
+
+def device_settings(config):
+    """The kind of device as a part of the key, and its precision: CPU and GPU do not give the same bytes."""
+    from ...networks.training import choose_device
+
+    return {"device": choose_device(config.device).type, "precision": config.precision}
+
+
+class Member(NamedTuple):
+    """An autoencoder of the ensemble, with its fine-tuning and its regressors: width, L1 factor, seed."""
+
+    width: int
+    l1: float
+    seed: int
+
+
+def histories_of(history, columns):
+    """The part of a stack's history that belongs to some members, without times: two runs give the same bytes."""
+    return {name: value[..., columns] for name, value in history.items() if name != "seconds"}
+
+
+def encode(model, flux, batch_size=2048):
+    """Latents (E, n, n_units) of any number of spectra, in batches to spare memory."""
+    import torch
+
+    with torch.no_grad():
+        return torch.cat([model.encode(part) for part in flux.split(batch_size)], dim=1)

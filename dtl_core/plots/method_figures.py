@@ -1,0 +1,349 @@
+"""Figures of notebooks 01 to 04; each function takes arrays and returns a matplotlib Figure."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ..estimates.density import kde_curve, kde_mode
+from ..lines import STRONG_LINES
+from ..parameters import PARAMETERS, TABLE
+
+__all__ = [
+    "LABELS",
+    "architecture",
+    "as_svg",
+    "domain_map",
+    "effect_bars",
+    "error_change",
+    "errors_against_time",
+    "job_graph",
+    "kde_panel",
+    "kiel",
+    "latent_image",
+    "latent_maps",
+    "loss_curves",
+    "model_comparison",
+    "predictions",
+    "reconstruction",
+    "regression_curves",
+    "star_spectrum",
+    "window",
+]
+
+
+LABELS = {name: f"{parameter.latex} [{parameter.latex_unit}]" for name, parameter in TABLE.items()}
+SQUARED = {  # the same with the units of squared errors
+    name: re.sub(r"\[([^]]*)\]$", lambda unit: f"[({unit[1]})$^2$]" if " " in unit[1] else f"[{unit[1]}$^2$]", label)
+    for name, label in LABELS.items()
+}
+# Okabe-Ito: told apart by every kind of colour vision
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+WAVELENGTH = r"vacuum wavelength [$\mathrm{\AA}$]"
+
+
+def as_svg(figure):
+    """A figure as SVG, the same bytes each time; it is closed."""
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "dtl"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
+    """One synthetic and one observed spectrum in the window, the strong atomic lines named."""
+    fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    ax.plot(wavelength, synthetic, color=BLUE, lw=0.9, label=labels[0])
+    ax.plot(wavelength, observed - 0.5, color=RED, lw=0.9, label=f"{labels[1]}, shifted by $-0.5$")
+    for name, lines in STRONG_LINES.items():
+        for line in lines:
+            ax.axvline(line, color=GREY, lw=0.6, ls=":")
+            ax.text(line, 1.1, name, ha="center", color=GREY, fontsize=9)
+    ax.set(xlabel=WAVELENGTH, ylabel="flux / continuum", ylim=(-0.45, 1.2), xlim=wavelength[[0, -1]])
+    ax.legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    return fig
+
+
+def model_comparison(wavelength, spectra, models, titles):
+    """Observed spectra over the nearest synthetic ones, a panel each."""
+    fig, axes = plt.subplots(
+        len(spectra), 1, figsize=(9, 1.9 * len(spectra)), sharex=True, layout="constrained", squeeze=False
+    )
+    for ax, spectrum, model, title in zip(axes[:, 0], spectra, models, titles, strict=True):
+        ax.plot(wavelength, spectrum, color="k", lw=0.8, label="observed")
+        ax.plot(wavelength, model, color=ORANGE, lw=0.9, label="nearest synthetic")
+        ax.set_title(title, fontsize=9, loc="left")
+        ax.set_ylabel("flux / continuum")
+    axes[0, 0].legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    axes[-1, 0].set(xlabel=WAVELENGTH, xlim=wavelength[[0, -1]])
+    return fig
+
+
+def effect_bars(sizes):
+    """Root mean square change of flux that each effect of the survey makes, as bars."""
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    names = sorted(sizes, key=sizes.get)
+    ax.barh([n.replace("_", " ") for n in names], [100 * sizes[n] for n in names], color=BLUE)
+    ax.set_xlabel("rms change of flux [% of the continuum]")
+    return fig
+
+
+def domain_map(synthetic, observed, teff, title="", ax=None):
+    """Two-dimensional map of both domains: synthetic spectra coloured by Teff, observed ones as triangles."""
+    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6.4, 5), layout="constrained")
+    points = ax.scatter(*synthetic.T, c=teff, s=5, cmap="viridis", rasterized=True, label="synthetic")
+    ax.scatter(*observed.T, marker="^", s=16, facecolor="none", edgecolor=RED, lw=0.8, label="observed")
+    ax.set(xlabel="UMAP 1", ylabel="UMAP 2", title=title, xticks=[], yticks=[])
+    ax.legend(fontsize=8, loc="best")
+    fig.colorbar(points, ax=ax, label=LABELS["teff"])
+    return fig
+
+
+def latent_maps(maps, teff):
+    """Maps of the latents before and after fine-tuning, side by side; ``maps`` is title -> (synthetic, observed)."""
+    fig, axes = plt.subplots(1, len(maps), figsize=(5.6 * len(maps), 4.4), layout="constrained")
+    for ax, (title, (synthetic, observed)) in zip(np.atleast_1d(axes), maps.items(), strict=True):
+        domain_map(synthetic, observed, teff, title, ax)
+    return fig
+
+
+def architecture(widths, frozen=4):
+    """The layers of an autoencoder as boxes: height by width, the layers frozen in fine-tuning hatched."""
+    sizes = [*widths, *widths[-2::-1]]
+    fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    for k, size in enumerate(sizes):
+        height = 0.12 + np.log10(size) / np.log10(max(sizes))
+        bottleneck, is_frozen = k == len(widths) - 1, 1 <= k <= frozen
+        ax.bar(
+            k,
+            2 * height,
+            bottom=-height,
+            width=0.62,
+            color=ORANGE if bottleneck else BLUE,
+            alpha=0.85,
+            hatch="//" if is_frozen else None,
+            edgecolor="white",
+        )
+        ax.text(k, height + 0.06, str(size), ha="center", fontsize=9)
+    names = ["flux", *["encoder"] * (len(widths) - 2), "latent", *["decoder"] * (len(widths) - 2), "flux"]
+    ax.set(xticks=range(len(sizes)), ylim=(-1.3, 1.45), yticks=[])
+    ax.set_xticklabels(names, fontsize=8)
+    for side in ("left", "right", "top"):
+        ax.spines[side].set_visible(False)
+    return fig
+
+
+def loss_curves(histories, labels, ylabel="mean squared error of the test spectra"):
+    """Test error of each autoencoder against the epoch."""
+    fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    for k, (history, label) in enumerate(zip(histories, labels, strict=True)):
+        test = np.asarray(history)
+        ax.semilogy(
+            np.arange(1, len(test) + 1),
+            test,
+            lw=1.2,
+            ls=("-", "--", "-.", ":")[k % 4],
+            label=label,
+            color=plt.cm.viridis(0.9 * k / max(1, len(labels) - 1)),
+        )
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    if len(labels) <= 10:
+        ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def reconstruction(wavelength, flux, outputs):
+    """A spectrum, its reconstructions (label -> flux) and their residuals below."""
+    fig, (top, low) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, height_ratios=(2.2, 1), layout="constrained")
+    top.plot(wavelength, flux, color="k", lw=0.9, label="input")
+    for (label, output), color in zip(outputs.items(), (BLUE, RED, GREEN), strict=False):
+        top.plot(wavelength, output, color=color, lw=0.9, label=label)
+        low.plot(wavelength, flux - output, color=color, lw=0.7)
+    low.axhline(0, color=GREY, lw=0.6)
+    top.set_ylabel("flux / continuum")
+    top.legend(fontsize=8, loc="lower right", ncols=3, frameon=False)
+    low.set(xlabel=WAVELENGTH, ylabel="input $-$ output", xlim=wavelength[[0, -1]])
+    return fig
+
+
+def latent_image(latent, shape=(8, 4)):
+    """The latent of one spectrum as an image; crosses mark units at zero."""
+    fig, ax = plt.subplots(figsize=(3, 4.6), layout="constrained")
+    image = np.reshape(latent, shape)
+    shown = ax.imshow(image, cmap="viridis")
+    rows, columns = np.nonzero(image == 0)
+    ax.plot(columns, rows, "x", color="w", ms=5)
+    ax.set(xticks=[], yticks=[])
+    fig.colorbar(shown, ax=ax, label="activation", shrink=0.8)
+    return fig
+
+
+def error_change(before, after):
+    """Reconstruction error of each observed star before and after fine-tuning."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    edges = np.geomspace(min(before.min(), after.min()), max(before.max(), after.max()), 30)
+    ax.hist(before, edges, color=BLUE, alpha=0.6, label="before fine-tuning")
+    ax.hist(after, edges, color=RED, alpha=0.6, label="after")
+    ax.set(xscale="log", xlabel="mean squared reconstruction error of a star", ylabel="stars")
+    ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def regression_curves(history, column):
+    """Test error of the regressors of one autoencoder, (epochs, E), a panel a parameter."""
+    fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), layout="constrained")
+    for k, (ax, name) in enumerate(zip(axes, PARAMETERS, strict=True)):
+        ax.semilogy(np.arange(1, len(history) + 1), np.sqrt(history[:, column == k]), color=BLUE, lw=1, alpha=0.8)
+        ax.set(xlabel="epoch", title=LABELS[name])
+    axes[0].set_ylabel("rms error of the test set")
+    return fig
+
+
+def errors_against_time(curves, targets=None, titles=None):
+    """Test errors while networks train, against wall time, both logarithmic.
+
+    Arguments
+    ---------
+    curves : dict of panel -> dict of label -> (seconds, errors), the end of every epoch
+    targets : dict of panel -> error to be reached, optional
+    titles : dict of panel -> title
+    """
+    fig, axes = plt.subplots(1, len(curves), figsize=(max(5.6, 2.8 * len(curves)), 3.2), layout="constrained")
+    styles = list(zip((GREY, "k", BLUE, GREEN), (":", "--", "-", "-."), strict=True))
+    for ax, (panel, lines) in zip(np.atleast_1d(axes), curves.items(), strict=True):
+        for (label, (seconds, errors)), (color, style) in zip(lines.items(), styles, strict=False):
+            ax.loglog(seconds, errors, color=color, ls=style, lw=1.3, label=label)
+        if targets:
+            ax.axhline(targets[panel], color=RED, lw=0.8)
+        ax.set(xlabel="seconds on one core", title=(titles or SQUARED).get(panel, panel))
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("mean squared error of the test set")
+    fig.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, frameon=False)
+    return fig
+
+
+def predictions(truth, predicted):
+    """Predicted against true labels: dicts of parameter -> (n,), a panel each."""
+    fig, axes = plt.subplots(1, len(truth), figsize=(3.1 * len(truth), 3.2), layout="constrained")
+    for ax, name in zip(np.atleast_1d(axes), truth, strict=True):
+        x, y = np.asarray(truth[name]), np.asarray(predicted[name])
+        ax.plot(x, y, ".", ms=2, color=BLUE, alpha=0.5, rasterized=True)
+        ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+        ax.plot(ends, ends, color=GREY, lw=0.8, ls="--", zorder=0)
+        ax.set(xlabel=f"true {LABELS[name]}", ylabel="predicted")
+    return fig
+
+
+def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
+    """Kernel density of one star's estimates with its mode, 1-sigma bounds and, if known, the truth."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+    x, density = kde_curve(values, grid_size=grid_size, rule=rule)
+    mode, lower, upper = (v[0] for v in kde_mode(np.asarray(values)[:, None], grid_size=grid_size, rule=rule))
+    if x is not None:
+        ax.plot(x, density, color=BLUE)
+        inside = (x >= mode - lower) & (x <= mode + upper)
+        ax.fill_between(x[inside], density[inside], color=BLUE, alpha=0.2, label=r"1 $\sigma$")
+    ax.plot(values, np.zeros(len(values)), "|", color="k", ms=12, label="single regressors")
+    ax.axvline(mode, color=BLUE, lw=1, label="mode")
+    if truth is not None:
+        ax.axvline(truth, color=RED, lw=1.2, ls="--", label="truth")
+    ax.set(xlabel=LABELS[name], ylabel="density", ylim=(0, None))
+    ax.legend(fontsize=8, frameon=False)
+    return fig
+
+
+def kiel(teff, logg, mh, vsini, relation=None):
+    """Kiel diagram: log g against Teff, coloured by [M/H], sized by v sin i; ``relation`` is label -> (teff, logg)."""
+    fig, ax = plt.subplots(figsize=(6.6, 4.8), layout="constrained")
+    points = ax.scatter(teff, logg, c=mh, s=6 + 4 * np.asarray(vsini), cmap="cividis", alpha=0.8, edgecolor="k", lw=0.2)
+    for (label, (x, y)), style in zip((relation or {}).items(), ("-", "--", ":"), strict=False):
+        ax.plot(x, y, color=RED, ls=style, lw=1, label=label)
+    if relation:
+        ax.legend(fontsize=8, frameon=False)
+    ax.set(xlabel=LABELS["teff"], ylabel=LABELS["logg"])
+    ax.invert_xaxis()
+    ax.invert_yaxis()
+    fig.colorbar(points, ax=ax, label=LABELS["mh"])
+    return fig
+
+
+def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
+    """A spectrum over a synthetic one in three stretches, lines named above, residuals beneath; legible on a phone.
+
+    Arguments
+    ---------
+    wavelength, model : (n_pixels,) vacuum A, continuum = 1
+    observed : (n_pixels,), or None for the synthetic spectrum alone
+    lines : pairs of wavelength [A] and name;  masked : pairs of first and last wavelength [A] of what was bridged
+    """
+    edges, alone = np.linspace(wavelength[0], wavelength[-1], 4), observed is None
+    residual = np.zeros(len(model)) if alone else observed - model
+    bottom = np.floor(10 * min(model.min(), 1.0 if alone else observed.min())) / 10
+    reach = max(0.05, np.ceil(20 * np.percentile(np.abs(residual), 99.5)) / 20)
+    fig = plt.figure(figsize=(5.2, 5.2 if alone else 7.8))
+    # no constrained layout: its last digits differ from one drawing to the next, and so would the file
+    low, gap, ratios = (0.09, 0.28, (1,)) if alone else (0.06, 0.17, (2.6, 1))
+    rows = fig.add_gridspec(3, 1, left=0.155, right=0.98, bottom=low, top=0.985, hspace=gap)
+    for k, row in enumerate(rows):
+        top, *under = row.subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.09).subplots(
+            sharex=True, squeeze=False
+        )[:, 0]
+        inside = (wavelength >= edges[k]) & (wavelength <= edges[k + 1])
+        if not alone:
+            top.plot(wavelength[inside], observed[inside], color="k", lw=0.8, label="observed")
+        name = "synthetic" if alone else "nearest synthetic"
+        top.plot(wavelength[inside], model[inside], color=RED, lw=1.0, alpha=0.9, label=name)
+        for line, species in lines:
+            if edges[k] <= line < edges[k + 1]:
+                colour = GREY if species == "FeH" else "k"
+                top.plot([line, line], [1.09, 1.16], color=colour, lw=0.7)
+                top.text(line, 1.18, species, ha="center", va="bottom", color=colour, fontsize=8)
+        top.set(ylabel="flux / continuum", ylim=(bottom, 1.3), xlim=edges[k : k + 2])
+        top.set_yticks(np.arange(np.ceil(4 * bottom) / 4, 1.01, 0.25))
+        for ax in under:
+            ax.plot(wavelength[inside], residual[inside], color=BLUE, lw=0.7)
+            ax.axhline(0, color=GREY, lw=0.6)
+            ax.set(ylabel="residual", ylim=(-reach, reach))
+        for ax in (top, *under):
+            ax.yaxis.set_label_coords(-0.13, 0.5)
+            for start, stop in masked:
+                ax.axvspan(start, stop, color=GREY, alpha=0.25, lw=0)
+    fig.axes[0].legend(loc="lower left", ncols=2, fontsize=8, frameon=False)
+    fig.axes[-1].set_xlabel(WAVELENGTH)
+    return fig
+
+
+def job_graph(graph, captions, rows):
+    """Boxes of the rules of a workflow, in columns by what they wait for, with arrows to those that wait.
+
+    Arguments: graph, dict of rule -> rules that it waits for, which come first; captions and rows, dict of rule -> what
+    it makes, and its height in the figure.
+    """
+    column, behind, boxes = {}, {}, {}
+    for rule, before in graph.items():
+        column[rule] = 1 + max((column[other] for other in before), default=-1)
+        behind[rule] = set(before).union(*(behind[other] for other in before))
+    n_columns = 1 + max(column.values())
+    fig, ax = plt.subplots(figsize=(1.36 * n_columns, 5.4), layout="constrained")
+    ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(min(rows.values()) - 0.6, max(rows.values()) + 0.6))
+    ax.axis("off")
+    for rule in graph:
+        text = f"$\\bf{{{rule}}}$\n" + textwrap.fill(captions[rule], 13)
+        style = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": BLUE}
+        place = ax.text(column[rule], rows[rule], text, ha="center", va="center", fontsize=9, bbox=style, zorder=3)
+        boxes[rule] = place.get_bbox_patch()
+    for rule, before in graph.items():
+        for other in before:
+            if any(other in behind[third] for third in before):
+                continue  # it is waited for by way of another
+            ends = [(column[name], rows[name]) for name in (rule, other)]
+            far = column[rule] - column[other] > 1
+            style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.1, "patchA": boxes[other], "patchB": boxes[rule]}
+            style["connectionstyle"] = f"arc3,rad={0.15 if far and rows[other] < rows[rule] else 0}"
+            ax.annotate("", *ends, arrowprops=style, zorder=1)
+    return fig

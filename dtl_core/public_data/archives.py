@@ -1,0 +1,161 @@
+"""Tables from public archives through astroquery: catalogues of CDS/VizieR, and Gaia DR3."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+import uuid
+import warnings
+from contextlib import contextmanager
+
+from ..errors import DataError
+from ..files import whole
+from .registry import cache_root, find, get, record
+
+__all__ = ["fetch_gaia", "fetch_vizier", "gaia_table"]
+
+
+GAIA_COLUMNS = (
+    "source_id ref_epoch ra ra_error dec dec_error parallax parallax_error pmra pmra_error pmdec pmdec_error ruwe "
+    "radial_velocity radial_velocity_error phot_g_mean_mag phot_bp_mean_mag phot_rp_mean_mag"
+).split()
+
+
+GAIA_CHUNK = 100  # stars a query
+_ASTROQUERY = threading.Lock()  # its cache switch and its warnings are global
+
+
+@contextmanager
+def _astroquery(timeout):
+    """astroquery without its cache and warnings, and with a limit of time for the TAP client, which has none."""
+    from astroquery import cache_conf
+
+    before = socket.getdefaulttimeout()
+    with _ASTROQUERY, cache_conf.set_temp("cache_active", False), warnings.catch_warnings(action="ignore"):
+        socket.setdefaulttimeout(timeout)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(before)
+
+
+def _server(resource):
+    return os.environ.get(f"DTL_{resource.kind.upper()}_URL", resource.url).rstrip("/")
+
+
+def _provenance(resource):
+    import astroquery
+
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"server": _server(resource), "fetched": date, "astroquery": astroquery.__version__}
+
+
+def fetch_vizier(resource, downloader):
+    """Every table of a CDS catalogue as ECSV in one folder, which appears whole or not at all."""
+    from astroquery.exceptions import TableParseError
+    from astroquery.vizier import VizierClass
+
+    server, target = _server(resource), cache_root() / resource.name
+    vizier = VizierClass(columns=["**"], row_limit=-1, timeout=downloader.timeout)
+    vizier._server_to_url = lambda return_type="votable": f"{server}/viz-bin/{return_type}"
+
+    def ask():
+        reply = vizier.get_catalogs_async(resource.catalogue)
+        reply.raise_for_status()
+        return vizier._parse_result(reply)
+
+    try:
+        with _astroquery(downloader.timeout):
+            tables = downloader.retry(ask, resource.name, server)
+    except TableParseError:
+        tables = None
+    if not tables:
+        raise DataError(f"{resource.catalogue} came without tables", file=server, remedy="try again later")
+    work = target.parent / f".{uuid.uuid4().hex}"
+    work.mkdir(parents=True)
+    try:
+        for name, table in zip(tables.keys(), tables.values(), strict=True):
+            origin = {"catalogue": resource.catalogue, "table": name, "cite": list(resource.cite)}
+            table.meta = {"description": table.meta.get("description", "")} | origin | _provenance(resource)
+            stem = name.removeprefix(resource.catalogue).strip("/").replace("/", "_") or "table"
+            table.write(work / f"{stem}.ecsv", format="ascii.ecsv")
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    record(sorted(target.iterdir()), server)
+
+
+def gaia_table(source_ids, downloader=None):
+    """Gaia DR3 astrometry, photometry and velocities of stars.
+
+    Arguments
+    ---------
+    source_ids : sequence of int
+    downloader : Downloader, optional
+
+    Returns
+    -------
+    Table, one row a star that Gaia DR3 knows, by ``source_id``; ``meta["missing"]`` lists the others
+
+    Errors
+    ------
+    DataError : the archive does not answer, or knows none of the stars.
+    """
+    import requests
+    from astropy.table import vstack
+    from astroquery.utils.tap.core import TapPlus
+
+    from .download import Downloader
+
+    resource, downloader = get("gaia/dr3_286.ecsv"), downloader or Downloader()
+    server, ids = _server(resource), sorted({int(star) for star in source_ids})
+
+    def ask(chunk):
+        query = f"SELECT {', '.join(GAIA_COLUMNS)} FROM gaiadr3.gaia_source WHERE source_id IN ({str(chunk)[1:-1]})"
+        try:
+            return TapPlus(url=server).launch_job(query).get_results()
+        except requests.HTTPError as error:  # raised without the answer, its status stands in the text
+            error.response = requests.Response()
+            error.response.status_code = int((re.search(r"Error (\d{3})", str(error)) or [0, 500])[1])
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            cut = isinstance(error, http.client.IncompleteRead)
+            raise (requests.exceptions.ChunkedEncodingError if cut else requests.ConnectionError)(str(error)) from None
+        except Exception as error:  # each parser has its own
+            problem = f"the answer is not a table ({type(error).__name__})"
+            raise DataError(problem, file=server, remedy="try again later") from None
+
+    chunks = [ids[k : k + GAIA_CHUNK] for k in range(0, len(ids), GAIA_CHUNK)]
+    with _astroquery(downloader.timeout):
+        parts = [downloader.retry(lambda chunk=chunk: ask(chunk), resource.name, server) for chunk in chunks]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise DataError("knows none of the stars", file=server, field="source_id", remedy="give Gaia DR3 identifiers")
+    table = vstack(parts, metadata_conflicts="silent")
+    table.sort("source_id")
+    missing = sorted(set(ids) - set(table["source_id"].tolist()))
+    table.meta = {"catalogue": "gaiadr3.gaia_source", "missing": missing} | _provenance(resource)
+    return table
+
+
+def fetch_gaia(resource, downloader):
+    """Put the entry of the registry for the stars of the paper into the cache; see :func:`gaia_table`."""
+    stars = find("published/stars_286.csv")
+    if stars is None:
+        raise DataError(
+            f"{resource.name} needs published/stars_286.csv", remedy="set DTL_DATA, or give gaia_table your identifiers"
+        )
+    with open(stars, encoding="utf-8", newline="") as file:
+        ids = [row["gaia_dr3_id"] for row in csv.DictReader(file) if row["gaia_dr3_id"]]
+    table, path = gaia_table(ids, downloader), cache_root() / resource.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        table.write(part, format="ascii.ecsv")
+    record([path], _server(resource))

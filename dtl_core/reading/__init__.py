@@ -1,0 +1,1 @@
+"""Files of any layout, and objects in memory, as observed spectra."""

@@ -1,0 +1,250 @@
+"""IRAF's multispec: spectra or échelle orders in the rows of an image, each with its own dispersion function."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ..characters import clean
+from ..errors import DataError
+from .formats import AGAIN, content, fits_hdus, one_line_errors
+from .images import bands, beside, row_of
+from .keywords import FRAME_KEYS, Keywords, to_angstrom, to_vacuum
+from .keywords import medium as stated_medium
+from .orders import Piece, merged, one_star, with_blaze
+
+__all__ = ["attributes", "dispersion", "is_multispec", "read_multispec"]
+
+
+MAX_ORDER, MAX_FUNCTIONS = 200, 20  # coefficients of a polynomial, functions of one aperture
+TRES_RESOLVING_POWER = 44_000.0
+_CARD = re.compile(rb"(WAT\d)_(\d{3})\s*=\s*'((?:[^']|'')*)'")
+
+
+def is_multispec(hdu):
+    """Whether an image says that each of its rows has its own wavelengths."""
+    return hdu.kind == "IMAGE" and bool(hdu.shape) and str(hdu.meta.get("CTYPE1", "")).upper().startswith("MULTISPE")
+
+
+@one_line_errors
+def read_multispec(path, *, medium=None, object=None):
+    """An image in IRAF's multispec format, as apextract, dispcor and the reduction of TRES write it.
+
+    Each row is an aperture, whose wavelengths the keywords WAT2_nnn give: linear, logarithmic, or a Chebyshev or
+    Legendre polynomial, a cubic or linear spline, or a list. Apertures of different wavelengths are échelle orders and
+    are merged; of several with the same wavelengths ``object`` says which one is meant. Of the bands of apextract the
+    first is taken, and "sigma" is its uncertainty. The unit is that of WAT1; air or vacuum as for tables, and air for
+    TRES. A doppler factor z leaves the frame unknown, unless ``SPECSYS`` states it. The Earth's velocity is read from
+    ``BERV`` or ``BCV`` [km/s].
+
+    Parameters
+    ----------
+    path : Path
+    medium : "air" or "vacuum", optional
+        If the file does not say or is wrong.
+    object : str or int, optional
+        Which of several spectra in the file, see :func:`dtl_core.reading.orders.one_star`.
+
+    Raises
+    ------
+    DataError
+        No such image, keywords cut off or missing, a row without wavelengths, several spectra, too short a range.
+
+    References
+    ----------
+    IRAF, help page "specwcs" (noao.onedspec) and the driver of its coordinates, sys/mwcs/wfmspec.x. That TRES' spectra
+    are in this format and in air was checked against the readers of viper (inst_TRES.py). Assumptions: TRES' R of
+    44,000; the meaning of BCV (rvsao: to be added to a velocity).
+    """
+    hdus = fits_hdus(content(path), path)
+    hdu = next(filter(is_multispec, hdus), None)
+    if hdu is None:
+        raise DataError("has no image in IRAF's multispec format", file=path, field="CTYPE1", remedy="give a spectrum")
+    keys = Keywords(hdus[0].meta | hdu.meta)
+    flux, others = bands(hdu, keys, path)
+    for kind, values in beside([other for other in hdus if other is not hdu], hdu.shape).items():
+        others[kind] = values.reshape(-1, flux.shape[-1])[: len(flux)]
+    wavelength, numbers, redshifts = _wavelengths(hdu, keys, flux.shape, path)
+    world = attributes(hdu, "WAT1")
+    unit = re.search(r"units=\"?([^\s\"]+)", world)
+    wavelength = to_angstrom(wavelength, unit[1] if unit else "", path, keys.notes, field="WAT1")
+    names = (str(keys.meta.get(key, "")).upper() for key in ("INSTRUME", "INSTRUMENT", "TELESCOP", "DETECTOR"))
+    tres = any("TRES" in name for name in names)
+    texts = [keys.meta[key] for key in ("COMMENT", "HISTORY") if key in keys.meta]
+    said = stated_medium(keys.meta, [world], texts, keys.notes) or ("air" if tres else None)
+    wavelength = to_vacuum(wavelength, medium, said, keys.notes)
+    pieces = [
+        Piece(
+            str(keys.meta.get(f"APID{k + 1}", "")) or f"aperture {number}", wavelength[k], flux[k], **row_of(others, k)
+        )
+        for k, number in enumerate(numbers)
+    ]
+    if len({piece.label for piece in pieces}) < len(pieces):  # orders of one star often share its name
+        for piece, number in zip(pieces, numbers, strict=True):
+            piece.label = f"{piece.label} {number}"
+    facts = keys.facts()
+    if not np.isfinite(facts["berv"]):
+        facts["berv"] = keys.berv("BCV")
+    if any(redshifts) and not any(str(keys.meta.get(key, "")).strip() for key in FRAME_KEYS):
+        facts["frame"] = "unknown"
+        keys.notes.append("a doppler factor is applied to the wavelengths, to a frame that is not stated")
+    if tres and not np.isfinite(facts["resolving_power"]):
+        facts["resolving_power"] = TRES_RESOLVING_POWER
+    return merged(path, one_star(with_blaze(pieces, keys.notes), path, object), notes=keys.notes, **facts)
+
+
+def attributes(hdu, name):
+    """The text that the keywords ``name``_001, ``name``_002 ... hold together.
+
+    It is taken from the bytes of the header: a blank at the end of a card, which may part two numbers, counts.
+
+    Raises
+    ------
+    DataError
+        One of the keywords is missing.
+    """
+    header, found = bytes(hdu.raw[: hdu.start]), {}
+    for start in range(0, len(header), 80):
+        card = _CARD.match(header[start : start + 80])
+        if card and card[1].decode() == name:
+            found.setdefault(int(card[2]), card[3].decode("latin1").replace("''", "'"))
+    if found and sorted(found) != list(range(1, len(found) + 1)):
+        lost = next(k for k in range(1, len(found) + 1) if k not in found)
+        raise DataError("is missing", file=hdu.file, field=f"{name}_{lost:03d}", remedy=AGAIN)
+    longest = max(map(len, found.values()), default=0)
+    width = 68 if longest > 60 else longest  # of a full card: some programs drop the blanks at its end
+    return "".join(found[k].ljust(width) for k in sorted(found))
+
+
+def _wavelengths(hdu, keys, shape, path):
+    """Wavelengths of all rows in the file's unit, (n_rows, n_pixels), their apertures' numbers and redshifts."""
+    text = attributes(hdu, "WAT2")
+    specs = {int(k): fields for k, fields in re.findall(r"\bspec(\d{1,6})\s*=\s*\"([^\"]*)\"", text)}
+    n_rows, n = shape
+    step, offset = keys.number("LTM1_1"), keys.number("LTV1")
+    pixel = (np.arange(1.0, n + 1) - (offset if np.isfinite(offset) else 0.0)) / (step if step > 0 else 1.0)
+    wavelength, numbers, redshifts = np.full(shape, np.nan), [], []
+    for k, line in enumerate(_lines(keys, n_rows)):
+        if line not in specs:
+            problem = f"gives the wavelengths of {len(specs)} rows, not of row {line}: it is cut short or damaged"
+            raise DataError(problem, file=path, field="WAT2", remedy=AGAIN)
+        wavelength[k], number, z = dispersion(specs[line], pixel, path, f"WAT2 spec{line}")
+        numbers.append(number)
+        redshifts.append(z)
+    return wavelength, numbers, redshifts
+
+
+def _lines(keys, n_rows):
+    """Numbers of the rows in the image that the spectra were first in, where sections may have been cut out since."""
+    axes = [int(word) for word in str(keys.meta.get("WAXMAP01", "")).split() if word.isdecimal()]
+    if n_rows == 1 and len(axes) >= 4 and axes[2] == 0:  # the second axis is gone: an offset tells which row this was
+        return [axes[3] + 1]
+    step, offset = keys.number("LTM2_2"), keys.number("LTV2")
+    step, offset = step if step > 0 else 1.0, offset if np.isfinite(offset) else 0.0
+    return [round((k + 1 - offset) / step) for k in range(n_rows)]
+
+
+def dispersion(fields, pixel, path, name):
+    """Wavelengths of one aperture.
+
+    lambda = sum w_i (o_i + f_i(p)) / sum w_i / (1 + z) for weights w_i, offsets o_i and functions f_i of the pixel p
+
+    The help page writes the sum without its normalisation, which the driver applies.
+
+    Parameters
+    ----------
+    fields : str
+        "aperture beam type w1 dw n z low high", then the functions.
+    pixel : (n_pixels,) array
+        Physical pixels, counted from 1.
+    path, name
+        For errors.
+
+    Returns
+    -------
+    wavelength : (n_pixels,) array
+        In the file's unit; NaN beyond the last of the n pixels.
+    aperture : int
+    z : float
+
+    Raises
+    ------
+    DataError
+        Fields missing or impossible, no wavelengths.
+    """
+
+    def refuse(problem, remedy=AGAIN):
+        raise DataError(problem, file=path, field=name, remedy=remedy)
+
+    try:
+        values = [float(word.replace("D", "E").replace("d", "e")) for word in fields.split()]
+    except ValueError:
+        refuse(f"has a field that is not a number among {clean(fields, 40)!r}")
+    if len(values) < 9 or not np.isfinite(values).all():
+        refuse(f"has {len(values)} fields, not 9 or more numbers")
+    aperture, _, kind, first, step, n, z = values[:7]
+    if kind not in (0, 1, 2):
+        refuse("says that the spectrum has no wavelengths", "calibrate it (dispcor)")
+    if z <= -0.5 or n < 1:
+        refuse(f"has a doppler factor of {z:g} and {n:g} pixels")
+    place = np.clip(pixel, 0.5, n + 0.5)
+    if kind == 2:
+        total, weights = np.zeros(len(pixel)), 0.0
+        for weight, offset, function in _functions(values[9:], refuse):
+            total += weight * (offset + function(place))
+            weights += weight
+        if not weights:
+            refuse("has no dispersion function")
+        wavelength = total / weights
+    else:
+        wavelength = first + step * (place - 1)
+        wavelength = 10 ** np.minimum(wavelength, 12.0) if kind == 1 else wavelength
+    return np.where((pixel > 0.5) & (pixel < n + 0.5), wavelength / (1 + z), np.nan), int(aperture), z
+
+
+def _functions(values, refuse):
+    """Weight, offset and function of the pixel of each dispersion function, of their numbers in a row."""
+    start, found = 0, []
+    while start < len(values):
+        if len(values) - start < 4 or len(found) == MAX_FUNCTIONS:
+            refuse("is cut short within its dispersion functions")
+        weight, offset, kind, count = values[start : start + 4]
+        if kind not in range(1, 7) or not 1 <= count <= (MAX_ORDER if kind < 3 else len(values)):
+            refuse(f"has a dispersion function of kind {kind:g} and order {count:g}")
+        kind, count = int(kind), int(count)
+        # parameters, then coefficients: a spline of n pieces has n + 3 or n + 1
+        head = {5: 4, 6: 5}.get(kind, 6)
+        more = {3: 3, 4: 1, 6: count}.get(kind, 0)
+        if kind == 6 and len(values) < start + head + 2 * count:
+            more = 0  # the driver counts numbers where the help page counts pairs
+        numbers = values[start + head : start + head + count + more]
+        if len(numbers) < count + more:
+            refuse(f"is cut short: {count + more - len(numbers)} coefficients are missing")
+        limits = values[start + 4 : start + 6] if head == 6 else (0.0, 1.0)
+        if limits[1] <= limits[0]:
+            refuse(f"has a dispersion function between pixels {limits[0]:g} and {limits[1]:g}")
+        found.append((weight, offset, _function(kind, count, limits, np.array(numbers))))
+        start += head + count + more
+    return found
+
+
+def _function(kind, count, limits, c):
+    """One dispersion function of the pixel: Chebyshev 1, Legendre 2, cubic 3 and linear 4 spline, arrays 5 and 6."""
+    low, high = limits
+    if kind in (1, 2):
+        series = np.polynomial.chebyshev.chebval if kind == 1 else np.polynomial.legendre.legval
+        return lambda p: series((2 * p - high - low) / (high - low), c)
+    if kind == 5:
+        return lambda p: np.interp(p, np.arange(1, count + 1), c)
+    if kind == 6:
+        return lambda p: np.interp(p, c[0::2], c[1::2])
+
+    def spline(p):
+        s = (p - low) / (high - low) * count
+        j = np.clip(s.astype(int), 0, count - 1)
+        a, b = j + 1 - s, s - j
+        parts = (a, b) if kind == 4 else (a**3, 1 + 3 * a * (1 + a * b), 1 + 3 * b * (1 + a * b), b**3)
+        return sum(c[j + k] * part for k, part in enumerate(parts))
+
+    return spline

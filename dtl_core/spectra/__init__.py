@@ -1,0 +1,1 @@
+"""Array operators on spectra, and the type of an observed spectrum."""

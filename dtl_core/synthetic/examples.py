@@ -1,0 +1,67 @@
+"""Example spectra to try things on: simulated stars, as files that a user might have."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+from astropy import units
+from astropy.table import Table
+
+from ..config import load_profile
+from ..files import write_whole
+from ..parameters import PARAMETERS
+from ..spectra import operators
+from . import libraries, simulated_survey
+
+__all__ = ["write_examples"]
+
+
+SEED = 77  # of a survey that no model has seen
+VELOCITY = (31.4, -17.2, 8.5)  # km/s, barycentric
+
+
+def write_examples(folder, *, seed=SEED):
+    """Write three simulated M dwarfs, a cool, a middling and a hot one, as ECSV.
+
+    They have a radial velocity, a blaze, water lines and photon noise, and errors of the line list that no model was
+    trained on. They are not real stars.
+
+    Arguments: folder; seed, added to that of the benchmark survey.
+
+    Returns
+    -------
+    list of Path, and the table of their true labels (star, teff [K], logg, mh, vsini [km/s]) as a DataFrame
+    """
+    config = load_profile("demo")
+    config = dataclasses.replace(config, survey=dataclasses.replace(config.survey, seed=config.survey.seed + seed))
+    truth, rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), config)
+    order = np.argsort(truth["teff"].to_numpy())
+    chosen = order[np.round(np.array([0.1, 0.5, 0.9]) * (len(order) - 1)).astype(int)]
+    truth, rows = truth.iloc[chosen].reset_index(drop=True), rows[chosen]
+    flux = simulated_survey.detected(simulated_survey.starlight(truth, rows, config), truth, config)
+    wavelength, paths = operators.window_grid(config.window), []
+    for star, one, velocity in zip(truth.itertuples(), flux, VELOCITY, strict=True):
+        counts = one * star.snr**2
+        table = Table(
+            {
+                "wavelength": operators.doppler_shift(wavelength, velocity).round(5) * units.AA,
+                "flux": counts.round(2),
+                "uncertainty": np.sqrt(np.maximum(counts, 1)).round(2),
+            }
+        )
+        table.meta = {
+            "STAR": f"Example {star.karmn}",
+            "INSTRUME": "simulated",
+            "RESOLVING_POWER": config.window.resolving_power,
+            "FRAME": "barycentric",
+            "MEDIUM": "vacuum",
+            "COMMENT": "a simulated star of dtl-mdwarfs, not a real one",
+        }
+        text = io.StringIO()
+        table.write(text, format="ascii.ecsv")
+        paths.append(write_whole(Path(folder) / f"example_{star.karmn}.ecsv", text.getvalue()))
+    known = truth[["karmn", *PARAMETERS]].rename(columns={"karmn": "star"})
+    return paths, known.assign(star="Example " + known["star"])

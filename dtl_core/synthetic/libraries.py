@@ -1,0 +1,151 @@
+"""Libraries of model spectra: the two embedded ones, and PHOENIX-ACES from mirror or cache."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from ..errors import DataError
+from ..files import DATA, file_hash
+from ..public_data import registry
+from ..public_data.phoenix import _AGAIN, file_name, read_phoenix
+from ..spectra import operators
+
+__all__ = ["Library", "library_hash", "load_library", "load_phoenix", "source_library"]
+
+
+def library_hash(name):
+    """SHA-256 of the file of an embedded library, ``grid_a`` or ``survey_b``."""
+    return file_hash(DATA / "lte" / f"{name}.npz")
+
+
+# ---------------------------------------------------------------- the library
+
+
+def load_phoenix(folder=None, *, teff=None, logg=None, mh=None):
+    """Spectra of PHOENIX-ACES as a library on a full grid, for ``synthetic.expand``.
+
+    Arguments
+    ---------
+    folder : path of the cuts, by default ``phoenix/cut`` of mirror and cache
+    teff, logg, mh : (lowest, highest), optional: take the nodes inside only
+
+    Returns
+    -------
+    Library with ``norm`` = flux over its mean and ``continuum`` = 1: the continuum is not known apart
+
+    Errors
+    ------
+    DataError : no spectra, a node missing, fewer than two along an axis, other wavelengths, a flux not positive.
+    """
+    fetch = "dtl data fetch phoenix, with a range that holds it"
+    spectra, common = {}, None
+    for path in sorted(Path(folder).glob("lte*.fits")) if folder else registry.find_all("phoenix/cut/lte*.fits"):
+        wavelength, flux, labels = read_phoenix(path)
+        node = tuple(round(labels[name], 4) for name in ("teff", "logg", "mh"))
+        if not all(r is None or r[0] <= v <= r[1] for r, v in zip((teff, logg, mh), node, strict=True)):
+            continue
+        common = wavelength if common is None else common
+        if not np.array_equal(wavelength, common):
+            raise DataError("has other wavelengths than the others", file=path, remedy="cut all to one window")
+        if node in spectra or labels["alpha"]:
+            raise DataError("is a second spectrum of its node", file=path, remedy="keep one file a node, [alpha/M] = 0")
+        if not np.all(flux > 0):  # also refuses NaN
+            raise DataError("is not positive everywhere", file=path, field="flux", remedy=_AGAIN)
+        spectra[node] = flux / flux.mean()
+    axes = [np.array(sorted(values)) for values in map(set, zip(*spectra, strict=True))] or [np.empty(0)] * 3
+    for name, axis in zip(("teff", "logg", "mh"), axes, strict=True):
+        if len(axis) < 2:
+            raise DataError(f"has {len(axis)} PHOENIX nodes, two are needed", file=folder, field=name, remedy=fetch)
+    nodes = list(itertools.product(*(axis.tolist() for axis in axes)))
+    holes = [node for node in nodes if node not in spectra]
+    if holes:
+        missing = f"{file_name(*holes[0])} is missing" + (f" and {len(holes) - 1} more" if holes[1:] else "")
+        raise DataError(f"the grid has holes: {missing}", file=folder, remedy=fetch)
+    norm = np.stack([spectra[node] for node in nodes])
+    meta = {"library": "PHOENIX-ACES", "cite": "husser2013", "flux": "over its mean; the continuum is part of norm"}
+    return Library(common, norm, np.ones_like(norm), *axes, np.array(nodes), np.empty(0, "U4"), meta)
+
+
+@dataclass(frozen=True)
+class Library:
+    """Spectra on the nodes of a label grid, or of single stars, before any broadening.
+
+    wavelength : (n_pixels,) vacuum A
+    norm : (n_nodes, n_pixels) flux over the true continuum, > 0
+    continuum : (n_nodes, n_pixels) continuum flux over the mean flux of the node
+    teff, logg, mh : axes of the grid (empty for a survey), K, dex, dex
+    label : (n_nodes, 3); population : (n_nodes,) of a survey, else empty
+    """
+
+    wavelength: np.ndarray
+    norm: np.ndarray
+    continuum: np.ndarray
+    teff: np.ndarray
+    logg: np.ndarray
+    mh: np.ndarray
+    label: np.ndarray
+    population: np.ndarray
+    meta: dict
+
+    @property
+    def flux(self):
+        """(n_nodes, n_pixels) flux of mean 1."""
+        return self.norm * self.continuum
+
+
+@functools.cache
+def load_library(name, path=None):
+    """One of the two embedded libraries, ``grid_a`` (synthetic domain) or ``survey_b`` (stars of known labels).
+
+    Fluxes are stored as unsigned 16-bit multiples of 2e-5 of the continuum: rounding costs at most 1e-5.
+
+    Errors
+    ------
+    DataError : the file is missing, cut short or lacks an array.
+    """
+    source = path or DATA / "lte" / f"{name}.npz"
+    remedy = "reinstall the package or rebuild it with tools/lte_library"
+    try:
+        with np.load(source, allow_pickle=False) as stored:
+            data = {key: stored[key] for key in stored.files}
+    except FileNotFoundError:
+        raise DataError("not found", file=source, remedy=remedy) from None
+    except Exception as error:  # zipfile, zlib and numpy each have their own for a broken file
+        raise DataError(f"cannot be read ({type(error).__name__})", file=source, remedy=remedy) from None
+    needed = ["wave_air", "norm_u16", "norm_scale", "cont", "cont_wave", "meta"]
+    needed += ["teff", "logg", "mh"] if "label" not in data else ["label", "population"]
+    for key in needed:
+        if key not in data:
+            raise DataError("is missing", file=source, field=key, remedy=remedy)
+    air = data["wave_air"]
+    norm = data["norm_u16"].reshape(-1, len(air)) * float(data["norm_scale"])
+    level = data["cont"].reshape(len(norm), -1)
+    level = CubicSpline(data["cont_wave"], level, axis=1)(air)
+    level /= (norm * level).mean(axis=1, keepdims=True)
+    axes = [data.get(key, np.empty(0)) for key in ("teff", "logg", "mh")]
+    if "label" in data:
+        label, population = data["label"], data["population"]
+    else:
+        label = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        population = np.empty(0, "U4")
+    meta = json.loads(str(data["meta"]))
+    return Library(operators.air_to_vacuum(air), norm, level, *axes, label, population, meta)
+
+
+def source_library(config):
+    """The library that ``synthetic.library`` names: the embedded grid, or PHOENIX-ACES from mirror or cache.
+
+    Errors
+    ------
+    DataError : PHOENIX-ACES has not been fetched, or not all nodes of a rectangular grid.
+    """
+    if config.synthetic.library == "phoenix":
+        return load_phoenix()
+    return load_library(config.synthetic.library)

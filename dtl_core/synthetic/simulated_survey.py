@@ -1,0 +1,218 @@
+"""The target domain of known truth: the benchmark survey. Real spectra come through readers and chain.
+
+The survey starts from spectra computed with another code and other atomic lists (``survey_b``) and adds what a
+spectrograph and a star do. Each effect has a strength in ``SurveyConfig``; at 0 it is off, and with all of them off
+only the two codes differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
+
+from ..config import SURVEY_EFFECTS
+from ..lines import ACTIVE_LINES
+from ..spectra import operators
+from . import generation, libraries
+
+__all__ = ["detected", "draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
+
+
+# Scales at strength 1, set so that the best-fitting synthetic spectrum leaves a residual like that of the HPF stars
+# (about 3.5 % rms; see notebook 01).
+LINE_STRENGTH_RMS = 0.22  # of ln(opacity)
+N_MISSING, N_UNKNOWN = 10, 50
+
+
+def draw_truth(library, config):
+    """Labels and circumstances of the survey's stars, from a seed.
+
+    Teff, log g, [M/H] and the kinematic population come with the library. Activity follows population and Teff (young
+    and cool stars are active more often), rotation follows activity, as in the solar neighbourhood (Reiners et al.
+    2018: most M dwarfs rotate below 3 km/s, the active ones up to tens of km/s).
+
+    Returns
+    -------
+    truth : DataFrame with n_stars rows: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (a detector
+        pixel), velocity [km/s] left over, telluric_velocity [km/s]
+    rows : (n_stars,) their rows in the library
+    """
+    settings = config.survey
+    rng = np.random.default_rng([settings.seed, 1])
+    rows = np.arange(len(library.label))  # every star draws its numbers, so a smaller survey is a part of the whole
+    teff, logg, mh = library.label.T
+    base = pd.Series(library.population).map({"YD": 0.5, "D": 0.25, "TD-D": 0.1, "TD": 0.05}).to_numpy()
+    active = rng.random(len(rows)) < np.clip(base * (3900 - teff) / 400, 0.02, 0.9)
+    slow = 1.5 + rng.exponential(0.7, len(rows))
+    fast = np.exp(rng.uniform(np.log(2.5), np.log(28.0), len(rows)))
+    table = pd.DataFrame(
+        {
+            "karmn": [f"S{k + 1:03d}" for k in rows],
+            "teff": teff,
+            "logg": logg,
+            "mh": mh,
+            "vsini": np.where(active, fast, np.minimum(slow, 5.0)).round(2),
+            "population": library.population,
+            "active": active,
+            "snr": np.exp(rng.uniform(np.log(100), np.log(400), len(rows))).round(0),
+            "velocity": rng.normal(0, 0.15, len(rows)) * settings.velocity,
+            "telluric_velocity": rng.uniform(-60, 60, len(rows)),
+        }
+    )
+    chosen = np.sort(rng.permutation(len(rows))[: settings.n_stars])
+    return table.iloc[chosen].reset_index(drop=True), chosen
+
+
+def _distort_lines(library, rows, truth, settings):
+    """Optical depths of the survey with the line list's errors: the same for every star. (n_stars, n_pixels)"""
+    wave, step = library.wavelength, library.wavelength[1] - library.wavelength[0]
+    depth = -np.log(np.clip(library.norm[rows], 1e-4, 1.0))
+    rng = np.random.default_rng([settings.seed, 2])
+    # each draw is made whether or not its effect is on, so that switching one leaves the others as they are
+    field = gaussian_filter1d(rng.standard_normal(len(wave)), 0.12 / step, mode="wrap")
+    missing = rng.uniform(wave[0] + 2, wave[-1] - 2, N_MISSING)
+    position = rng.uniform(wave[0] + 2, wave[-1] - 2, N_UNKNOWN)
+    strength = np.exp(rng.normal(np.log(0.07), 0.7, N_UNKNOWN))
+    width = rng.uniform(0.05, 0.09, N_UNKNOWN)
+    power = rng.normal(-1.5, 2.0, N_UNKNOWN)
+    depth = depth * np.exp(settings.line_strength * LINE_STRENGTH_RMS * field / field.std())
+    gap = np.exp(-0.5 * ((wave - missing[:, None]) / 0.15) ** 2).max(0)
+    depth = depth * np.clip(1 - settings.missing_lines * gap, 0, 1)
+    if settings.unknown_lines:
+        profile = strength[:, None] * np.exp(-0.5 * ((wave - position[:, None]) / width[:, None]) ** 2)
+        teff, mh = truth["teff"].to_numpy()[:, None], truth["mh"].to_numpy()[:, None]
+        depth = depth + settings.unknown_lines * ((teff / 3500) ** power * 10 ** (0.4 * mh)) @ profile
+    return depth
+
+
+def _fill_in(norm, wavelength, rows, truth, settings):
+    """Chromospheric filling of the strong lines of active stars, at most to the continuum."""
+    rng = np.random.default_rng([settings.seed, 3])
+    # every star of the library draws, so a smaller survey is a part
+    amount = rng.uniform(0.1, 0.4, 1000)[rows] * truth["active"].to_numpy() * settings.activity
+    core = sum(np.exp(-0.5 * ((wavelength - line) / 0.25) ** 2) for line in ACTIVE_LINES)
+    return norm + np.clip(amount[:, None] * core, 0, 1) * (1 - norm)
+
+
+def _observe(flux, wavelength, truth, config):
+    """Telluric lines, blaze and photon noise on (n_stars, n_pixels) spectra on ``window_grid``."""
+    settings, window = config.survey, config.window
+    rng = np.random.default_rng([settings.seed, 4])
+    x = np.linspace(-1, 1, len(wavelength))
+    lines, depths = rng.uniform(8780, 8855, 14), rng.uniform(0.003, 0.03, 14)
+    sigma = 8817.5 / window.resolving_power / operators.FWHM * 1.2
+    step = 8817.5 / window.resolving_power / 2.8  # a detector pixel
+    edges = np.arange(wavelength[0] - 1, wavelength[-1] + 1, step)
+    for k, star in enumerate(truth.itertuples()):
+        draws = np.random.default_rng([settings.seed, 5, int(star.karmn[1:])])  # a stream a star
+        tilt, bend, ripple = draws.normal(0, (0.02, 0.01, 0.004))
+        period, phase, water = draws.uniform(8, 16), draws.uniform(0, 2 * np.pi), draws.uniform(0.3, 1.5)
+        noise = draws.standard_normal(len(edges))
+        shifted = operators.doppler_shift(lines, star.telluric_velocity)
+        absorption = depths @ np.exp(-0.5 * ((wavelength - shifted[:, None]) / sigma) ** 2)
+        flux[k] *= np.exp(-settings.telluric * water * absorption)
+        wave_pattern = ripple * np.sin(2 * np.pi * wavelength / period + phase)
+        flux[k] *= 1 + settings.continuum * (tilt * x + bend * (x**2 - 1 / 3) + wave_pattern)
+        level = np.sqrt(np.clip(flux[k] / np.percentile(flux[k], 95), 0, None)) * np.percentile(flux[k], 95) / star.snr
+        flux[k] += settings.noise * level * np.interp(wavelength, edges, noise)
+    return flux
+
+
+def starlight(truth, rows, config, *, opacity=1.0):
+    """Spectra of stars as a detector without noise would see them from space, not normalised.
+
+    Arguments
+    ---------
+    truth : DataFrame as of :func:`draw_truth`;  rows : (n_stars,) of the library ``survey_b``
+    opacity : (n_stars, n_library_pixels) or number, factors of the lines' optical depth
+
+    Returns
+    -------
+    (n_stars, n_pixels) flux on ``window_grid(config.window)``, of mean 1 before any broadening.
+    """
+    library = libraries.load_library("survey_b")
+    settings, window = config.survey, config.window
+    norm = np.exp(-opacity * _distort_lines(library, rows, truth, settings))
+    norm = _fill_in(norm, library.wavelength, rows, truth, settings)
+    raw = norm * library.continuum[rows]
+    vsini = truth["vsini"].to_numpy()
+    flux = generation.model_spectra(
+        library.wavelength, raw, vsini, window, limb_darkening=config.synthetic.limb_darkening
+    )
+    grid = operators.window_grid(window)
+    for k, velocity in enumerate(truth["velocity"]):
+        if velocity:
+            source = np.clip(operators.doppler_shift(grid, -velocity), grid[0], grid[-1])
+            flux[k] = CubicSpline(grid, flux[k])(source)
+    return flux
+
+
+def detected(flux, truth, config):
+    """Starlight with atmosphere, blaze and photon noise: (n_stars, n_pixels), with the margin, not normalised.
+
+    Arguments: as for :func:`recorded`.
+    """
+    return _observe(flux.copy(), operators.window_grid(config.window), truth, config)
+
+
+def recorded(flux, truth, config):
+    """Starlight with atmosphere, blaze and photon noise, then normalised: (n_stars, n_pixels) float32, no margin.
+
+    Arguments: flux, result of :func:`starlight`; truth, its stars, each with a stream of random numbers by ``karmn``.
+    """
+    grid = operators.window_grid(config.window)
+    flux = detected(flux, truth, config)
+    return _cut(operators.normalise(grid, flux, config.continuum), config.window).astype(np.float32)
+
+
+def survey_set(config):
+    """The benchmark survey of a run.
+
+    Returns
+    -------
+    flux : (n_stars, n_pixels) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
+    truth : DataFrame, see :func:`draw_truth`
+    """
+    truth, rows = draw_truth(libraries.load_library("survey_b"), config)
+    return recorded(starlight(truth, rows, config), truth, config), truth
+
+
+def effect_sizes(config, n_stars=40):
+    """Root mean square change of flux that each effect makes alone, at its strength in ``config``: a dict.
+
+    ``codes`` is the change from the other code alone: survey spectra with all effects off against synthetic ones of the
+    same labels.
+
+    Arguments
+    ---------
+    config : Config
+    n_stars : int, how many of the survey's stars to take
+    """
+
+    def survey(**on):
+        settings = dataclasses.replace(config.survey, n_stars=n_stars, **(dict.fromkeys(SURVEY_EFFECTS, 0.0) | on))
+        return survey_set(dataclasses.replace(config, survey=settings))
+
+    plain, truth = survey()
+    changes = {name: survey(**{name: getattr(config.survey, name)})[0] - plain for name in SURVEY_EFFECTS}
+    library = libraries.load_library("grid_a")
+    raw = generation.expand(library, truth[["teff", "logg", "mh"]].to_numpy())
+    model = generation.network_spectra(
+        library.wavelength,
+        raw,
+        truth["vsini"].to_numpy(),
+        config.window,
+        config.continuum,
+        limb_darkening=config.synthetic.limb_darkening,
+    )
+    changes["codes"] = plain - model
+    return {name: float(np.sqrt(np.mean(change**2))) for name, change in changes.items()}
+
+
+def _cut(flux, window):
+    margin = round(window.margin / window.step)
+    return flux[..., margin:-margin]

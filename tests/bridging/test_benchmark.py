@@ -1,0 +1,62 @@
+"""The test bench's bookkeeping: halves, anchor stars and scores against known truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtl_core.bridging import benchmark
+from dtl_core.parameters import PARAMETERS
+
+
+@pytest.fixture
+def truth():
+    rng = np.random.default_rng(0)
+    n = 90
+    values = {"teff": rng.uniform(2700, 4200, n), "logg": rng.uniform(4.5, 5.2, n), "mh": rng.normal(0, 0.2, n)}
+    return pd.DataFrame(values | {"vsini": rng.uniform(1, 20, n)})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_halves_hold_every_star_once(truth, seed):
+    chosen, reported = benchmark.halves(truth, seed)
+    assert len(chosen) == 45 and sorted([*chosen, *reported]) == list(range(90))
+    assert np.all(np.diff(chosen) > 0) and not np.array_equal(chosen, benchmark.halves(truth, seed + 1)[0])
+
+
+def test_anchor_stars_are_few_from_the_rows_given_and_measured_with_their_errors(truth):
+    rows, errors = np.arange(0, 90, 2), {name: [] for name in benchmark.ANCHOR_ERRORS}
+    for seed in range(200):
+        anchors = benchmark.anchors_of(truth, rows, seed)
+        assert {name: len(own) for name, (own, _) in anchors.items()} == {"teff": 14, "logg": 14, "mh": 6}
+        assert not set(anchors["teff"][0]) & set(anchors["mh"][0])
+        for name, (own, values) in anchors.items():
+            assert set(own) <= set(rows) and len(set(own)) == len(own)
+            errors[name].extend(values - truth[name].to_numpy()[own])
+    for name, size in benchmark.ANCHOR_ERRORS.items():
+        assert np.std(errors[name]) == pytest.approx(size, rel=0.06) and abs(np.mean(errors[name])) < 0.1 * size
+
+
+def test_thirds_are_of_equal_size_from_cool_to_hot(truth):
+    teff = truth["teff"].to_numpy()
+    third = benchmark.regions(teff)
+    assert np.bincount(third).tolist() == [30, 30, 30]
+    assert teff[third == 0].max() < teff[third == 1].min() < teff[third == 2].min()
+
+
+def test_scores_are_the_planted_biases_and_scatters_of_the_rows_that_count(truth):
+    exact = truth[list(PARAMETERS)].to_numpy()
+    third = benchmark.regions(truth["teff"].to_numpy())
+    found = exact + np.array([100.0, 0.1, -0.2, 1.0]) * (third == 2)[:, None]  # only hot stars are off
+    rows = np.flatnonzero(np.arange(90) % 3 != 0)
+    found[np.arange(90) % 3 == 0] = 1e9
+    table = benchmark.scores(found, truth, rows).set_index(["parameter", "region"])
+    hot = third[rows] == 2
+    for name, shift in zip(PARAMETERS, [100.0, 0.1, -0.2, 1.0], strict=True):
+        assert table.loc[(name, 2), ["rmse", "bias", "scatter"]].tolist() == pytest.approx(
+            [abs(shift), shift, 0], abs=1e-9
+        )
+        assert table.loc[(name, 0), "rmse"] == 0 and table.loc[(name, "all"), "n"] == 60
+        assert table.loc[(name, "all"), "rmse"] == pytest.approx(abs(shift) * np.sqrt(hot.mean()))
+        assert table.loc[(name, "all"), "bias"] == pytest.approx(shift * hot.mean())
+    row = table.loc[("teff", "all")]
+    assert row["rmse"] ** 2 == pytest.approx(row["bias"] ** 2 + row["scatter"] ** 2)

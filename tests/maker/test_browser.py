@@ -1,0 +1,128 @@
+"""The built book in a real browser: no complaint, no request that leaves the machine, nothing out of reach."""
+
+import re
+
+import pytest
+from astropy.table import Table
+from browser import CHROMIUM, SIZES, look, look_at_all, serve
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.uses_smoke,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+    yield context.new_page()
+    context.close()
+
+
+def test_pages_are_quiet_accessible_and_fit(built):
+    # the pages of the reference are all made alike: three stand for them
+    some = r"^(?!generated/reference/)|/reference/(models|spectra|arms)\.html"
+    found = look_at_all(built, only=some, whole="intro|08_|catalogue|explore_hr")
+    assert len(found) >= 40 and any("/reference/models" in name for name in found)
+    for name, result in found.items():
+        assert not result["console"] and not result["loads"] and not result["axe"], (name, result)
+        assert max(result["too_wide"], *result["too_wide_on"]) <= 0, (name, result)
+
+
+def test_the_catalogue_is_searched_and_sorted_from_a_disk(built, page):
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    page.wait_for_selector("div.dt-container")
+    rows = "#run tbody tr"
+    assert page.locator(rows).count() == 25
+    page.locator("div.catalogue input").first.fill("S007")
+    assert page.locator(rows).count() == 1 and "S007" in page.locator(rows).inner_text()
+    page.locator("div.catalogue input").first.fill("")
+    page.locator("#run thead th", has_text="Teff").first.click()
+    values = [float(v) for v in page.eval_on_selector_all("#run td[data-order]:nth-child(3)", _ORDER)]
+    assert len(values) == 25 and values == sorted(values)
+    link = page.locator("a.download", has_text="VOTable").first.get_attribute("href")
+    assert len(Table.read(built / "generated" / link, format="votable")) > 250
+
+
+_ORDER = "cells => cells.map(cell => cell.dataset.order)"
+
+
+def test_a_star_says_its_name_and_print_has_a_picture(built, page):
+    page.goto((built / "generated" / "explore_toomre.html").as_uri())
+    page.wait_for_selector("div.interactive .scatterlayer .point")
+    page.evaluate("const box = document.querySelector('div.interactive'); Plotly.Fx.hover(box, [{curveNumber: "
+                  "box.data.findIndex(t => t.mode === 'markers'), pointNumber: 0}])")  # fmt: skip
+    text = page.locator("div.interactive .hoverlayer").text_content()
+    assert "Teff" in text and "km/s" in text
+    picture = page.locator("img.print-only")
+    assert not picture.is_visible() and page.locator("div.interactive").is_visible()
+    page.emulate_media(media="print")
+    assert picture.is_visible() and not page.locator("div.interactive").is_visible()
+
+
+def test_without_scripts_the_picture_and_the_table_are_there(built, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((built / "generated" / "explore_hr.html").as_uri())
+    assert page.locator("img.print-only").is_visible() and not page.locator("div.interactive").is_visible()
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    assert page.locator("#run tbody tr").count() > 250
+    context.close()
+
+
+def test_from_the_landing_page_to_a_notebook_with_a_figure(built, page):
+    with serve(built) as root:
+        page.goto(root + "index.html")
+        page.wait_for_url("**/intro.html")
+        found = look(page, page.url, axe=False)
+        assert page.locator("h1:visible").count() == 1
+        page.locator("nav.bd-links a", has_text="Your own star").first.click()
+        page.wait_for_url("**/08_your_own_star.html")
+        figure = page.locator("figure img").first
+        assert figure.evaluate("image => image.complete && image.naturalWidth > 300")
+        assert not found["console"] and not found["loads"]
+
+
+def test_search_finds_a_page_and_its_words(built, page):
+    with serve(built) as root:
+        found = look(page, root + "search.html?q=anchors", axe=False)
+        page.wait_for_selector("#search-results ul.search li a", timeout=20_000)
+        titles = page.locator("#search-results ul.search li a").all_inner_texts()
+        assert any("instrument" in title.lower() for title in titles), titles
+        assert not found["console"] and not found["loads"]
+
+
+def test_a_notebook_can_be_launched_elsewhere(built, page):
+    page.goto((built / "notebooks" / "08_your_own_star.html").as_uri())
+    links = [a.get_attribute("href") for a in page.locator("a[href]").all()]
+    wanted = "main.*notebooks/08_your_own_star.ipynb"
+    assert any(re.search(rf"mybinder.org/v2/gh/dtl-mdwarfs/dtl-mdwarfs/{wanted}", link) for link in links)
+    colab = "colab.research.google.com/github/dtl-mdwarfs/dtl-mdwarfs/blob/"
+    assert any(re.search(colab + wanted, link) for link in links)
+
+
+def test_the_sliders_draw_a_spectrum_without_a_server(built, page):
+    messages, loads = [], []
+    page.on("pageerror", lambda error: messages.append(str(error)))  # the theme's fonts complain of a disk
+    page.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else loads.append(r.url))
+    page.goto((built / "generated" / "sliders.html").as_uri())
+    page.wait_for_function("window.dtlSliders && window.dtlSliders.spectrum")
+    before = page.evaluate("Array.from(window.dtlSliders.spectrum(3500, 4.8, 0, 2))")
+    after = page.evaluate("Array.from(window.dtlSliders.spectrum(3000, 5.1, 0, 2))")
+    assert len(before) == len(after) > 300 and max(abs(a - b) for a, b in zip(before, after, strict=True)) > 0.05
+    slider = page.locator("input[type=range]").first
+    shown = page.locator("output").first.inner_text()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"document.querySelector('output').innerText !== {shown!r}")
+    assert not messages and not loads

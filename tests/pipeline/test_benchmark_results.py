@@ -1,0 +1,229 @@
+"""The test bench: its pixels and surveys, and what is made of its record."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dtl_core.bridging import benchmark
+from dtl_core.bridging.methods import ARMS
+from dtl_core.config import load_profile
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import benchmark_results
+from dtl_core.spectra import operators
+from dtl_core.synthetic import simulated_survey
+
+PROPERTY = settings(derandomize=True, deadline=None, max_examples=30)
+
+
+def truth(n=286, seed=0):
+    rng = np.random.default_rng(seed)
+    values = {"teff": rng.uniform(2900, 4300, n), "logg": rng.uniform(4.6, 5.1, n), "mh": rng.normal(0, 0.2, n)}
+    return pd.DataFrame(values | {"vsini": rng.uniform(1.5, 20, n)})
+
+
+@PROPERTY
+@given(st.sampled_from([0.005, 0.01, 0.015, 0.03, 0.05]), st.integers(30, 200))
+def test_bins_are_means_of_neighbours_and_as_wide_as_wanted(step, pixels):
+    flux = np.random.default_rng(0).normal(size=(2, pixels))
+    found = operators.binned(flux, step)
+    factor = max(1, round(operators.STEP / step))
+    assert found.shape == (2, pixels // factor)
+    np.testing.assert_allclose(found[:, -1], flux[:, (found.shape[1] - 1) * factor : found.shape[1] * factor].mean(1))
+    np.testing.assert_allclose(operators.binned(np.arange(float(pixels)), step)[0], (factor - 1) / 2)
+
+
+def test_another_survey_has_other_errors_and_factors_are_of_the_configured_strength():
+    config = load_profile("smoke", {"survey.n_stars": 12, "window.step": 0.05, "survey.noise": 0.5})
+    flux, known = benchmark.other_survey(config)
+    same, _ = simulated_survey.survey_set(config)
+    np.testing.assert_array_equal(flux, same)
+    other, others = benchmark.other_survey(config, seed=3)
+    assert np.abs(other - flux).max() > 0.01 and not others["vsini"].equals(known["vsini"])
+    quiet, _ = benchmark.other_survey(config, noise=0.0)
+    settings_of = dataclasses.replace(config.survey, noise=0.0)
+    silent, _ = simulated_survey.survey_set(dataclasses.replace(config, survey=settings_of))
+    np.testing.assert_array_equal(quiet, silent)
+    louder, _ = benchmark.other_survey(config, noise=2.0)
+    assert np.std(louder - quiet) == pytest.approx(2 * np.std(flux - quiet), rel=0.05)
+
+
+# ---------------------------------------------------------------- what is made of the record
+
+
+def errors():
+    """Two arms and a classical one on three surveys: the winner has a tenth of the others' errors."""
+    rows = []
+    for seed in range(3):
+        for arm, factor in (("no transfer", 1.0), ("combined", 0.1), ("chi-square", 0.5)):
+            for name, unit in zip(PARAMETERS, (100, 0.1, 0.2, 2), strict=True):
+                for region in ("all", "0", "1", "2"):
+                    value = factor * unit * (1 + 0.1 * (seed - 1))
+                    rows.append((name, region, 143, value, value / 2, value, arm, seed))
+    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
+
+
+def test_the_table_of_errors_is_mean_and_spread_over_surveys_in_the_order_of_the_arms():
+    mean, spread = benchmark_results.error_table(errors())
+    assert list(mean.index) == ["no transfer", "combined", "chi-square"] and list(mean.columns) == list(PARAMETERS)
+    assert mean.loc["combined", "teff"] == pytest.approx(10) and spread.loc["combined", "teff"] == pytest.approx(1)
+    assert benchmark_results.error_table(errors(), region=1, column="bias")[0].loc[
+        "no transfer", "mh"
+    ] == pytest.approx(0.1)
+    assert benchmark_results.with_spread(mean, spread).loc["no transfer", "teff"] == "100 ± 10"
+
+
+def test_goals_compare_with_no_transfer_and_with_chi_square():
+    found = benchmark_results.goals(errors()).set_index(["goal", "parameter"])
+    assert found["met"].all() and len(found) == 8
+    assert found.loc[("0.6 of no transfer", "teff"), "wanted"] == pytest.approx(60)
+    worse = errors()
+    worse.loc[(worse["arm"] == "combined") & (worse["parameter"] == "mh"), "rmse"] = 0.11
+    lost = benchmark_results.goals(worse).set_index(["goal", "parameter"])["met"]
+    assert not lost["0.5 of no transfer", "mh"] and not lost["chi-square", "mh"] and lost.sum() == 6
+
+
+def test_relative_errors_are_geometric_means_over_parameters():
+    own = errors().query("region == 'all'")
+    found = benchmark_results.relative_errors(own, {"teff": 100, "logg": 0.1, "mh": 0.2, "vsini": 2})
+    assert found["no transfer", 1] == pytest.approx(1) and found["combined", 1] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_metric_that_follows_the_errors_is_found_to(sign):
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([[f"arm {k}" for k in range(8)], range(3)], names=["arm", "seed"])
+    relative = pd.Series(np.repeat(np.arange(8.0), 3) + rng.normal(0, 0.1, 24), index, name="relative")
+    telling = (sign * relative).rename("value").reset_index().assign(metric="telling")
+    silent = telling.assign(metric="silent", value=rng.normal(size=24))
+    found = benchmark_results.metric_verdicts(pd.concat([telling, silent]), relative, n_resamples=100).set_index(
+        "metric"
+    )
+    assert found.loc["telling", "correlation"] == pytest.approx(sign) and found.loc["telling", "n"] == 24
+    assert found.loc["silent", "low"] < found.loc["silent", "high"] and abs(found.loc["silent", "correlation"]) < 0.6
+
+
+def survey_stars(n_surveys=8, factor=3.0):
+    """Stars of several surveys whose errors are skewed and ``factor`` times what their network expects."""
+    rng, parts = np.random.default_rng(1), []
+    for survey in range(n_surveys):
+        table = truth(286, 0)
+        columns = {"survey": survey, "star": [f"S{k}" for k in range(286)]}
+        for name, unit in zip(PARAMETERS, (30, 0.03, 0.05, 1), strict=True):
+            spread = unit * np.exp(rng.normal(0, 0.3, 286))
+            error = factor * spread * (rng.exponential(1, 286) - 1)
+            columns |= {name: table[name], f"found_{name}": table[name] - error, f"spread_{name}": spread}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
+    intervals = benchmark_results.calibrate(survey_stars(), own=own)
+    covered = benchmark_results.coverage(intervals)
+    assert len(covered) == 4 * 4 * 4
+    excess = (covered["share"] - covered["level"])[covered["third"] == "all"]
+    # quantiles of some fifty stars are order statistics that cover at their level or up to 2 / 49 more
+    assert excess.min() > -0.04 and excess.max() < (0.07 if own else 0.04) and (covered["error"] > 0).all()
+    for table in intervals.values():
+        assert table["survey"].nunique() == 8 and 8 * 123 <= len(table) <= 8 * 143  # without the anchors
+        counts, _ = np.histogram(table["rank"], np.linspace(0, 1, 6))
+        assert np.abs(counts / len(table) - 0.2).max() < 0.06
+
+
+def test_what_a_survey_has_in_common_is_known_to_its_own_half_alone():
+    stars = survey_stars()
+    stars.loc[stars["survey"] == 3, "found_teff"] -= 120
+    for own, low, high in ((True, 0.4, 0.6), (False, 0.8, 1.0)):
+        table = benchmark_results.calibrate(stars, own=own)["teff"]
+        assert low < table.loc[table["survey"] == 3, "rank"].mean() < high
+
+
+def test_coverage_in_words_has_a_row_a_parameter_and_third():
+    rows = [("teff", third, 0.68, 0.7, 0.01, 9) for third in ("all", "0", "1", "2")]
+    covered = pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "n"])
+    found = benchmark_results.coverage_table({"here": covered}, (0.68,))
+    assert found.loc[("teff", "cool"), "68%, here"] == "0.700 ± 0.010" and len(found) == 4
+
+
+def test_what_became_of_latent_units():
+    rows = [("autoencoder", s, u, u < 3, 1.0, 0.0) for s in (1, 2) for u in range(4)]
+    rows += [
+        ("fine-tuned", s, u, u < 3, 0.2 if u else 0.9, np.inf if u == 3 else 2.0) for s in (1, 2) for u in range(4)
+    ]
+    rows += [("frozen decoder", s, u, u < 3, 0.8, 0.5) for s in (1, 2) for u in range(4)]
+    found = benchmark_results.meaning(
+        pd.DataFrame(rows, columns=["arm", "seed", "unit", "live", "correlation", "moved"])
+    )
+    assert found["units_total"] == 4 and found["units_live"] == 3
+    assert found["kept_fine_tuned"] == 0.2 and found["turned_fine_tuned"] == pytest.approx(2 / 3)
+    assert found["woken_fine_tuned"] == 1 and found["moved_frozen_decoder"] == 0.5
+
+
+def test_of_fourteen_stars_a_right_interval_holds_six_to_thirteen():
+    assert benchmark_results.expected_inside(14, 0.68) == (6, 13)
+
+
+def test_real_stars_stand_beside_what_is_published():
+    rows = [("GJ 699", "combined", seed, 3300 + seed, 5.0, -0.3, 2.0) for seed in range(3)]
+    stars = pd.DataFrame(rows, columns=["star", "arm", "seed", *PARAMETERS])
+    found = benchmark_results.real_table(stars, {"GJ 699": [(3254, 5.13, None, 2.0, "somebody")]})
+    assert found.loc[0, "teff"] == "3301 ± 1" and found.loc[1, "by"] == "somebody"
+    assert found.loc[1, "mh"] == "" and found.loc[1, "logg"] == "5.13"
+
+
+# ---------------------------------------------------------------- what the record says, and notebook 07 after it
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return benchmark_results.read("arms", "errors")
+
+
+def test_on_record_the_combination_wins_in_every_parameter_and_meets_the_goals(recorded):
+    mean, _ = benchmark_results.error_table(recorded)
+    assert recorded["seed"].nunique() >= 5 and len(mean) == len(ARMS)
+    assert (mean.idxmin() == benchmark_results.WINNER).all()
+    assert benchmark_results.goals(recorded)["met"].all()
+
+
+def test_on_record_the_papers_way_stands_where_the_summary_says(recorded):
+    mean, spread = benchmark_results.error_table(recorded)
+    tuned, plain, none, chi = (mean.loc[arm] for arm in ("fine-tuned", "autoencoder", "no transfer", "chi-square"))
+    assert tuned["teff"] < plain["teff"]
+    assert abs(tuned["mh"] - none["mh"]) < spread.loc["no transfer", "mh"]
+    for arm in (tuned, plain):
+        assert (arm[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
+        assert arm["teff"] > chi["teff"] and arm["logg"] > chi["logg"] and arm["vsini"] < chi["vsini"]
+    for p, least in (("logg", 0.02), ("mh", 0.06), ("vsini", 1.0)):
+        assert abs(tuned[p] - plain[p]) < least
+    assert mean.loc["aligned", "teff"] < none["teff"] and mean.loc["aligned", "vsini"] > tuned["vsini"]
+    assert mean.loc["frozen decoder", "teff"] > plain["teff"]
+
+
+def test_on_record_units_keep_their_meaning_and_the_nearest_distance_tells_most(recorded):
+    found = benchmark_results.meaning(benchmark_results.read("arms", "axes"))
+    assert found["kept_fine_tuned"] > 0.95 and found["turned_fine_tuned"] < 0.1
+    spread = {"teff": 300, "logg": 0.12, "mh": 0.15, "vsini": 6}
+    gaps, relative = (
+        benchmark_results.read("arms", "gaps"),
+        benchmark_results.relative_errors(recorded[recorded["region"] == "all"], spread),
+    )
+    verdicts = benchmark_results.metric_verdicts(gaps, relative, n_resamples=100).set_index("metric")
+    assert verdicts["correlation"].idxmax() == "nearest distance" and verdicts.loc["nearest distance", "low"] > 0.5
+    auc = gaps[gaps["metric"] == "AUC"].groupby("arm")["value"].mean()
+    assert auc["combined"] > 0.9 and auc["fine-tuned"] >= auc["autoencoder"]
+
+
+def test_on_record_intervals_cover_and_strangers_are_flagged():
+    covered = benchmark_results.coverage(
+        benchmark_results.calibrate(benchmark_results.read("recommended", "stars"), own=True)
+    )
+    for level, within in ((0.68, 0.06), (0.90, 0.04)):  # of all, and of each third of Teff
+        own = covered[covered["level"] == level]
+        assert len(own) == 16 and (np.abs(own["share"] - level) < within).all()
+    rates = benchmark_results.read("recommended", "strangers").groupby("kind")["flagged"].mean()
+    assert rates["all planted"] >= 0.95 and rates["ordinary"] <= 0.05

@@ -1,0 +1,104 @@
+"""The figures of notebook 07: what is drawn where, on small tables."""
+
+import numpy as np
+import pandas as pd
+from drawing import close_figures, drawn  # noqa: F401
+
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import benchmark_results
+from dtl_core.plots import benchmark_figures
+
+ARMS = ["no transfer", "fine-tuned", "combined"]
+RNG = np.random.default_rng(0)
+
+
+def errors():
+    rows = [(name, region, 9, 1.0 + k, 0.1 * k, 1.0, arm, seed) for name in PARAMETERS for k, arm in enumerate(ARMS)
+            for region in ("all", "0", "1", "2") for seed in range(2)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
+
+
+def gaps():
+    rows = [(metric, 0.5 + 0.1 * k, 0.01, 0.5, arm, seed) for metric in ("AUC", "MMD^2") for k, arm in enumerate(ARMS)
+            for seed in range(2)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["metric", "value", "error", "p", "arm", "seed"])
+
+
+def test_every_figure_function_is_tested():
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert set(benchmark_figures.__all__) <= tested, set(benchmark_figures.__all__) - tested
+
+
+def test_arm_errors():
+    mean, spread = benchmark_results.error_table(errors())
+    figure = drawn(benchmark_figures.arm_errors(mean, spread, scale=dict.fromkeys(PARAMETERS, 2.0)))
+    assert len(figure.axes) == 4 and all(ax.get_xscale() == "log" for ax in figure.axes)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ARMS  # the first stands highest
+    points = figure.axes[0].collections[1].get_offsets()
+    np.testing.assert_allclose(points, [[1, 2], [2, 1], [3, 0]])
+    np.testing.assert_allclose(figure.axes[2].lines[0].get_xdata(), 2.0)
+
+
+def test_region_bias():
+    figure = drawn(benchmark_figures.region_bias(errors(), ARMS))
+    assert len(figure.axes) == 4
+    np.testing.assert_allclose(figure.axes[1].containers[2].lines[0].get_ydata(), 0.2)
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["cool", "middle", "hot"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ARMS
+
+
+def test_axes_kept():
+    table = pd.DataFrame({"arm": np.repeat(["autoencoder", "fine-tuned", "frozen decoder"], 10), "live": True})
+    table["correlation"], table["moved"] = RNG.uniform(-1, 1, 30), np.r_[np.zeros(10), RNG.uniform(0.1, 9, 20)]
+    table.loc[29, ["live", "moved"]] = False, np.inf
+    left, right = drawn(benchmark_figures.axes_kept(table)).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["fine-tuned", "frozen decoder"]
+    assert "correlation" in left.get_xlabel() and "synthetic spread" in right.get_xlabel()
+
+
+def test_metrics_against_error():
+    relative = benchmark_results.relative_errors(errors().query("region == 'all'"), dict.fromkeys(PARAMETERS, 1.0))
+    figure = drawn(benchmark_figures.metrics_against_error(gaps(), relative))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["AUC", "MMD^2"]
+    assert [ax.get_xscale() for ax in figure.axes] == ["linear", "log"]
+    np.testing.assert_allclose(figure.axes[0].collections[2].get_offsets(), [[0.7, 3.0]] * 2)
+
+
+def test_strength_curves():
+    table = pd.MultiIndex.from_product(
+        [["all effects", "noise"], [0.0, 2.0], ARMS], names=["effect", "strength", "arm"]
+    )
+    relative = pd.Series(np.arange(12.0) + 1, table, name="relative")
+    one = pd.Series(7.0, pd.MultiIndex.from_product([["all effects"], [1.0], ARMS], names=table.names), name="relative")
+    figure = drawn(benchmark_figures.strength_curves(pd.concat([one, relative])))
+    assert [ax.get_title() for ax in figure.axes] == ["all effects", "noise"]
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_xydata(), [[0, 7], [1, 7], [2, 10]])
+
+
+def test_coverage_curves():
+    rows = [(name, third, level, level - 0.1, 0.02) for name in PARAMETERS for third in ("all", "0", "1", "2")
+            for level in (0.5, 0.9)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error"])
+    other = pd.DataFrame([(name, 0.68, 0.1) for name in PARAMETERS], columns=["parameter", "level", "share"])
+    figure = drawn(benchmark_figures.coverage_curves(table, {"paper": other}))
+    np.testing.assert_allclose(figure.axes[0].containers[0].lines[0].get_xydata(), [[0.5, 0.4], [0.9, 0.8]])
+    assert "paper" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_rank_histograms():
+    figure = drawn(benchmark_figures.rank_histograms({name: RNG.uniform(0, 1, 500) for name in PARAMETERS}))
+    assert len(figure.axes) == 4 and figure.axes[0].get_ylabel() == "stars"
+    band = figure.axes[0].patches[0].get_extents().transformed(figure.axes[0].transData.inverted())
+    assert 35 <= band.y0 < 50 < band.y1 <= 65  # 95 % of the bins of 500 uniform ranks
+
+
+def test_widths():
+    table = pd.DataFrame({"width": [2.0, 4.0], "error": [1.0, 3.0]})
+    figure = drawn(benchmark_figures.widths(dict.fromkeys(PARAMETERS, table)))
+    np.testing.assert_allclose(figure.axes[3].lines[0].get_xydata(), [[1, 1], [2, 3]])
+
+
+def test_corner_plot():
+    samples = RNG.normal(size=(500, 4)) * [30, 0.1, 0.1, 1] + [3500, 4.8, 0, 3]
+    figure = drawn(benchmark_figures.corner_plot(samples, [3500, 4.8, 0, 3], samples + 0.1))
+    assert len(figure.axes) == 16 and "eff" in figure.axes[12].get_xlabel()

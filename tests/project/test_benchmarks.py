@@ -1,0 +1,91 @@
+"""The benchmarks run, and their record keeps what others measured before."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import own_stars
+import prediction
+import profiles
+import run as benchmarks
+import survey
+
+from book.maker import benchmark_page
+from dtl_core.errors import DataError
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import records
+
+pytestmark = pytest.mark.uses_smoke
+
+
+def test_parts_are_named_with_and_without_a_profile():
+    assert benchmarks.expand(["chain", "profiles:smoke"]) == [("chain", None), ("profiles", "smoke")]
+    everything = benchmarks.expand([])
+    assert ("accuracy", "paper") in everything and ("prediction", "paper-fast") in everything
+    assert len(everything) == len(set(everything)) >= 12
+    for wrong in ("chains", "chain:demo"):
+        with pytest.raises(click.UsageError, match=f"no such part: {wrong}; known: training"):
+            benchmarks.expand([wrong])
+
+
+def test_a_part_replaces_itself_and_nothing_else(tmp_path):
+    benchmarks.add("chain", {"a": 1}, folder=tmp_path)
+    benchmarks.add("profiles", {"b": 1}, "demo", tmp_path)
+    benchmarks.add("profiles", {"b": 2}, "paper", tmp_path)
+    path = benchmarks.add("profiles", {"b": 3}, "demo", tmp_path)
+    found = json.loads(path.read_text())["values"]
+    (chain,) = {name for name in found if name.startswith("chain")}
+    (other,) = {name for name in found if name.startswith("profiles")}
+    assert found[chain]["values"] == {"a": 1}
+    assert {name: entry["values"] for name, entry in found[other].items()} == {"demo": {"b": 3}, "paper": {"b": 2}}
+
+
+def test_prediction_counts_its_stars_and_its_page_can_be_written(smoke, tmp_path):
+    found = prediction.rates(smoke, 300)
+    assert [row["stars"] for row in found["rows"]] == [100] and found["autoencoders"] == len(smoke.architectures)
+    assert found["regressors"] == 8 * len(PARAMETERS) and 0 < found["network_share"] < 1
+    assert found["rows"][0]["memory"] > 1e8
+    benchmarks.add("prediction", found, "smoke", tmp_path)
+    assert "**smoke**: 4 autoencoders, 32 regressors" in benchmark_page.benchmark_page(tmp_path)
+
+
+def test_own_stars_are_timed_and_their_part_of_the_page_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_stars, "REPEATS", 1)
+    found = own_stars.measure(6, workers=1)
+    assert found["files"] == 6 and found["ratio"][0] > 1 and found["per_second"]["one process"] > 0.2
+    assert found["seconds"]["import torch"] < found["seconds"]["predict"] < 300
+    benchmarks.add("own_stars", found, folder=tmp_path)
+    assert "6 here, one process reads" in benchmark_page.benchmark_page(tmp_path)
+
+
+def test_a_profile_is_timed_from_nothing_only(smoke):
+    with pytest.raises(DataError, match="has results already"):
+        profiles.measure("smoke", smoke.store.root)
+
+
+def test_what_a_profile_achieved_is_what_its_catalogue_says(smoke, tmp_path):
+    found = profiles.quality(smoke)
+    errors = smoke.arrays("catalogue", "selection")["test_mse_mh"]
+    assert found["kept_test_mse"]["mh"] == pytest.approx(np.quantile(np.sort(errors)[:8], [0, 0.5, 1]))
+    truth = smoke.truth["teff"].to_numpy()
+    difference = smoke.catalogue_of("direct")["Teff"][: len(truth)] - truth  # real stars, if any, come after
+    assert found["survey"]["direct"]["teff"]["rmse"] == pytest.approx(np.sqrt(np.mean(difference**2)))
+    assert records.write("x", found, tmp_path).exists()
+
+
+def test_a_survey_is_timed_and_its_part_of_the_page_can_be_written(tmp_path):
+    found = survey.measure((6,), (1,))
+    (row,) = found["rows"]
+    assert row["stars"] == 6 and row["workers"] == 1 and row["seconds"] > 1 and row["export_seconds"] > 0.1
+    assert 1e8 < row["memory_each"] <= row["memory_all"] < 3e9
+    assert row["store_bytes"] > 6 * 4000 * 4 * 0.5 and 100 < row["catalogue_bytes"] / 6 < 20_000
+    benchmarks.add("survey", found, folder=tmp_path)
+    page = benchmark_page.benchmark_page(tmp_path)
+    assert page.count(f"{found['distinct']} simulated stars, which come again") == 1
+    assert "the catalogue of 6 stars as one FITS table in" in page
+    assert "| 6 | 1 |" in page and "1\N{NO-BREAK SPACE}221 jobs" in page

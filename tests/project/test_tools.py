@@ -1,0 +1,563 @@
+"""The parts of the provenance scripts under tools/ that need neither the network nor a Fortran compiler."""
+
+import gzip
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "dtl_core/data/lte"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools_importable():
+    # tools/ is not part of the installed package
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        yield
+
+
+def one_line(failure) -> str:
+    """The message of a SystemExit, after checking that it is one line."""
+    message = failure.value.code
+    assert isinstance(message, str) and message.startswith("error: ") and "\n" not in message
+    return message
+
+
+# --------------------------------------------------------------------------------------------- 48TiO
+
+
+# Masses (u) of the titanium isotopes and of 16O, given here once more so that a slip in the script shows.
+TI_MASS = {46: 45.95263, 47: 46.95176, 48: 47.94794, 49: 48.94787, 50: 49.94479}
+O_MASS = 15.99491
+
+
+def synthetic_tio(n=300, seed=5):
+    """Five isotopologues of n transitions on straight lines against rho, rounded as in a published list."""
+    rho = {a: (1 / mass + 1 / O_MASS) ** 0.5 for a, mass in TI_MASS.items()}
+    rng = np.random.default_rng(seed)
+    wavenumber = np.sort(rng.uniform(1e8 / 8850, 1e8 / 8790, n))
+    energy = rng.uniform(0.0, 2.0, n)
+    loggf = rng.uniform(-2.0, 1.0, n).round(3)
+    # isotope shifts of up to 40 1/cm and 0.02 eV from 46TiO to 50TiO
+    span = rho[50] - rho[46]
+    d_wavenumber = rng.uniform(-40, 40, n) / span
+    d_energy = rng.uniform(-0.02, 0.02, n) / span
+    lists = {}
+    for a in rho:
+        offset = rho[a] - rho[48]
+        wave = (1e8 / (wavenumber + d_wavenumber * offset)).round(3)
+        columns = wave, (energy + d_energy * offset).round(3), loggf
+        lists[a] = [tuple(row) for row in np.transpose(columns).tolist()]
+    return lists
+
+
+def distance_to_nearest(truth, found):
+    """For each true line the differences in (wavelength, energy, log gf) from the nearest line found."""
+    truth, found = np.array(truth), np.array(found)
+    unit = np.array([0.01, 0.002, 0.001])
+    square = (((truth[:, None] - found[None]) / unit) ** 2).sum(axis=2)
+    return np.abs(truth - found[square.argmin(axis=1)])
+
+
+def test_48tio_is_recovered_from_the_other_isotopologues():
+    from tools.lte_library.linelists import rebuild_48tio
+
+    lists = synthetic_tio()
+    truth = lists.pop(48)
+    found = rebuild_48tio(lists)
+    assert len(found) == len(truth)
+    assert found == sorted(found)
+    wave, energy, loggf = distance_to_nearest(truth, found).T
+    # the rounding of the lists is 0.001 A and 0.001 eV
+    assert wave.max() < 0.0015 and energy.max() < 0.0015 and loggf.max() < 1e-9
+
+
+def test_48tio_is_recovered_where_one_isotopologue_is_missing():
+    from tools.lte_library.linelists import rebuild_48tio
+
+    lists = synthetic_tio(120)
+    truth = lists.pop(48)
+    for missing in (46, 47, 49, 50):
+        # a quarter of the transitions lacks this isotopologue
+        some = {a: [line for k, line in enumerate(v) if a != missing or k % 4] for a, v in lists.items()}
+        found = rebuild_48tio(some)
+        wave, energy, _ = distance_to_nearest(truth, found).T
+        assert ((wave < 0.003) & (energy < 0.002)).mean() > 0.95, missing
+
+
+def test_48tio_uses_each_line_once_and_invents_nothing():
+    from tools.lte_library.linelists import rebuild_48tio
+
+    # two isotopologues do not make a transition, and lines of another gf do not fit
+    lists = {46: [(8800.0, 1.0, 0.5)], 47: [], 49: [], 50: [(8801.0, 1.0, 0.5)]}
+    assert rebuild_48tio(lists) == []
+    lists[47], lists[49] = [(8800.25, 1.0, 0.1)], [(8800.75, 1.0, 0.1)]
+    assert rebuild_48tio(lists) == []
+    # a second 46TiO line a little off the line must not yield a second transition
+    single = {a: [lines[0]] for a, lines in synthetic_tio(1).items() if a != 48}
+    wave, energy, loggf = single[46][0]
+    single[46].append((wave + 0.01, energy, loggf))
+    assert len(rebuild_48tio(single)) == 1
+
+
+# --------------------------------------------------------------------------------------------- line lists
+
+
+def test_ges_list_is_cut_block_by_block(tmp_path):
+    from tools.lte_library.linelists import cut_ges_list
+
+    path = tmp_path / "list"
+    path.write_text(
+        "'  20.000            '    1         3\n'Ca I    NLTE'\n"
+        "  8700.000 1.0\n  8800.000 2.0\n  8900.000 3.0\n"
+        "'   3.000            '    1         1\n'Li I    LTE'\n  6707.000 0.0\n"
+    )
+    text, n = cut_ges_list(path)
+    assert n == 1
+    assert text == "'  20.000            '    1         1\n'Ca I    LTE '\n  8800.000 2.0\n"
+    path.write_text("nonsense\nmore\n")
+    with pytest.raises(SystemExit) as failure:
+        cut_ges_list(path)
+    assert str(path) in one_line(failure)
+
+
+def test_strong_lines_are_neutral_atoms_and_no_line_is_lost(tmp_path):
+    from tools.lte_library.linelists import MoogLine, moog_block, split_strong
+
+    rng = np.random.default_rng(0)
+    lines = [MoogLine(8800 + 0.1 * k, "26.0", 2.0, float(rng.normal()), 0.0) for k in range(50)]
+    lines += [MoogLine(8801.05, "26.1", 0.0, 5.0, 0.0), MoogLine(8802.05, "822.01648", 0.0, 5.0, 6.87)]
+    weak, strong = split_strong(lines)
+    assert sorted(weak + strong) == sorted(lines)
+    assert {line.species for line in strong} == {"26.0"}
+    assert min(line.loggf for line in strong) >= max(line.loggf for line in weak if line.species == "26.0")
+    # MOOG reads seven columns of ten characters
+    for row in moog_block(lines).splitlines():
+        assert len(row) == 60
+    assert moog_block(lines[-1:]).split() == ["8802.050", "822.01648", "0.000", "5.000", "6.870"]
+
+
+def test_an_empty_line_list_is_an_error(tmp_path):
+    from tools.lte_library.linelists import read_linemake
+    from tools.lte_library.workspace import Workspace
+
+    work = Workspace.at(tmp_path)
+    work.linemake.mkdir(parents=True)
+    with gzip.open(work.linemake / "moogfeh.gz", "wt") as file:
+        file.write("5000.0 126.0 0.1 -1.0 1.56\n")
+    with pytest.raises(SystemExit) as failure:
+        read_linemake(work, "feh", 8783, 8852)
+    assert "moogfeh.gz" in one_line(failure)
+
+
+# --------------------------------------------------------------------------------------------- sources
+
+
+def test_a_patch_without_its_text_is_a_one_line_error(tmp_path):
+    from tools.lte_library.sources import patch_damping, patch_file
+
+    path = tmp_path / "Nearly.f"
+    path.write_text("      subroutine nearly\n")
+    with pytest.raises(SystemExit) as failure:
+        patch_file(path, [("one line\nanother", "new")])
+    message = one_line(failure)
+    assert str(path) in message and "one line" in message and "pinned version" in message
+    assert path.read_text() == "      subroutine nearly\n"
+    with pytest.raises(SystemExit) as failure:
+        patch_damping(path)
+    assert str(path) in one_line(failure)
+
+
+def test_the_damping_patch_leaves_option_3_alone(tmp_path):
+    from tools.lte_library.sources import patch_damping
+
+    path = tmp_path / "Damping.f"
+    option_3 = "c*****dampingopt = 3\n         elseif (x) then\n            y = numdens(1,1,i)\n"
+    path.write_text(f"         ich = nint(charge(j))\n         gammav = numdens(1,1,i)\n{option_3}")
+    patch_damping(path)
+    assert path.read_text() == (
+        "         ich = nint(charge(j))\n"
+        "         pert = numdens(1,1,i)+0.41*numdens(2,1,i)+0.85*numdens(8,1,i)\n"
+        f"         gammav = pert\n{option_3}"
+    )
+
+
+def test_moog_files_and_stubs(tmp_path):
+    from tools.lte_library.sources import moog_files, plot_stubs
+
+    makefile = "OBJECTS = Abfind.o Synth.o \\\n\tVoigt.o\n\n#     here are the common files\nOTHER = x.o\n"
+    assert moog_files(makefile) == ["Abfind.f", "Blankstring.f", "Getsyns.f", "Synth.f", "Voigt.f"]
+    path = tmp_path / "a.f"
+    path.write_text("      call SM_line (1,2)\n      call sm_box\n      call sm_line\n      call synth\n")
+    # Fortran does not tell cases apart: one stub for each routine
+    path.write_text(path.read_text().replace("SM_line", "sm_LINE"))
+    assert plot_stubs([path]).count("subroutine") == 2
+
+
+def test_a_wrong_hash_is_a_one_line_error(tmp_path):
+    from tools.lte_library.sources import PACKAGES, download
+    from tools.lte_library.workspace import Workspace
+
+    work = Workspace.at(tmp_path)
+    work.downloads.mkdir()
+    archive = work.downloads / PACKAGES[0].archive
+    archive.write_bytes(b"not the package")
+    with pytest.raises(SystemExit) as failure:
+        download(work, PACKAGES[0])
+    assert str(archive) in one_line(failure) and "delete it" in failure.value.code
+
+
+# --------------------------------------------------------------------------------------------- atmospheres
+
+
+def test_labels_outside_the_atmospheres_are_refused():
+    from tools.lte_library.atmospheres import check_label
+
+    check_label(2300, 4.5, -1.0)
+    check_label(4500, 5.5, 0.75)
+    for label, name in (((2299, 5, 0), "Teff"), ((3000, 5.6, 0), "log g"), ((3000, 5, -1.1), "[M/H]")):
+        with pytest.raises(SystemExit) as failure:
+            check_label(*label)
+        assert name in one_line(failure)
+    with pytest.raises(SystemExit):
+        check_label(float("nan"), 5, 0)
+
+
+def test_every_label_of_the_libraries_has_an_atmosphere():
+    from tools.lte_library.atmospheres import check_label
+    from tools.lte_library.library import read_library
+
+    for name in ("grid_a.npz", "survey_b.npz"):
+        for label in read_library(DATA / name).label:
+            check_label(*label)
+
+
+def test_the_isothermal_cap_is_removed():
+    from tools.lte_library.atmospheres import LOG_TAU, remove_isothermal_cap, upper_slope
+
+    # T/Teff falls outwards with slope 0.2 down to a cap at 0.75
+    ratio = np.maximum(1.0 + 0.2 * (LOG_TAU - 0.5), 0.75)
+    capped = ratio.copy()
+    remove_isothermal_cap(ratio, 2800.0)
+    assert np.all(np.diff(ratio) > 0)
+    deep = LOG_TAU > 0
+    assert np.array_equal(ratio[deep], capped[deep])
+    top = np.diff(ratio)[0] / 0.1
+    assert top == pytest.approx(upper_slope(2800.0, -4.95), rel=1e-6)
+
+
+def test_optical_depth_of_constant_opacity():
+    from tools.lte_library.atmospheres import rosseland_depth
+
+    rhox = np.geomspace(1e-3, 10, 50)
+    assert rosseland_depth(rhox, np.full(50, 0.3)) == pytest.approx(0.3 * rhox)
+
+
+def test_weights_are_read_without_running_foreign_code(tmp_path):
+    from tools.lte_library.atmospheres import load_network
+
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps(os.getcwd))
+    with pytest.raises(pickle.UnpicklingError, match="getcwd"):
+        load_network(path)
+
+
+# --------------------------------------------------------------------------------------------- libraries
+
+
+def test_axes_are_those_of_the_stored_grid():
+    from tools.lte_library.library import CONT_WAVE, NORM_SCALE
+    from tools.lte_library.settings import LOGG_AXIS, MH_AXIS, N_WAVE, TEFF_AXIS, WAVE_MIN, WAVE_STEP
+
+    with np.load(DATA / "grid_a.npz") as grid:
+        assert np.array_equal(grid["teff"], TEFF_AXIS)
+        assert np.array_equal(grid["logg"], LOGG_AXIS)
+        assert np.array_equal(grid["mh"], MH_AXIS)
+        assert grid["norm_u16"].shape == (23, 3, 8, N_WAVE)
+        assert grid["cont"].shape == (23, 3, 8, len(CONT_WAVE))
+        assert grid["wave_air"] == pytest.approx(WAVE_MIN + WAVE_STEP * np.arange(N_WAVE), abs=1e-9)
+        assert np.array_equal(grid["cont_wave"], CONT_WAVE)
+        assert float(grid["norm_scale"]) == NORM_SCALE
+
+
+def test_quantised_flux_is_within_half_a_step():
+    from tools.lte_library.library import NORM_SCALE, quantise
+
+    norm = np.random.default_rng(0).uniform(0, 1.3, 10_000)
+    stored = quantise(norm)
+    assert stored.dtype == np.uint16
+    assert np.abs(stored * NORM_SCALE - norm).max() <= 1e-5 + 1e-15
+    for bad in (-0.1, 1.4, np.nan):
+        with pytest.raises(SystemExit) as failure:
+            quantise(np.array([0.5, bad]))
+        one_line(failure)
+
+
+def test_compressed_continuum_gives_back_a_cool_star():
+    from tools.lte_library.library import CONT_WAVE, compress_continuum
+
+    wave = np.arange(8788.0, 8848.001, 0.02)
+    # Planck's law at 3000 K in arbitrary units
+    planck = lambda w: w**-5 / np.expm1(1.43877e8 / (w * 3000))  # noqa: E731
+    assert compress_continuum(wave, planck(wave)) == pytest.approx(planck(CONT_WAVE), rel=1e-6)
+
+
+def fake_spectrum(work, teff, logg, mh):
+    """A spectrum that depends on all labels in a known way."""
+    from tools.lte_library.settings import N_WAVE, WAVE_MIN, WAVE_STEP, Spectrum
+
+    wave = WAVE_MIN + WAVE_STEP * np.arange(N_WAVE)
+    norm = 0.5 + teff / 1e5 + logg / 1e3 + mh / 1e2 + 0.1 * np.sin(wave)
+    return Spectrum(wave, norm, np.full(N_WAVE, teff))
+
+
+@pytest.fixture
+def fake_codes(monkeypatch):
+    from tools.lte_library import library
+
+    monkeypatch.setitem(library.CODES, "A", fake_spectrum)
+    monkeypatch.setitem(library.CODES, "B", fake_spectrum)
+
+
+def same_layout(new: Path, stored: Path):
+    with np.load(new) as one, np.load(stored) as two:
+        assert set(one.files) == set(two.files)
+        for key in one.files:
+            assert one[key].shape == two[key].shape and one[key].dtype.kind == two[key].dtype.kind, key
+        assert json.loads(one["meta"].item())["code"]
+
+
+def test_grid_has_the_stored_layout_and_puts_each_node_in_its_place(fake_codes, tmp_path, capsys):
+    from tools.lte_library.library import make_grid, read_library
+    from tools.lte_library.workspace import Workspace
+
+    work = Workspace.at(tmp_path)
+    make_grid(work, tmp_path / "a.npz", jobs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    same_layout(tmp_path / "a.npz", DATA / "grid_a.npz")
+    with np.load(tmp_path / "a.npz") as grid:
+        node = grid["norm_u16"][3, 1, 6] * float(grid["norm_scale"])
+        expected = fake_spectrum(None, grid["teff"][3], grid["logg"][1], grid["mh"][6]).norm
+        assert np.abs(node - expected).max() <= 1e-5 + 1e-12
+    library = read_library(tmp_path / "a.npz")
+    assert library.label[3 * 24 + 1 * 8 + 6] == pytest.approx([2600, 5.0, 0.4])
+
+
+def test_survey_takes_the_labels_of_an_existing_file(fake_codes, tmp_path, capsys):
+    from tools.lte_library.library import make_survey
+    from tools.lte_library.workspace import Workspace
+
+    out = tmp_path / "survey.npz"
+    make_survey(Workspace.at(tmp_path), DATA / "survey_b.npz", out, jobs=1)
+    same_layout(out, DATA / "survey_b.npz")
+    with np.load(out) as new, np.load(DATA / "survey_b.npz") as stored:
+        assert np.array_equal(new["label"], stored["label"])
+        assert np.array_equal(new["population"], stored["population"])
+    with pytest.raises(SystemExit) as failure:
+        make_survey(Workspace.at(tmp_path), DATA / "grid_a.npz", out, jobs=1)
+    assert "label, population" in one_line(failure)
+    for bad in (tmp_path / "nowhere.npz", Path(__file__)):
+        with pytest.raises(SystemExit) as failure:
+            make_survey(Workspace.at(tmp_path), bad, out, jobs=1)
+        assert str(bad) in one_line(failure)
+
+
+def test_the_same_arrays_give_the_same_bytes(tmp_path):
+    from tools.lte_library.library import write_library
+
+    for name in ("a.npz", "b.npz"):
+        write_library(tmp_path / name, {"label": np.arange(6.0).reshape(2, 3)}, {"code": "none"})
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    # the members bear no time of day
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    from tools.lte_library.workspace import replacing_file
+
+    path = tmp_path / "old.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing_file(path) as part:
+        part.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_comparison_measures_the_difference(fake_codes, tmp_path):
+    from tools.lte_library.library import Library, compare
+    from tools.lte_library.workspace import Workspace
+
+    label = np.array([[3000.0, 5.0, 0.0], [4000.0, 4.5, -0.5]])
+    norm = np.array([fake_spectrum(None, *row).norm for row in label])
+    norm[1, 100] += 0.01
+    library = Library("B", label, norm, np.array([[3000.0] * 7, [4040.0] * 7]))
+    first, second = compare(Workspace.at(tmp_path), library, np.array([0, 1]))
+    assert first.largest < 1e-12 and first.cont < 1e-9
+    assert second.largest == pytest.approx(0.01) and second.median < 1e-12
+    assert second.cont == pytest.approx(0.01, rel=0.02)
+
+
+def test_chosen_nodes_are_seeded_and_span_teff():
+    from tools.lte_library.library import choose_nodes, read_library
+
+    teff = read_library(DATA / "grid_a.npz").label[:, 0]
+    chosen = choose_nodes(teff, 4, seed=3)
+    assert np.array_equal(chosen, choose_nodes(teff, 4, seed=3))
+    assert not np.array_equal(chosen, choose_nodes(teff, 4, seed=4))
+    assert teff[chosen[0]] <= 2900 and teff[chosen[-1]] >= 3900
+
+
+# --------------------------------------------------------------------------------------------- MOOG's output
+
+
+def test_moog_output_is_read(tmp_path):
+    from tools.lte_library.moog import read_continuum, read_depths
+
+    assert len(read_depths(tmp_path / "out2")) == 0
+    (tmp_path / "out2").write_text(
+        "ALL abundances NOT listed below differ\nMODEL\n  8788.000   8848.000      0.020      1.200\n"
+        " 0.1000 0.2000 0.3000\n 0.4000-0.0001\n"
+    )
+    assert read_depths(tmp_path / "out2") == pytest.approx([0.1, 0.2, 0.3, 0.4, -0.0001])
+    # an overflowed field ends the list, so that the spectrum is found too short
+    (tmp_path / "out2").write_text("   8788.000   8848.000\n 0.1000 0.2000\n*******\n 0.4000\n")
+    assert read_depths(tmp_path / "out2") == pytest.approx([0.1, 0.2])
+    assert read_continuum(tmp_path / "out1").shape == (0, 2)
+    (tmp_path / "out1").write_text(
+        "AT WAVELENGTH/FREQUENCY =   8788.00   CONTINUUM FLUX/INTENSITY = 1.25D+13\n"
+        "AT WAVELENGTH/FREQUENCY =   8848.00   CONTINUUM FLUX/INTENSITY = 1.20D+13\n"
+    )
+    assert read_continuum(tmp_path / "out1")[:, 1] == pytest.approx([1.25e13, 1.20e13])
+
+
+# --------------------------------------------------------------------------------------------- command line
+
+
+def test_help_shows_examples(capsys):
+    from tools.lte_library.__main__ import main
+
+    for argv in (["--help"], ["check", "--help"]):
+        with pytest.raises(SystemExit) as done:
+            main(argv)
+        assert done.value.code == 0
+        assert "examples:\n  python -m tools.lte_library prepare" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_a_one_line_error(tmp_path, monkeypatch):
+    from tools.lte_library.__main__ import main
+
+    with pytest.raises(SystemExit) as failure:
+        main(["node", str(tmp_path), "3000", "5", "-0.5"])
+    assert "prepare" in one_line(failure)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit) as failure:
+        main(["prepare", str(tmp_path / "work")])
+    assert "gfortran and make" in one_line(failure)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_failed_pass_is_a_one_line_error_and_keeps_its_log(tmp_path):
+    from tools.lte_library.atmospheres import Atmosphere
+    from tools.lte_library.turbospectrum import electron_density
+    from tools.lte_library.workspace import Workspace
+
+    work = Workspace.at(tmp_path)
+    work.babsma.parent.mkdir(parents=True)
+    work.babsma.write_text("#!/bin/sh\necho ' tau,T,Pe,Pg,ro 1 0.1 3000. 1.0E-2 ****'\necho no convergence\n")
+    work.babsma.chmod(0o755)
+    model = Atmosphere(np.array([3000.0, 3100.0]), np.array([1e3, 2e3]), np.array([0.01, 0.02]))
+    with pytest.raises(SystemExit) as failure:
+        electron_density(work, tmp_path, model, 0.0)
+    message = one_line(failure)
+    log = tmp_path / "failed_babsma_lu.log"
+    assert "1 of 2 depths" in message and str(log) in message
+    assert "no convergence" in log.read_text()
+
+
+def test_check_exits_1_above_the_tolerance(fake_codes, tmp_path, monkeypatch, capsys):
+    from tools.lte_library.__main__ import main
+    from tools.lte_library.library import make_survey
+    from tools.lte_library.workspace import Workspace
+
+    monkeypatch.setattr(Workspace, "require_prepared", lambda self: None)
+    path = tmp_path / "survey.npz"
+    make_survey(Workspace.at(tmp_path), DATA / "survey_b.npz", path, jobs=1)
+    argv = ["check", str(tmp_path), str(path), "--nodes", "3", "--tolerance"]
+    main([*argv, "2e-5"])
+    assert capsys.readouterr().out.count("median") == 3
+    with pytest.raises(SystemExit) as failure:
+        main([*argv, "1e-9"])
+    assert "above the tolerance" in one_line(failure)
+
+
+# --------------------------------------------------------------------------------------------- models
+
+
+def test_the_registry_lists_the_models_that_are_there_and_nothing_else_of_it_changes(tmp_path):
+    from dtl_core.public_data import registry
+    from tools import register_models
+
+    there = ROOT / "dtl_core" / "registry.toml"
+    copy = tmp_path / "registry.toml"
+    copy.write_text(there.read_text())
+    register_models.register(copy, ROOT / "dtl_core" / "data" / "models")
+    assert copy.read_text() == there.read_text()  # the entries in the package are those of its files
+    (tmp_path / "R012345.safetensors").write_bytes(b"not read")
+    register_models.register(copy, tmp_path)
+    changed = registry.load(copy)
+    assert [name for name in changed if name.startswith("models/R")] == ["models/R012345.safetensors"]
+    assert changed["models/R012345.safetensors"].size == 8
+    others = {name: entry for name, entry in registry.load().items() if entry.group != "models"}
+    assert {name: entry for name, entry in changed.items() if entry.group != "models"} == others
+
+
+# --------------------------------------------------------------------------------------------- planted faults
+
+
+def test_every_fault_has_its_place_and_its_tests():
+    from tools import mutations
+
+    assert len(mutations.FAULTS) >= 20 and len({fault.name for fault in mutations.FAULTS}) == len(mutations.FAULTS)
+    for fault in mutations.FAULTS:
+        text = (ROOT / "dtl_core" / f"{fault.module}.py").read_text()
+        changed = mutations.replaced(fault, text)
+        compile(changed, fault.module, "exec")
+        assert changed != text and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in fault.tests)
+    with pytest.raises(ValueError, match="0 times"):
+        mutations.replaced(mutations.FAULTS[0]._replace(old="is nowhere"), text)
+
+
+def test_a_planted_fault_is_in_the_copy_alone(tmp_path):
+    from tools import mutations
+
+    before = (ROOT / "dtl_core" / "spectra.py").read_text()
+    root = mutations.planted(mutations.FAULTS[0], tmp_path)
+    assert (root / "dtl_core" / "spectra.py").read_text() != before == (ROOT / "dtl_core" / "spectra.py").read_text()
+    assert (root / "pyproject.toml").is_file() and (root / "tests" / "conftest.py").is_file()
+
+
+# ------------------------------------------------------------------------------------------------- perturb.py
+
+
+def test_a_bound_is_compared_with_the_worst_of_all_runs():
+    from tools import perturb
+
+    def rows(accuracy, error):
+        share = {"test": "tests/a.py::b", "what": "share", "above": 0.5, "below": None, "least": accuracy, "most": 1.0}
+        return [share] + [share | {"what": "error", "above": None, "below": 1.0, "most": one} for one in error]
+
+    lines, good = perturb.summary([rows(0.75, [0.4, 0.6]), rows(0.65, [0.8, 0.1])])
+    assert good and [line.split("  a.py")[0].split() for line in lines[1:]] == [
+        ["above", "0.5", "0.7", "0.65", "4.0", "2", "of", "2"],
+        ["below", "1", "0.7", "0.8", "3.0", "2", "of", "2"],
+    ]
+    lines, good = perturb.summary([rows(0.75, [0.4]), rows(0.45, [0.4])])
+    assert not good and "1 of 2" in lines[1] and "2 of 2" in lines[2]

@@ -1,0 +1,236 @@
+"""Where spectra come from: names of files, lists, patterns, and stores, whole, damaged or hostile."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from toys import simulated
+
+from dtl_core.errors import ConfigError, DataError
+from dtl_core.reading import sources
+from dtl_core.synthetic.examples import write_examples
+
+N = 7
+
+
+@pytest.fixture(scope="module")
+def stars():
+    """A few simulated spectra: wavelength (n_pixels,), and arrays by name."""
+    wavelength, flux, _ = simulated(N)
+    names = np.array([f"T{k} é" for k in range(N)])
+    return wavelength, {"flux": flux.astype(np.float32), "uncertainty": np.full_like(flux, 0.01), "star": names,
+                        "mask": np.zeros(flux.shape, bool), "berv": np.linspace(-20, 20, N)}  # fmt: skip
+
+
+ABOUT = {"resolving_power": 53_000.0, "instrument": "TEST", "frame": "rest"}
+
+
+def pieces(arrays, size=3):
+    return [{name: values[k : k + size] for name, values in arrays.items()} for k in range(0, N, size)]
+
+
+@pytest.fixture(params=["zarr", "parquet"])
+def store(request, stars, tmp_path):
+    path = tmp_path / f"stars.{request.param}"
+    if request.param == "zarr":
+        return sources.write_zarr(path, stars[0], pieces(stars[1]), N, rows=2, **ABOUT)
+    return sources.write_parquet(path, stars[0], pieces(stars[1]), **ABOUT)
+
+
+def test_a_store_gives_back_what_was_written_from_any_row_to_any_other(store, stars):
+    source = sources.open_source(store)
+    assert len(source) == N
+    for start, stop in ((0, N), (1, 2), (2, 6), (6, 99)):
+        spectra, refused = source.stretch(start, stop).read()
+        assert not refused and len(spectra) == min(stop, N) - start
+        for k, spectrum in enumerate(spectra, start):
+            kept = np.isin(stars[0], spectrum.wavelength)
+            np.testing.assert_array_equal(spectrum.flux, stars[1]["flux"][k][kept])
+            np.testing.assert_array_equal(spectrum.uncertainty, stars[1]["uncertainty"][k][kept])
+            assert (spectrum.star, spectrum.berv, spectrum.frame) == (f"T{k} é", stars[1]["berv"][k], "rest")
+            assert spectrum.resolving_power == 53_000 and spectrum.instrument == "TEST"
+            assert spectrum.file == f"{store}/{k}"
+
+
+def test_a_store_in_pieces_is_the_store(store):
+    whole = sources.open_source(store, resolving_power=60_000.0).stretch(0, N)
+    spectra = [one for piece in whole.pieces(3) for one in piece.read()[0]]
+    assert [one.star for one in spectra] == [one.star for one in whole.read()[0]]
+    assert {one.resolving_power for one in spectra} == {60_000}
+
+
+def test_several_parquet_files_are_one_store(stars, tmp_path):
+    folder = tmp_path / "many.parquet"
+    folder.mkdir()
+    for number, part in enumerate(pieces(stars[1])):
+        sources.write_parquet(folder / f"{number}.parquet", stars[0], [part], **ABOUT)
+    spectra, _ = sources.open_source(folder).stretch(2, 5).read()
+    assert [one.star for one in spectra] == ["T2 é", "T3 é", "T4 é"]
+
+
+def test_bad_rows_cost_themselves_alone(stars, tmp_path):
+    arrays = {name: values.copy() for name, values in stars[1].items()}
+    arrays["flux"][2] = np.nan
+    path = sources.write_zarr(tmp_path / "x.zarr", stars[0], pieces(arrays), N, **ABOUT)
+    spectra, refused = sources.open_source(path).stretch(0, N).read()
+    assert len(spectra) == N - 1
+    ((name, error),) = refused
+    assert name == f"{path}/2" and "flux" in error and "\n" not in error
+
+
+def test_a_spoilt_piece_of_a_store_costs_its_rows_alone(stars, tmp_path):
+    path = sources.write_zarr(tmp_path / "x.zarr", stars[0], pieces(stars[1]), N, rows=2, **ABOUT)
+    (path / "flux" / "c" / "1" / "0").write_bytes(b"\x00 not compressed")
+    spectra, refused = sources.open_source(path).stretch(0, N).read()
+    assert [one.star for one in spectra] == [f"T{k} é" for k in (0, 1, 4, 5, 6)]
+    assert [name for name, _ in refused] == [f"{path}/2", f"{path}/3"]
+    assert all("cannot be read" in error for _, error in refused)
+
+
+@pytest.mark.parametrize("kind", ["zarr.json", "zgroup", "parquet"])
+def test_what_is_no_store_is_one_line(tmp_path, kind):
+    path = tmp_path / "x.parquet" if kind == "parquet" else tmp_path / "x.zarr"
+    if kind == "parquet":
+        path.write_bytes(b"PAR1 no")
+    else:
+        path.mkdir()
+        (path / {"zgroup": ".zgroup"}.get(kind, kind)).write_text("{")
+    with pytest.raises(DataError, match="cannot be opened") as caught:
+        sources.open_source(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_arrays_that_are_missing_or_do_not_fit_are_named(stars, tmp_path):
+    import zarr
+
+    path = sources.write_zarr(tmp_path / "x.zarr", stars[0], pieces(stars[1]), N, **ABOUT)
+    group = zarr.open_group(str(path), mode="r+")
+    del group["star"]
+    group.create_array("star", data=np.arange(3.0))
+    with pytest.raises(DataError, match=r"star.*\(3,\)"):
+        sources.open_source(path)
+    del group["wavelength"]
+    with pytest.raises(DataError, match="wavelength.*missing"):
+        sources.open_source(path)
+
+
+@pytest.mark.parametrize(("n", "said"), [(N + 3, f"{N} spectra given, {N + 3} announced"), (N - 1, "spectra left")])
+def test_a_store_with_another_number_of_spectra_is_refused_and_not_left(stars, tmp_path, n, said):
+    path = tmp_path / "x.zarr"
+    with pytest.raises(DataError, match=said):
+        sources.write_zarr(path, stars[0], pieces(stars[1]), n, **ABOUT)
+    assert not path.exists()
+    sources.write_zarr(path, stars[0], pieces(stars[1]), N, **ABOUT)
+    with pytest.raises(DataError, match="exists already"):
+        sources.write_zarr(path, stars[0], pieces(stars[1]), N, **ABOUT)
+    assert len(sources.open_source(path)) == N, "what was there stays"
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("frame", "the rest"), ("resolving_power", "high")])
+def test_attributes_that_mean_nothing_are_named(stars, tmp_path, attribute, value):
+    path = sources.write_zarr(tmp_path / "x.zarr", stars[0], pieces(stars[1]), N, **ABOUT | {attribute: value})
+    with pytest.raises(DataError, match=attribute):
+        sources.open_source(path)
+
+
+def test_a_codec_that_could_run_code_is_refused_before_anything_is_decoded(tmp_path):
+    """In Zarr's second format an array of objects may name pickle as its filter."""
+    path = tmp_path / "evil.zarr"
+    for name, shape in (("flux", [2, 3]), ("wavelength", [3])):
+        (path / name).mkdir(parents=True)
+        meta = {"zarr_format": 2, "shape": shape, "chunks": shape, "dtype": "|O", "compressor": None, "order": "C",
+                "fill_value": None, "filters": [{"id": "pickle", "protocol": 4}]}  # fmt: skip
+        (path / name / ".zarray").write_text(json.dumps(meta))
+        harmful = tmp_path / "harmed"
+        (path / name / ("0.0" if len(shape) == 2 else "0")).write_bytes(
+            b"cos\nsystem\n(S'touch " + os.fsencode(harmful) + b"'\ntR."
+        )
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    with pytest.raises(DataError, match="codec 'pickle'"):
+        sources.open_source(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_store_stands_alone(store, tmp_path):
+    with pytest.raises(ConfigError, match="stands alone"):
+        sources.open_source([store, tmp_path / "x.fits"])
+
+
+def test_a_stamp_changes_with_the_spectra_and_with_nothing_else(store, stars):
+    one = sources.open_source(store).stretch(0, 3)
+    assert one.stamp() == sources.open_source(store).stretch(0, 3).stamp()
+    others = sources.open_source(store).stretch(1, 4), sources.open_source(store, medium="air").stretch(0, 3)
+    assert len({one.stamp(), *(other.stamp() for other in others)}) == 3
+    file = next(path for path in sorted(store.rglob("*")) if path.is_file()) if store.is_dir() else store
+    os.utime(file, (1, 1))
+    assert sources.open_source(store).stretch(0, 3).stamp() != one.stamp()
+
+
+def test_empty_and_senseless_cells_cost_their_rows_alone(stars, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flux = [list(map(float, one)) for one in stars[1]["flux"]]
+    flux[1] = None
+    table = pa.table({"flux": flux, "star": ["a", "b", None, "d", "e", "f", "g"], "berv": [None] + [0.0] * (N - 1)})
+    about = ABOUT | {"wavelength": list(map(float, stars[0])), "frame": "observatory"}
+    pq.write_table(table.replace_schema_metadata({"dtl": json.dumps(about)}), tmp_path / "x.parquet")
+    spectra, refused = sources.open_source(tmp_path / "x.parquet").stretch(0, N).read()
+    assert [one.star for one in spectra] == ["a", "2", "d", "e", "f", "g"] and np.isnan(spectra[0].berv)
+    assert [name for name, _ in refused] == [f"{tmp_path}/x.parquet/1"] and "'flux': is missing" in refused[0][1]
+    pq.write_table(table.set_column(2, "berv", [["fast"] * N]).replace_schema_metadata({"dtl": json.dumps(about)}),
+                   tmp_path / "y.parquet")  # fmt: skip
+    spectra, refused = sources.open_source(tmp_path / "y.parquet").stretch(0, N).read()
+    assert not spectra and len(refused) == N and sum("cannot be read" in error for _, error in refused) == N - 1
+
+
+def test_a_store_is_opened_once_for_all_its_stretches(store, monkeypatch):
+    source, opened = sources.open_source(store), []
+    kind = type(source)
+    monkeypatch.setattr(kind, "__init__", lambda self, *a, init=kind.__init__: opened.append(1) or init(self, *a))
+    assert sum(len(piece.read()[0]) for piece in source.stretch(0, N).pieces(2)) == N and len(opened) == 1
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_examples(tmp_path / "stars")
+    return tmp_path / "stars"
+
+
+def test_folders_patterns_and_lists_mean_the_same_files(folder, tmp_path):
+    files = sorted(map(str, folder.glob("*.ecsv")))
+    (tmp_path / "list.txt").write_text("# three stars\n\n" + "\n".join(files) + "\n")
+    for given in (folder, f"{folder}/*.ecsv", f"{tmp_path}/**/ex*.ecsv", f"@{tmp_path / 'list.txt'}", files):
+        source = sources.Files(given)
+        assert list(source.stretch(0, len(source)).paths) == files
+        assert [name for k in range(3) for name in source.stretch(k, k + 1).paths] == files
+    assert len(sources.open_source(folder).stretch(0, 2).read()[0]) == 2
+
+
+def test_names_are_taken_as_they_are(tmp_path):
+    odd = tmp_path / "a [b] * 'c' $(d).ecsv"
+    odd.write_text("x")
+    (source,) = sources.Files(str(odd)).stretch(0, 1).paths
+    assert source == str(odd)
+    latin = os.fsencode(str(tmp_path)) + b"/caf\xe9.ecsv"
+    with open(latin, "w") as file:
+        file.write("x")
+    assert os.fsdecode(latin) in sources.Files(str(tmp_path)).stretch(0, 9).paths
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("nothing/*.fits", "matches no file"), ("@absent.txt", "absent.txt.*cannot be read"), ("@bad.txt", "zero byte")],
+)
+def test_names_that_lead_nowhere_are_one_line(tmp_path, monkeypatch, given, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.txt").write_bytes(b"a\0b\n")
+    with pytest.raises(DataError, match=words):
+        sources.open_source(given)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no spectra"):
+        sources.open_source(tmp_path / "empty")

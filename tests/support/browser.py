@@ -1,0 +1,121 @@
+"""Pages of the built book as a browser shows them: what it complains of, what it fetches, what axe-core finds.
+
+python tests/support/browser.py _build/html [FOLDER]       every page, desktop and phone; screenshots into FOLDER
+"""
+
+import contextlib
+import functools
+import http.server
+import json
+import re
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@functools.cache
+def _axe():
+    import axe_playwright_python
+
+    return next(Path(axe_playwright_python.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def serve(folder):
+    """The address at which the loopback interface serves a folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+
+
+def look(page, address, screenshot=None, axe=True):
+    """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and by how
+    many pixels the page is wider than the window. axe: whether, or in which part of the page (a CSS selector)."""
+    messages, loads = [], []
+    page.on("console", lambda m: messages.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("response", lambda r: messages.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("request", lambda r: loads.append(r.url) if not re.match(r"(file|data|blob):|http://127", r.url) else None)
+    page.goto(address)
+    if page.query_selector("div.interactive"):
+        page.wait_for_selector("div.interactive .main-svg", timeout=20_000)
+    if page.query_selector("div.catalogue"):
+        page.wait_for_selector("div.dt-container", timeout=20_000)
+    found = {"console": messages, "loads": loads, "axe": [], "too_wide": _too_wide(page)}
+    if screenshot:
+        page.screenshot(path=screenshot, full_page=True)
+    if axe:
+        page.evaluate(_axe())
+        where = "document" if axe is True else f"document.querySelector({axe!r}) || document"
+        result = page.evaluate(f"axe.run({where}, {{resultTypes: ['violations'], preload: false}})")
+        found["axe"] = [
+            {"rule": v["id"], "help": v["help"], "where": [n["html"][:200] for n in v["nodes"][:8]]}
+            for v in result["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+    return found
+
+
+def _too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def look_at_all(html, folder=None, only=None, whole="."):
+    """{page: what :func:`look` finds at the first of ``SIZES``, and ``too_wide_on`` the others}, for all pages below
+    ``html`` that a reader can reach.
+
+    What is around the article is the same on all pages: axe looks at it only on those whose name matches ``whole``.
+    """
+    from playwright.sync_api import sync_playwright
+
+    out, (first, *others) = {}, [dict(zip(("width", "height"), size, strict=True)) for size in SIZES.values()]
+    with sync_playwright() as playwright, serve(html) as root:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(viewport=first)
+        for path in sorted(Path(html).rglob("*.html")):
+            relative = path.relative_to(html).as_posix()
+            if (
+                relative.startswith("_static")
+                or relative in ("genindex.html", "index.html", "search.html")
+                or (only and not re.search(only, relative))
+            ):
+                continue
+            page = context.new_page()
+            shots = [Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None for name in SIZES]
+            part = True if re.search(whole, relative) else "article"
+            found = look(page, root + relative, shots[0], part)
+            found["too_wide_on"] = []
+            for size, shot in zip(others, shots[1:], strict=True):
+                page.set_viewport_size(size)
+                for _ in range(30):  # figures follow the window, some later than others
+                    page.wait_for_timeout(100)
+                    wide = _too_wide(page)
+                    if wide <= 0:
+                        break
+                found["too_wide_on"].append(wide)
+                if shot:
+                    page.screenshot(path=shot, full_page=True)
+            out[relative] = found
+            page.close()
+        browser.close()
+    return out
+
+
+if __name__ == "__main__":
+    seen = look_at_all(sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
+    for page_name, result in seen.items():
+        wide = max(result["too_wide"], *result["too_wide_on"]) > 0
+        wrong = wide or any(result[k] for k in ("console", "loads", "axe"))
+        print(page_name, json.dumps(result, indent=1) if wrong else "fine")
