@@ -14,7 +14,7 @@ from .errors import DTLError, StoreError
 
 DATA = Path(__file__).parent / "data"  # of the package: embedded libraries, trained models, records
 
-__all__ = ["DATA", "file_hash", "load_arrays", "save_arrays", "whole", "write_whole"]
+__all__ = ["DATA", "atomic_path", "file_hash", "load_arrays", "save_arrays", "write_atomic"]
 
 
 def file_hash(path):
@@ -24,7 +24,7 @@ def file_hash(path):
 
 
 @contextlib.contextmanager
-def whole(path):
+def atomic_path(path):
     """A hidden path beside ``path`` to write to, which becomes ``path`` in the end, or is gone if writing fails.
 
     What a link leads to is replaced, not the link. Devices, pipes and folders are never replaced: OSError.
@@ -41,7 +41,7 @@ def whole(path):
             part.unlink(missing_ok=True)
 
 
-def write_whole(path, content):
+def write_atomic(path, content):
     """Write text or bytes to a file, in a folder made for it, whole or not at all.
 
     Returns: Path. Errors: DTLError, the file cannot be written.
@@ -49,7 +49,7 @@ def write_whole(path, content):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part:
+        with atomic_path(path) as part:
             part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"

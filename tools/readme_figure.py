@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from dtl_core.files import write_whole  # noqa: E402
+from dtl_core.files import write_atomic  # noqa: E402
 from dtl_core.models import loading, prediction, report  # noqa: E402
 from dtl_core.synthetic.examples import write_examples  # noqa: E402
 
@@ -34,4 +34,4 @@ def draw(name="shipped", dpi=90):
 
 
 if __name__ == "__main__":
-    print(write_whole(TARGET, draw(*sys.argv[1:2])))
+    print(write_atomic(TARGET, draw(*sys.argv[1:2])))

@@ -6,7 +6,7 @@ dtl models build -o dtl_core/data/models && python tools/register_models.py
 import re
 from pathlib import Path
 
-from dtl_core.files import file_hash, write_whole
+from dtl_core.files import file_hash, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# ---------------------------------------------------------------- trained models\n"
@@ -40,7 +40,7 @@ def register(registry, folder):
     before, found, after = text.partition(HEAD)
     rest = re.search(r"^# -{64} ", after, re.M)
     beyond = "\n" + after[rest.start() :] if rest else ""
-    write_whole(registry, before.rstrip("\n") + "\n\n" + entries(folder) + beyond)
+    write_atomic(registry, before.rstrip("\n") + "\n\n" + entries(folder) + beyond)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from book.maker import builder
 from dtl_core import machine
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
-from dtl_core.files import write_whole
+from dtl_core.files import write_atomic
 from dtl_core.pipeline import conduct, search, stages
 from dtl_core.pipeline.results import Run
 from dtl_core.pipeline.store import NotStored, Store, default_root
@@ -61,7 +61,7 @@ class _Planned:
 
     def save(self):
         """Write the plan's file. Returns: Path."""
-        return write_whole(self.file, self._text())
+        return write_atomic(self.file, self._text())
 
     def _text(self):
         return json.dumps({"kind": self.kind, "root": str(self.root), **self.what}, indent=1, sort_keys=True) + "\n"

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dtl_core.errors import ConfigError, DataError, DTLError
-from dtl_core.files import file_hash, write_whole
+from dtl_core.files import file_hash, write_atomic
 
 from .documents import document
 
@@ -141,7 +141,7 @@ def _execute_or_find(source, folder, values, root, run):
         shutil.copyfile(_execute_one(source, folder, values, root), stage / source.name)
 
     stored = executed(source, values, run, compute)
-    return write_whole(folder / source.name, (stored / source.name).read_bytes()), found
+    return write_atomic(folder / source.name, (stored / source.name).read_bytes()), found
 
 
 def executed(source, values, run, compute=None):
@@ -307,7 +307,7 @@ def _vendor(root):
     content = {"plotly.min.js": figures.read_bytes(), "datatables.js": script}
     content["datatables.css"] = tables.with_suffix(".css").read_bytes()
     for name, data in content.items():
-        write_whole(root / "book" / "_extra" / "vendor" / name, data)
+        write_atomic(root / "book" / "_extra" / "vendor" / name, data)
 
 
 def _check_pages(root):

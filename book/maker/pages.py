@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from urllib.parse import quote, unquote
 
-from dtl_core.files import file_hash, write_whole
+from dtl_core.files import file_hash, write_atomic
 from dtl_core.public_data import registry
 from dtl_core.synthetic import label_grid
 
@@ -136,12 +136,12 @@ def write(run, root=None):
 
     def compute(folder):
         for name, content in _files(run).items():
-            write_whole(folder / quote(name, safe=""), content)
+            write_atomic(folder / quote(name, safe=""), content)
 
     listed = {"registry.toml": file_hash(registry.__file__.removesuffix(".py") + ".toml")}  # hashes of the models too
     folder = document(run, "pages", {}, listed, compute)
     made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
-    written = [write_whole(target / unquote(path.name), path.read_bytes()) for path in made]
+    written = [write_atomic(target / unquote(path.name), path.read_bytes()) for path in made]
     for path in set((target / "reference").glob("*.md")).difference(written):  # a module that no longer exists
         path.unlink()
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)

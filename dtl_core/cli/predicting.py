@@ -54,7 +54,7 @@ def predict(
       dtl predict survey.zarr -o catalogue.parquet --workers 8
     """
     from .. import machine
-    from ..files import write_whole
+    from ..files import write_atomic
     from ..models import exports, loading, parallel, prediction
     from ..preparing import chain
     from ..reading import sources
@@ -105,7 +105,7 @@ def predict(
             names = (stem, *(f"{stem}_{number}" for number in range(2, len(examined) + 1)))
             free = next(name for name in names if name not in used)
             used.add(free)
-            write_whole(f"{plots}/{free}.png", report.png_report(model, one))
+            write_atomic(f"{plots}/{free}.png", report.png_report(model, one))
     for one in [] if as_json else examined:
         say_warnings(one.report, one.warnings, len(source) > 1, err=True)
     for _, error in refused:
@@ -186,7 +186,7 @@ def explain(file, output, reading, rv, coadd, name):
     """
     from .. import machine
     from ..characters import file_name
-    from ..files import write_whole
+    from ..files import write_atomic
     from ..models import loading, prediction, report
 
     check_output(output, (".html", ".png"), file)
@@ -199,7 +199,7 @@ def explain(file, output, reading, rv, coadd, name):
         raise ConfigError(f"{len(examined)} spectra", field="FILE", remedy=remedy)
     path = output or file_name(examined[0].report.star, ".html")
     page = report.png_report if str(path).lower().endswith(".png") else report.html_report
-    say(write_whole(path, page(model, examined[0])))
+    say(write_atomic(path, page(model, examined[0])))
 
 
 @main.command()

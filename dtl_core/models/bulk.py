@@ -29,7 +29,7 @@ from .._version import __version__
 from ..arguments import VELOCITY, a_number, a_path, checked, instance
 from ..characters import legible
 from ..errors import ConfigError, DataError, DTLError
-from ..files import file_hash, whole, write_whole
+from ..files import atomic_path, file_hash, write_atomic
 from ..source_code import code_hash
 from . import exports, loading, parallel, prediction
 
@@ -164,7 +164,7 @@ class Survey:
         DTLError : the folder cannot be written, or a worker died; what is finished stays.
         """
         chosen = range(len(self)) if parts is None else [number for number in parts if number < len(self)]
-        write_whole(self.folder / "_made.json", json.dumps(self.identity, indent=1, sort_keys=True) + "\n")
+        write_atomic(self.folder / "_made.json", json.dumps(self.identity, indent=1, sort_keys=True) + "\n")
         jobs, computed = self._jobs(chosen, progress), 0
         for number in self._computed(jobs, workers):
             computed += 1
@@ -220,7 +220,7 @@ class Survey:
             if number.isdecimal() and int(number) >= len(self):
                 path.unlink(missing_ok=True)
         try:
-            with whole(self.folder / REFUSED) as part, part.open("w", newline="", encoding="utf-8") as file:
+            with atomic_path(self.folder / REFUSED) as part, part.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["file", "error"])
                 for note in notes:
@@ -231,7 +231,7 @@ class Survey:
         listed = [{key: note[key] for key in ("file", "rows", "n_refused", "sha256", "stamp")} for note in notes]
         stars, refused = (sum(note[what] for note in notes) for what in ("rows", "n_refused"))
         manifest = {"version": __version__, "stars": stars, "refused": refused, "made": self.identity, "parts": listed}
-        write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         return Summary(len(self), computed, stars, refused)
 
 
@@ -269,7 +269,7 @@ def _make(job):
     examined, refused = parallel.examine_stretch(stretch, velocity)
     content = _as_parquet(prediction.as_table(examined, [], parallel.worker_model()))
     path, note = _names(folder, number)
-    write_whole(path, content)
+    write_atomic(path, content)
     about = {
         "file": path.name,
         "rows": len(examined),
@@ -278,7 +278,7 @@ def _make(job):
         "sha256": hashlib.sha256(content).hexdigest(),
         "stamp": stamp,
     }
-    write_whole(note, json.dumps(about | {"check": _check(about)}, indent=1) + "\n")
+    write_atomic(note, json.dumps(about | {"check": _check(about)}, indent=1) + "\n")
     return number
 
 

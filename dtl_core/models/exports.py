@@ -19,7 +19,7 @@ from astropy.table import Table
 from ..arguments import a_path, a_text, checked, instance
 from ..characters import ascii_only, ascii_table, legible
 from ..errors import ConfigError, DataError, DTLError
-from ..files import whole, write_whole
+from ..files import atomic_path, write_atomic
 
 __all__ = ["FORMATS", "arrow_table", "as_bytes", "describe", "save", "save_parts"]
 
@@ -168,7 +168,7 @@ def save(table, path):
 
     Returns: Path. Errors: ConfigError, unknown ending; DTLError, the file cannot be written.
     """
-    return write_whole(path, as_bytes(table, Path(path).suffix.lower()))
+    return write_atomic(path, as_bytes(table, Path(path).suffix.lower()))
 
 
 # ---------------------------------------------------------------- catalogues in parts
@@ -195,13 +195,13 @@ def save_parts(parts, path, n):
         if n > MOST_AT_ONCE:
             problem = f"{n} rows are more than the {MOST_AT_ONCE} of a VOTable written here"
             raise ConfigError(problem, field="--output", remedy="choose .fits, .csv or .parquet")
-        return write_whole(path, as_bytes(_stacked(parts()), suffix))
+        return write_atomic(path, as_bytes(_stacked(parts()), suffix))
     if suffix not in writers:
         remedy = f"end the name in {', '.join((*FORMATS, '.parquet'))}"
         raise ConfigError(f"cannot write {path.name!r}", field="--output", remedy=remedy)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part, part.open("wb") as file:
+        with atomic_path(path) as part, part.open("wb") as file:
             writers[suffix](parts, file, suffix, n)
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"

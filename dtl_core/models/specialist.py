@@ -20,7 +20,7 @@ from ..config import load_profile
 from ..errors import ConfigError, DataError
 from ..estimates import outliers
 from ..estimates.calibration import group_edges, groups_of, intervals, joint_samples
-from ..files import write_whole
+from ..files import write_atomic
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
 from ..preparing import chain
 from ..spectra import operators
@@ -231,7 +231,7 @@ class Specialist(Prepared):
         from safetensors.numpy import save
 
         arrays = {name: np.ascontiguousarray(v) for name, v in self.arrays.items()}
-        return write_whole(path, save(arrays, metadata={"card": json.dumps(self.card, sort_keys=True)}))
+        return write_atomic(path, save(arrays, metadata={"card": json.dumps(self.card, sort_keys=True)}))
 
 
 @checked(path=a_path)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import DTLError
-from ..files import load_arrays, save_arrays, whole
+from ..files import atomic_path, load_arrays, save_arrays
 from .stacks import put
 
 __all__ = [
@@ -105,7 +105,7 @@ class Checkpoint:
 
     def save(self, arrays):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(self.path) as part:
+        with atomic_path(self.path) as part:
             save_arrays(part, arrays)
         self._last = time.monotonic()
 

@@ -25,7 +25,7 @@ import pandas as pd
 
 from ..config import Config, load_profile
 from ..errors import ConfigError, DataError, DTLError
-from ..files import load_arrays, whole
+from ..files import atomic_path, load_arrays
 from ..machine import affordable_workers, one_thread
 from ..parameters import PARAMETERS
 from ..public_data import registry
@@ -537,5 +537,5 @@ def _record(result, seconds):
         "figures": figures,
     }
     for name in (result.config.profile, "last"):
-        with whole(folder / f"{name}.json") as part:
+        with atomic_path(folder / f"{name}.json") as part:
             part.write_text(json.dumps(manifest, indent=1) + "\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .. import machine
 from ..errors import DataError
-from ..files import DATA, write_whole
+from ..files import DATA, write_atomic
 
 __all__ = ["FOLDER", "add", "frame", "lines", "names", "read", "write"]
 
@@ -39,7 +39,7 @@ def write(name, values, folder=None):
     """Keep plain values under a name, with the day and the machine. Returns: Path."""
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
     record = {"made": made, "machine": machine.describe(), "values": _finite(values)}
-    return write_whole(Path(folder or FOLDER) / f"{name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return write_atomic(Path(folder or FOLDER) / f"{name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def read(name, folder=None):

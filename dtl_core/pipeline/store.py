@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 
 from ..errors import StoreError
-from ..files import file_hash, whole
+from ..files import atomic_path, file_hash
 from ..machine import peak_memory, reset_peak_memory
 from ..source_code import closure, code_hashes, versions
 
@@ -220,7 +220,7 @@ class Store:
         # beside the results, not inside: two runs give the same bytes
         folder = self.root / "timings"
         folder.mkdir(exist_ok=True)
-        with whole(folder / f"{name}-{key}.json") as part:
+        with atomic_path(folder / f"{name}-{key}.json") as part:
             part.write_text(json.dumps(timing))
 
     def sweep(self, older_than=86_400.0):

@@ -20,7 +20,7 @@ from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance
 from ..characters import ascii_table, clean, legible
 from ..config import Config
 from ..errors import ConfigError, DataError, DTLError
-from ..files import write_whole
+from ..files import write_atomic
 from ..reading.conversion import converted, each
 from ..reading.conversion import exposures as several
 from ..spectra import operators
@@ -582,4 +582,4 @@ def save(path, flux, reports, failures, config):
     hdus[0].header["R"] = (config.window.resolving_power, "resolving power of all spectra")
     out = io.BytesIO()
     fits.HDUList(hdus).writeto(out)
-    write_whole(path, out.getvalue())
+    write_atomic(path, out.getvalue())

@@ -15,7 +15,7 @@ import warnings
 from contextlib import contextmanager
 
 from ..errors import DataError
-from ..files import whole
+from ..files import atomic_path
 from .registry import cache_root, find, get, record
 
 __all__ = ["fetch_gaia", "fetch_vizier", "gaia_table"]
@@ -156,6 +156,6 @@ def fetch_gaia(resource, downloader):
         ids = [row["gaia_dr3_id"] for row in csv.DictReader(file) if row["gaia_dr3_id"]]
     table, path = gaia_table(ids, downloader), cache_root() / resource.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
+    with atomic_path(path) as part:
         table.write(part, format="ascii.ecsv")
     record([path], _server(resource))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files import whole
+from ..files import atomic_path
 from . import registry
 
 __all__ = ["WAVE_FILE", "fetch_range", "file_name", "label_range", "read_phoenix"]
@@ -268,5 +268,5 @@ def _write_cut(target, wavelength, flux, labels, window, source_hash, url):
     primary.header["BUNIT"] = "erg/s/cm^2/cm"
     primary.header["SRCHASH"] = source_hash  # SHA-256
     primary.header["SRCURL"] = url
-    with whole(target) as part:
+    with atomic_path(target) as part:
         fits.HDUList([primary, fits.ImageHDU(wavelength[inside], name="WAVELENGTH")]).writeto(part)

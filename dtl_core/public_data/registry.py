@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from ..config import data_mirror
 from ..errors import DataError
-from ..files import DATA, file_hash, whole
+from ..files import DATA, atomic_path, file_hash
 
 __all__ = ["Check", "Resource", "cache_root", "find", "find_all", "fingerprint", "get", "resources", "verify"]
 
@@ -201,7 +201,7 @@ def record(paths, url):
     folder = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # other processes note theirs
-        with whole(root / "manifest.json") as part:
+        with atomic_path(root / "manifest.json") as part:
             part.write_text(json.dumps(_manifest() | new, indent=1, sort_keys=True) + "\n")
     finally:
         os.close(folder)

@@ -471,11 +471,11 @@ def write_parquet(path, wavelength, chunks, **attributes):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ..files import whole
+    from ..files import atomic_path
 
     about = {"medium": "vacuum", "wavelength": np.asarray(wavelength, float).tolist()} | attributes
     writer = None
-    with whole(path) as part:
+    with atomic_path(path) as part:
         try:
             for chunk in chunks:
                 plain = {name: np.asarray(values) for name, values in chunk.items()}

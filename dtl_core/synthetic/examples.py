@@ -11,7 +11,7 @@ from astropy import units
 from astropy.table import Table
 
 from ..config import load_profile
-from ..files import write_whole
+from ..files import write_atomic
 from ..parameters import PARAMETERS
 from ..spectra import operators
 from . import libraries, simulated_survey
@@ -62,6 +62,6 @@ def write_examples(folder, *, seed=SEED):
         }
         text = io.StringIO()
         table.write(text, format="ascii.ecsv")
-        paths.append(write_whole(Path(folder) / f"example_{star.karmn}.ecsv", text.getvalue()))
+        paths.append(write_atomic(Path(folder) / f"example_{star.karmn}.ecsv", text.getvalue()))
     known = truth[["karmn", *PARAMETERS]].rename(columns={"karmn": "star"})
     return paths, known.assign(star="Example " + known["star"])

@@ -88,14 +88,14 @@ def test_devices_pipes_and_folders_are_never_replaced(star, tmp_path):
             assert done.exit_code == 2 and "a folder or device of this name" in done.stderr, done.output
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "pipe.fits").is_fifo()
     with pytest.raises(DTLError, match="/dev/full: cannot be written"):
-        files.write_whole("/dev/full", b"x")
+        files.write_atomic("/dev/full", b"x")
     assert Path("/dev/full").is_char_device()
 
 
 def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link.txt").symlink_to("real/file.txt")
-    files.write_whole(tmp_path / "link.txt", "text")
+    files.write_atomic(tmp_path / "link.txt", "text")
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real" / "file.txt").read_text() == "text"
 
 

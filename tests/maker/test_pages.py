@@ -21,7 +21,7 @@ from dtl_core import characters, lines
 from dtl_core.config import data_mirror, load_profile
 from dtl_core.errors import DTLError
 from dtl_core.estimates import gap
-from dtl_core.files import write_whole
+from dtl_core.files import write_atomic
 from dtl_core.parameters import PARAMETER_COLUMNS
 from dtl_core.pipeline.headline import PUBLISHED_STARS
 from dtl_core.pipeline.store import Store
@@ -158,7 +158,7 @@ def test_numbers_have_a_minus_sign_and_may_be_missing():
 
 def test_registry_page_has_every_resource(clone):
     path = clone / "book" / "generated" / "registry.md"
-    write_whole(path, pages.registry_page())
+    write_atomic(path, pages.registry_page())
     text = check_page(path, clone / "book")
     for resource in registry.resources():
         (row,) = [row for row in cells(text) if row[0].strip().startswith(f"`{resource.name}`")]
@@ -314,7 +314,7 @@ def test_a_page_that_cannot_be_written_is_one_line(clone, synthetic_set):
     (clone / "book").mkdir()
     (clone / "book" / "generated").write_text("in the way")
     with pytest.raises(DTLError, match="generated.*cannot be written") as caught:
-        write_whole(clone / "book" / "generated" / "stars.md", "text")
+        write_atomic(clone / "book" / "generated" / "stars.md", "text")
     assert "\n" not in str(caught.value) and (clone / "book" / "generated").read_text() == "in the way"
 
 

@@ -276,12 +276,12 @@ def test_hostile_docstrings_build_and_are_shown_as_they_are(tmp_path):
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: generated/reference\nchapters:\n  - glob: generated/reference/*\n"
     )
-    files_module.write_whole(root / "book/generated/reference/bad.md", reference.module_page(modules, modules["bad"]))
+    files_module.write_atomic(root / "book/generated/reference/bad.md", reference.module_page(modules, modules["bad"]))
     overview = re.sub(r"^The \[command line.*\n", "", reference._overview(modules), flags=re.M)
-    files_module.write_whole(root / "book/generated/reference.md", overview)
+    files_module.write_atomic(root / "book/generated/reference.md", overview)
     notebook = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     for name in ("notebooks/01_x.ipynb", "book/notebooks/01_x.ipynb"):
-        files_module.write_whole(root / name, notebook)
+        files_module.write_atomic(root / name, notebook)
     html = builder.build(root).parent / "generated" / "reference" / "bad.html"
     page = html.read_text()
     article = page[page.index("<section") : page.rindex("</section>")]
@@ -392,7 +392,7 @@ def test_the_page_of_a_module_that_is_no_more_goes(tmp_path, monkeypatch):
     (root / "notebooks").mkdir(parents=True)
     (root / "_config.yml").write_text("")
     for name in ("reference/gone.md", "reference/kept.md", "registry.md"):
-        files_module.write_whole(root / "book" / "generated" / name, "# Old\n")
+        files_module.write_atomic(root / "book" / "generated" / name, "# Old\n")
 
     class Run:
         def document(self, name, settings, inputs, compute):

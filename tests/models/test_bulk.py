@@ -187,7 +187,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(store, tmp_path
 
 
 def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_path, monkeypatch):
-    folder, real, written = tmp_path / "catalogue.parquet", bulk.write_whole, []
+    folder, real, written = tmp_path / "catalogue.parquet", bulk.write_atomic, []
 
     def full(path, content):
         if path.name == "part-0000003.parquet" and len(written) < 1:
@@ -195,7 +195,7 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_pa
             raise DTLError("cannot be written (No space left on device)", file=path, remedy="free disk space")
         return real(path, content)
 
-    monkeypatch.setattr(bulk, "write_whole", full)
+    monkeypatch.setattr(bulk, "write_atomic", full)
     with pytest.raises(DTLError, match="No space left"):
         again(store, folder)
     assert again(store, folder).computed == 2 and contents(folder) == contents(whole)

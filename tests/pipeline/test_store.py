@@ -12,7 +12,7 @@ import torch
 
 from dtl_core.config import SurveyConfig
 from dtl_core.errors import StoreError
-from dtl_core.files import load_arrays, save_arrays, whole
+from dtl_core.files import atomic_path, load_arrays, save_arrays
 from dtl_core.pipeline import store as module
 from dtl_core.pipeline.store import Store
 
@@ -183,11 +183,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space"), whole(path) as part:
+    with pytest.raises(OSError, match="No space"), atomic_path(path) as part:
         part.write_text("half")
         raise OSError(28, "No space left on device")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-    with whole(path) as part:
+    with atomic_path(path) as part:
         part.write_text("new")
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
