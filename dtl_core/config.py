@@ -1,19 +1,17 @@
-"""One way to configure a run: frozen dataclasses, filled from a profile.
+"""Configuration of a run: frozen dataclasses, filled from a profile.
 
     cfg = load_profile("demo", {"survey.noise": 0.0})
 
-A profile is a mapping of settings that differ from the defaults below, and the defaults are the
-paper's values (Mas-Buitrago et al. 2024, A&A 687, A205) wherever the paper gives one.
+The defaults are the values of the paper (Mas-Buitrago et al. 2024, A&A 687, A205) wherever it gives one.
+A profile lists the settings that differ from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from .errors import ConfigError
 from .parameters import PARAMETERS
@@ -31,14 +29,38 @@ __all__ = [
     "RegressorConfig",
     "SURVEY_EFFECTS",
     "SearchConfig",
+    "Setting",
     "SurveyConfig",
     "SyntheticConfig",
     "TransferConfig",
     "UmapConfig",
     "WindowConfig",
-    "data_mirror",
     "load_profile",
+    "setting",
+    "settings",
 ]
+
+
+def setting(default, about, *, unit="", low=None, high=None, choices=()):
+    """Define one setting of a configuration class.
+
+    Parameters
+    ----------
+    default : object
+        Immutable.
+    about : str
+        What it is, for the book's page of settings. It is not part of the code's hash, see :mod:`dtl_core.source_code`.
+    unit : str, optional
+    low, high : float, optional
+        Smallest and largest value allowed; both or neither.
+    choices : tuple of str, optional
+        The values allowed.
+
+    Returns
+    -------
+    dataclasses.Field
+    """
+    return field(default=default, metadata=dict(about=about, unit=unit, low=low, high=high, choices=choices))
 
 
 SURVEY_EFFECTS = (
@@ -55,147 +77,209 @@ SURVEY_EFFECTS = (
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """The common wavelength grid: vacuum A. 8800-8835 A at 0.01 A are the paper's 3501 pixels."""
+    """The common wavelength grid in vacuum: 8800-8835 A in steps of 0.01 A are the 3501 pixels of the paper."""
 
-    start: float = 8800.0
-    stop: float = 8835.0
-    step: float = 0.01
-    margin: float = 5.0  # on either side, for the continuum only
-    resolving_power: float = 94_600.0  # CARMENES VIS
+    start: float = setting(8800.0, "first pixel, vacuum", unit="A")
+    stop: float = setting(8835.0, "last pixel, vacuum", unit="A")
+    step: float = setting(0.01, "width of a pixel", unit="A", low=0.005, high=0.05)
+    margin: float = setting(5.0, "added on either side to fit the continuum", unit="A", low=1.0, high=6.0)
+    resolving_power: float = setting(
+        94_600.0, "wavelength over FWHM; the default is CARMENES VIS", low=5_000.0, high=300_000.0
+    )
 
 
 @dataclass(frozen=True)
 class ContinuumConfig:
-    """Continuum after GISIC (Whitten): inflection points of a smoothed spectrum, spline through them."""
+    """Continuum after GISIC (Whitten): a spline through inflection points of the smoothed spectrum."""
 
-    sigma: float = 30.0  # Gaussian smoothing, in pixels of 0.01 A
-    width: float = 30.0  # A, the stretch around each point whose upper fluxes set the level
-    flux_min: float = 70.0  # percentile above which fluxes count as continuum
-    smoothing: float = 5.0  # FITPACK's s, for a spectrum of median flux 1
-    degree: int = 3
+    sigma: float = setting(30.0, "Gaussian smoothing, in pixels of 0.01 A")
+    width: float = setting(30.0, "range around each point whose upper fluxes set the level", unit="A")
+    flux_min: float = setting(70.0, "percentile above which fluxes count as continuum")
+    smoothing: float = setting(5.0, "smoothing condition s of FITPACK, for a spectrum of median flux 1")
+    degree: int = setting(3, "degree of the spline")
 
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """The label grid of the source domain (steps as in the paper) and how many spectra are drawn from it."""
+    """The label grid of the source domain, with the steps of the paper, and the spectra drawn from it."""
 
-    library: str = "grid_a"  # embedded, or "phoenix": PHOENIX-ACES from `dtl data fetch phoenix`
-    n_spectra: int = 22_933
-    teff_min: float = 2600.0  # the embedded library is unreliable below
-    teff_max: float = 4475.0
-    teff_step: float = 25.0
-    logg_step: float = 0.1
-    mh_min: float = -1.0
-    mh_max: float = 0.6
-    mh_step: float = 0.1
-    vsini: tuple[float, ...] = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30)
-    main_sequence: str = "paper"  # the paper's combinations by rule, or "band": within a width of a relation
-    main_sequence_width: float = 0.15  # of the band: dex in log g on either side of the relation
-    interpolation: str = "linear"  # between the library's nodes: as in the paper, or "cubic": of ln(flux), smooth
-    limb_darkening: float = 0.6
+    library: str = setting(
+        "grid_a",
+        "the embedded grid, or PHOENIX-ACES from `dtl data fetch phoenix`",
+        choices=("grid_a", "phoenix"),
+    )
+    n_spectra: int = setting(22_933, "number of spectra drawn from the grid", low=50, high=10**6)
+    teff_min: float = setting(
+        2600.0, "lowest Teff; the embedded library is unreliable below the default", unit="K", low=2300.0, high=4500.0
+    )
+    teff_max: float = setting(4475.0, "highest Teff", unit="K", low=2300.0, high=4500.0)
+    teff_step: float = setting(25.0, "step in Teff", unit="K", low=1.0, high=500.0)
+    logg_step: float = setting(0.1, "step in log g", unit="dex", low=0.01, high=0.5)
+    mh_min: float = setting(-1.0, "lowest [M/H]", unit="dex", low=-1.0, high=0.6)
+    mh_max: float = setting(0.6, "highest [M/H]", unit="dex", low=-1.0, high=0.6)
+    mh_step: float = setting(0.1, "step in [M/H]", unit="dex", low=0.01, high=1.0)
+    vsini: tuple[float, ...] = setting(
+        (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30), "projected rotational velocities", unit="km/s"
+    )
+    main_sequence: str = setting(
+        "paper",
+        "label combinations of the paper, reproduced by a rule, or a band around a relation for log g",
+        choices=("paper", "band"),
+    )
+    main_sequence_width: float = setting(0.15, "half width of the band in log g", unit="dex", low=0.01, high=1.0)
+    interpolation: str = setting(
+        "linear",
+        "between nodes of the library: linear in flux as in the paper, or cubic in ln(flux), which is smooth",
+        choices=("linear", "cubic"),
+    )
+    limb_darkening: float = setting(0.6, "linear coefficient of the rotation profile", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
 class ChainConfig:
-    """From a real spectrum to the network's input; see dtl_core.preparing.chain."""
+    """From an observed spectrum to the input of the networks; see :mod:`dtl_core.preparing.chain`."""
 
-    resampling: str = "linear"  # as in the paper; "spline" or "flux" (conserving) follow coarse pixels better
-    tellurics: str = "keep"  # as in the paper, or "mask": pixels under telluric lines are bridged
-    cosmic_sigma: float = 8.0  # a narrow spike this many standard deviations high is a cosmic ray; 0 keeps all
-    velocity_limit: float = 250.0  # km/s, searched on either side
-    minimum_correlation: float = 0.3  # below, no velocity is believed
+    resampling: str = setting(
+        "linear",
+        "linear as in the paper; spline and flux (which conserves it) follow coarse pixels better",
+        choices=("linear", "spline", "flux"),
+    )
+    tellurics: str = setting(
+        "keep",
+        "keep pixels under telluric lines as in the paper, or mask and bridge them",
+        choices=("keep", "mask"),
+    )
+    cosmic_sigma: float = setting(
+        8.0, "standard deviations from which a narrow spike is a cosmic ray; 0 keeps all", low=0.0, high=1e3
+    )
+    velocity_limit: float = setting(
+        250.0, "velocities are searched up to this one, of either sign", unit="km/s", low=10.0, high=250.0
+    )
+    minimum_correlation: float = setting(0.3, "velocities with a lower correlation are rejected", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
 class SurveyConfig:
-    """The benchmark survey: strengths of what separates observed from synthetic; 0 switches an effect off."""
+    """The benchmark survey: strengths of the effects that separate observed from synthetic spectra; 0 is off."""
 
-    n_stars: int = 286
-    seed: int = 20240528
-    noise: float = 1.0  # photon noise, S/N 100-400 a detector pixel
-    velocity: float = 1.0  # velocity left over after the shift to rest, 0.15 km/s rms
-    continuum: float = 1.0  # slow tilt and curvature of the blaze, 1 % rms
-    telluric: float = 1.0  # water lines, at the velocity of the Earth
-    activity: float = 1.0  # filled-in lines of the active stars
-    line_strength: float = 1.0  # errors of the line list, the same for every star
-    missing_lines: float = 1.0  # lines that the synthetic spectra have and the stars do not
-    unknown_lines: float = 1.0  # lines that the stars have and the synthetic spectra do not
-    real_stars: str = "auto"  # HPF stars of mirror or cache: "auto" (when they are there), "yes" or "no"
-    spectra: tuple[str, ...] = ()  # files or folders with spectra of the user's own stars
-    coadd: bool = False  # several spectra of one star and instrument become one
-    broken: str = "stop"  # at a spectrum that cannot be used, or "skip" it and say so
+    n_stars: int = setting(286, "number of stars", low=10, high=286)
+    seed: int = setting(20240528, "seed of all random numbers of the survey", low=0, high=2**31)
+    noise: float = setting(1.0, "photon noise: 1 is S/N 100-400 per detector pixel", low=0.0, high=100.0)
+    velocity: float = setting(1.0, "velocity left after the shift to rest: 1 is 0.15 km/s rms", low=0.0, high=100.0)
+    continuum: float = setting(1.0, "slow tilt and curvature of the blaze: 1 is 1 % rms", low=0.0, high=100.0)
+    telluric: float = setting(1.0, "water lines at the velocity of the Earth", low=0.0, high=100.0)
+    activity: float = setting(1.0, "filled-in lines of the active stars", low=0.0, high=100.0)
+    line_strength: float = setting(1.0, "errors of the line list, equal for all stars", low=0.0, high=100.0)
+    missing_lines: float = setting(
+        1.0, "lines that the synthetic spectra have and the stars do not", low=0.0, high=100.0
+    )
+    unknown_lines: float = setting(
+        1.0, "lines that the stars have and the synthetic spectra do not", low=0.0, high=100.0
+    )
+    real_stars: str = setting(
+        "auto",
+        "whether to use the HPF stars of the mirror or cache; auto: if they are there",
+        choices=("auto", "yes", "no"),
+    )
+    spectra: tuple[str, ...] = setting((), "files or folders with spectra of your own stars")
+    coadd: bool = setting(False, "whether to co-add the spectra of one star and instrument")
+    broken: str = setting(
+        "stop",
+        "stop at a spectrum that cannot be used, or skip and report it",
+        choices=("stop", "skip"),
+    )
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
     """Architecture and training of the autoencoders (paper, section 3.1)."""
 
-    widths: tuple[int, ...] = (1024, 1280, 1536, 1792, 2048)
-    l1: tuple[float, ...] = (0.7e-7, 0.8e-7, 0.9e-7, 1.0e-7, 1.1e-7, 1.2e-7)
-    learning_rate: float = 1e-4
-    bottleneck: int = 32
-    n_models: int = 26
-    epochs: int = 120
-    batch_size: int = 128
-    schedule: str = "constant"  # of the learning rate, or "one-cycle": up and down once, for few epochs
-    test_fraction: float = 0.3
-    contractive: str = "paper"  # or "exact"; see dtl_core.networks.autoencoder
-    contractive_weight: float = 1e-4
-    centred: bool = False  # inputs centred and scaled: far fewer steps; the paper goes without
-    flux_ceiling: float = 1.1  # inputs are flux / ceiling: a sigmoid cannot reach fluxes above 1
+    widths: tuple[int, ...] = setting(
+        (1024, 1280, 1536, 1792, 2048), "neurons of the first layer, one value per architecture; multiples of 8"
+    )
+    l1: tuple[float, ...] = setting(
+        (0.7e-7, 0.8e-7, 0.9e-7, 1.0e-7, 1.1e-7, 1.2e-7), "weights of the L1 penalty, one value per architecture"
+    )
+    learning_rate: float = setting(1e-4, "learning rate", low=1e-8, high=1.0)
+    bottleneck: int = setting(32, "latent dimensions", low=1, high=4096)
+    n_models: int = setting(26, "number of autoencoders that are kept", low=1, high=1000)
+    epochs: int = setting(120, "epochs", low=1, high=10**5)
+    batch_size: int = setting(128, "spectra per batch", low=1, high=10**6)
+    schedule: str = setting(
+        "constant",
+        "learning rate over the training: constant, or up and down once, for few epochs",
+        choices=("constant", "one-cycle"),
+    )
+    test_fraction: float = setting(0.3, "fraction of the spectra held out for testing", low=0.01, high=0.9)
+    contractive: str = setting(
+        "paper",
+        "form of the contractive penalty; see `dtl_core.networks.autoencoder`",
+        choices=("paper", "exact"),
+    )
+    contractive_weight: float = setting(1e-4, "weight of the contractive penalty", low=0.0, high=1e3)
+    centred: bool = setting(
+        False, "whether to centre and scale the inputs, which takes far fewer steps; the paper does not"
+    )
+    flux_ceiling: float = setting(
+        1.1, "inputs are flux / ceiling, since a sigmoid cannot reach fluxes above 1", low=1.0, high=10.0
+    )
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Searches by cross-validation: over width, L1 and learning rate on the plain MSE, and over regressors."""
+    """Searches by cross-validation: width, L1 and learning rate by the plain MSE, and the regressors."""
 
-    folds: int = 4
-    epochs: int = 15
-    fraction: float = 1.0  # of the training spectra that the search uses
-    halving: int = 0  # successive halving: keep one in so many of the candidates a rung; 0 tries all to the end
-    learning_rates: tuple[float, ...] = (1e-4, 1e-3)
-    # of the regressors (see `dtl search`): the published values of Teff are 64, 32, 64 and 0.01
-    filters: tuple[int, ...] = (32, 64)
-    second_filters: tuple[int, ...] = (16, 32)
-    last_units: tuple[int, ...] = (32, 64, 128)
-    regressor_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    regressor_epochs: int = 9
+    folds: int = setting(4, "folds of the cross-validation", low=2, high=100)
+    epochs: int = setting(15, "epochs of an autoencoder", low=1, high=10**5)
+    fraction: float = setting(1.0, "fraction of the training spectra that the search uses", low=0.01, high=1.0)
+    halving: int = setting(
+        0, "successive halving keeps one in so many candidates per round; 0 trains all to the end", low=0, high=100
+    )
+    learning_rates: tuple[float, ...] = setting((1e-4, 1e-3), "candidates: learning rate of an autoencoder")
+    # the published values of Teff are 64, 32, 64 and 0.01
+    filters: tuple[int, ...] = setting((32, 64), "candidates: filters of a regressor's first convolution")
+    second_filters: tuple[int, ...] = setting((16, 32), "candidates: filters of a regressor's second convolution")
+    last_units: tuple[int, ...] = setting((32, 64, 128), "candidates: neurons of a regressor's last dense layer")
+    regressor_rates: tuple[float, ...] = setting((1e-3, 3e-3, 1e-2), "candidates: learning rate of a regressor")
+    regressor_epochs: int = setting(9, "epochs of a regressor", low=1, high=10**5)
 
 
 @dataclass(frozen=True)
 class TransferConfig:
     """Fine-tuning without labels on observed spectra (paper, section 3.2)."""
 
-    epochs: int = 60
-    batch_size: int = 128
-    learning_rate: float = 1e-4
-    test_fraction: float = 0.2
-    frozen_layers: int = 4  # of the encoder, counted from the input
+    epochs: int = setting(60, "epochs", low=1, high=10**5)
+    batch_size: int = setting(128, "spectra per batch", low=1, high=10**6)
+    learning_rate: float = setting(1e-4, "learning rate", low=1e-8, high=1.0)
+    test_fraction: float = setting(0.2, "fraction of the spectra held out for testing", low=0.01, high=0.9)
+    frozen_layers: int = setting(4, "layers of the encoder that are frozen, from the input", low=0, high=5)
 
 
 @dataclass(frozen=True)
 class RegressorConfig:
-    """One regressor: filters of its convolutions, neurons of its dense layers, and learning rate."""
+    """Architecture and learning rate of one regressor."""
 
-    filters: tuple[int, int] = (64, 32)
-    units: tuple[int, int, int] = (256, 128, 64)
-    learning_rate: float = 0.01
+    filters: tuple[int, int] = setting((64, 32), "filters of the two convolutions")
+    units: tuple[int, int, int] = setting((256, 128, 64), "neurons of the three dense layers")
+    learning_rate: float = setting(0.01, "learning rate", low=1e-8, high=1.0)
 
 
 @dataclass(frozen=True)
 class RegressionConfig:
-    """The convolutional regressors, one parameter each (paper, section 3.3).
+    """The convolutional regressors, one per parameter (paper, section 3.3).
 
-    The paper gives the values of Teff; those of the others are not public. Theirs come from our own search (record
-    ``searches``, see ``dtl search``), in which the shapes of the front differ by less than the folds.
+    The paper gives the architecture for Teff only. The others come from our own search (record ``searches``, see
+    ``dtl search``), in which the first layers' shapes make less difference than the choice of folds.
     """
 
-    n_models: int = 5  # for each autoencoder and parameter
-    n_kept: int = 80  # of all of a parameter, by test error
-    epochs: int = 200
-    batch_size: int = 32
-    test_fraction: float = 0.3
-    schedule: str = "constant"  # or "one-cycle"
+    n_models: int = setting(5, "regressors per autoencoder and parameter", low=1, high=1000)
+    n_kept: int = setting(80, "regressors kept per parameter, by test error", low=1, high=10**6)
+    epochs: int = setting(200, "epochs", low=1, high=10**5)
+    batch_size: int = setting(32, "spectra per batch", low=2, high=10**6)
+    test_fraction: float = setting(0.3, "fraction of the spectra held out for testing", low=0.01, high=0.9)
+    schedule: str = setting(
+        "constant", "learning rate over the training, as of the autoencoders", choices=("constant", "one-cycle")
+    )
     teff: RegressorConfig = field(default_factory=RegressorConfig)
     logg: RegressorConfig = field(default_factory=lambda: RegressorConfig((64, 32), (256, 128, 128)))
     mh: RegressorConfig = field(default_factory=lambda: RegressorConfig((32, 32), (256, 128, 32)))
@@ -206,58 +290,83 @@ class RegressionConfig:
 class EstimateConfig:
     """Kernel density of the estimates of one star."""
 
-    grid_size: int = 1024
-    bandwidth: str = "ISJ"  # improved Sheather-Jones, or "silverman"
+    grid_size: int = setting(1024, "points of the density", low=64, high=10**6)
+    bandwidth: str = setting("ISJ", "improved Sheather-Jones, or Silverman's rule", choices=("ISJ", "silverman"))
 
 
 @dataclass(frozen=True)
 class RecommendedConfig:
-    """What the catalogue recommends beside the paper's estimates: an arm of the test bench (notebook 07)."""
+    """The recommended estimates of the catalogue, beside those of the paper: a method of notebook 07."""
 
-    method: str = "combined"  # the winner; or "randomised", which needs no other stars, or "paper"
-    fewest: int = 30  # stars that have lines in common to learn from; fewer are left to the randomised network
-    epochs: int = 20  # of a network
-    emulator_epochs: int = 100
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    reference_stars: int = 290  # simulated, of ten other surveys, against which stars without a survey are calibrated
+    method: str = setting(
+        "combined",
+        "combined is the most accurate; randomised needs no other stars; paper is the paper's",
+        choices=("combined", "randomised", "paper"),
+    )
+    fewest: int = setting(
+        30, "with fewer stars, too few to learn common lines from, the randomised network is used", low=10, high=10**6
+    )
+    epochs: int = setting(20, "epochs of a network", low=1, high=10**5)
+    emulator_epochs: int = setting(100, "epochs of the emulator", low=1, high=10**5)
+    batch_size: int = setting(64, "spectra per batch", low=1, high=10**6)
+    learning_rate: float = setting(2e-3, "learning rate", low=1e-8, high=1.0)
+    reference_stars: int = setting(
+        290, "simulated stars of ten other surveys that calibrate stars without a survey", low=50, high=2860
+    )
 
 
 @dataclass(frozen=True)
 class ModelsConfig:
-    """Trained models for other people's spectra, one for each resolving power; see dtl_core.models.making."""
+    """Trained models for spectra of other users, one per resolving power; see :mod:`dtl_core.models.making`."""
 
-    resolving_powers: tuple[float, ...] = (94_600.0, 80_000.0, 53_000.0, 42_000.0)
-    members: int = 4  # networks of an ensemble
-    n_spectra: int = 6000  # synthetic, of the configured library, that they learn from
-    epochs: int = 20
-    emulator_epochs: int = 100
-    noise: float = 0.04  # of a pixel, the largest that a network sees; log-uniform from a tenth of it
-    reference_stars: int = 1200  # simulated, of other surveys, that calibrate errors and p-values
-    test_stars: int = 720  # simulated, of yet other surveys, that the card's figures come from
-    lowest_snr: float = 20.0  # of the reference stars, a detector pixel; log-uniform
-    highest_snr: float = 400.0
+    resolving_powers: tuple[float, ...] = setting((94_600.0, 80_000.0, 53_000.0, 42_000.0), "one model for each")
+    members: int = setting(4, "networks of an ensemble", low=1, high=100)
+    n_spectra: int = setting(6000, "synthetic spectra for training, from the configured library", low=200, high=10**6)
+    epochs: int = setting(20, "epochs of a network", low=1, high=10**5)
+    emulator_epochs: int = setting(100, "epochs of the emulator", low=1, high=10**5)
+    noise: float = setting(
+        0.04, "largest noise of a pixel in training; log-uniform from a tenth of it", low=0.0, high=1.0
+    )
+    reference_stars: int = setting(
+        1200, "simulated stars of other surveys that calibrate errors and p-values", low=50, high=11_440
+    )
+    test_stars: int = setting(
+        720, "simulated stars of yet other surveys that the model card is measured on", low=20, high=5720
+    )
+    lowest_snr: float = setting(
+        20.0, "lowest S/N per detector pixel of the reference stars; log-uniform", low=1.0, high=1e4
+    )
+    highest_snr: float = setting(400.0, "highest S/N per detector pixel of the reference stars", low=1.0, high=1e4)
 
 
 @dataclass(frozen=True)
 class UmapConfig:
-    """Two-dimensional maps of fluxes and latents; drawn only, nothing is computed from them."""
+    """Two-dimensional maps of fluxes and latents, for figures only."""
 
-    n_neighbors: int = 15
-    min_dist: float = 0.1
-    n_synthetic: int = 4000
+    n_neighbors: int = setting(15, "neighbours of a point", low=2, high=1000)
+    min_dist: float = setting(0.1, "smallest distance of points on the map")
+    n_synthetic: int = setting(4000, "synthetic spectra on the map")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run depends on besides code and data."""
+    """All that a run depends on besides code and data."""
 
-    profile: str = "paper"
-    seed: int = 0
-    device: str = "auto"  # "cpu", "cuda" or "auto"; the kind that is taken is part of the keys
-    precision: str = "float32"  # of matrix products; "tf32" and "bf16" are for GPUs
-    workers: int = 0  # processes; 0 takes one a core; not part of any key
-    stack: int = 0  # autoencoders that train together; 0 takes one on a CPU, as many as fit on a GPU; in no key
+    profile: str = setting("paper", "name of the profile")
+    seed: int = setting(0, "seed of all random numbers but the survey's", low=0, high=2**31)
+    device: str = setting(
+        "auto", "where networks are trained; the kind of device is part of the keys", choices=("auto", "cpu", "cuda")
+    )
+    precision: str = setting(
+        "float32", "of matrix products; tf32 and bf16 are for GPUs", choices=("float32", "tf32", "bf16")
+    )
+    workers: int = setting(0, "worker processes; 0 is one per core; not part of any key", low=0, high=10**4)
+    stack: int = setting(
+        0,
+        "autoencoders trained together; 0 is one on a CPU, as many as fit on a GPU; not part of any key",
+        low=0,
+        high=10**4,
+    )
     window: WindowConfig = field(default_factory=WindowConfig)
     continuum: ContinuumConfig = field(default_factory=ContinuumConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
@@ -273,8 +382,57 @@ class Config:
     umap: UmapConfig = field(default_factory=UmapConfig)
 
     def architectures(self):
-        """Every (width, L1) of the grid, widths outermost."""
+        """List all pairs (width, L1) of the grid, widths outermost."""
         return list(itertools.product(self.autoencoder.widths, self.autoencoder.l1))
+
+
+class Setting(NamedTuple):
+    """One setting of a configuration.
+
+    Attributes
+    ----------
+    name : str
+        With its groups, such as ``survey.noise``.
+    kind : type
+    value : object
+    group : type
+        The configuration class that it belongs to.
+    about, unit, low, high, choices
+        See :func:`setting`.
+    """
+
+    name: str
+    kind: type
+    value: Any
+    group: type
+    about: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+def settings(config, prefix=""):
+    """Iterate over all settings of a configuration, groups included.
+
+    Parameters
+    ----------
+    config : Config
+        Or one of its groups.
+    prefix : str, optional
+        Put before each name.
+
+    Yields
+    ------
+    Setting
+    """
+    kinds = get_type_hints(type(config))
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings(value, f"{prefix}{entry.name}.")
+        else:
+            yield Setting(prefix + entry.name, kinds[entry.name], value, type(config), **entry.metadata)
 
 
 _RATES = {f"regression.{name}.learning_rate": 0.003 for name in PARAMETERS}  # with one cycle: record "searches"
@@ -352,44 +510,35 @@ PROFILES = {
 }
 
 
-def data_mirror():
-    """The folder named by ``DTL_DATA``, or None when it is not set.
-
-    Errors
-    ------
-    ConfigError : it names no folder.
-    """
-    value = os.environ.get("DTL_DATA")
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(
-            "is not a folder", file=folder, field="DTL_DATA", remedy="correct the path or unset the variable"
-        )
-    return folder
-
-
 def load_profile(name, overrides=None):
-    """A profile's configuration, with single settings replaced.
+    """Make the configuration of a profile, with single settings replaced.
 
-    Arguments
-    ---------
-    name : str
-        ``smoke``, ``demo``, ``paper-fast`` or ``paper``.
+    Parameters
+    ----------
+    name : {"smoke", "demo", "paper-fast", "paper"}
     overrides : dict, optional
-        Dotted setting -> value, e.g. ``{"survey.noise": 0, "seed": 1}``; strings are read as the setting's type.
+        Setting name with its groups -> value; strings are converted to the type of the setting.
 
-    Errors
+    Returns
+    -------
+    Config
+
+    Raises
     ------
-    ConfigError : unknown profile or setting, or a value of the wrong type or out of range.
+    ConfigError
+        The profile or a setting is unknown, or a value has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> from dtl_core.config import load_profile
+    >>> config = load_profile("demo", {"survey.noise": 0, "autoencoder.widths": "256,512"})
+    >>> config.survey.noise, config.autoencoder.widths
+    (0.0, (256, 512))
     """
     if name not in PROFILES:
         raise ConfigError(f"unknown profile {name!r}", field="profile", remedy=f"choose one of {', '.join(PROFILES)}")
     config = Config(profile=name)
-    settings = dict(PROFILES[name])
-    settings.update(overrides or {})
-    for key, value in settings.items():
+    for key, value in {**PROFILES[name], **(overrides or {})}.items():
         config = _replace(config, key, key.split("."), value)
     _check(config)
     return config
@@ -429,118 +578,21 @@ def _convert(kind, value, key):
         raise ConfigError(f"cannot read {value!r}", field=key, remedy=f"give a value of type {name}") from None
 
 
-_RANGES = {  # setting: (lowest, highest)
-    "window.step": (0.005, 0.05),
-    "window.margin": (1.0, 6.0),
-    "window.resolving_power": (5_000.0, 300_000.0),
-    "synthetic.n_spectra": (50, 10**6),
-    "synthetic.teff_min": (2300.0, 4500.0),
-    "synthetic.teff_max": (2300.0, 4500.0),
-    "synthetic.mh_min": (-1.0, 0.6),
-    "synthetic.mh_max": (-1.0, 0.6),
-    "synthetic.teff_step": (1.0, 500.0),
-    "synthetic.logg_step": (0.01, 0.5),
-    "synthetic.mh_step": (0.01, 1.0),
-    "synthetic.main_sequence_width": (0.01, 1.0),
-    "synthetic.limb_darkening": (0.0, 1.0),
-    "chain.cosmic_sigma": (0.0, 1e3),
-    "chain.velocity_limit": (10.0, 250.0),
-    "chain.minimum_correlation": (0.0, 1.0),
-    "seed": (0, 2**31),
-    "workers": (0, 10**4),
-    "stack": (0, 10**4),
-    "survey.seed": (0, 2**31),
-    "survey.n_stars": (10, 286),
-    "autoencoder.n_models": (1, 1000),
-    "autoencoder.epochs": (1, 10**5),
-    "search.epochs": (1, 10**5),
-    "transfer.epochs": (1, 10**5),
-    "regression.epochs": (1, 10**5),
-    "autoencoder.test_fraction": (0.01, 0.9),
-    "transfer.test_fraction": (0.01, 0.9),
-    "regression.test_fraction": (0.01, 0.9),
-    "transfer.batch_size": (1, 10**6),
-    "regression.batch_size": (2, 10**6),
-    "transfer.learning_rate": (1e-8, 1.0),
-    "autoencoder.contractive_weight": (0.0, 1e3),
-    "autoencoder.batch_size": (1, 10**6),
-    "autoencoder.bottleneck": (1, 4096),
-    "autoencoder.learning_rate": (1e-8, 1.0),
-    "autoencoder.flux_ceiling": (1.0, 10.0),
-    "search.folds": (2, 100),
-    "search.fraction": (0.01, 1.0),
-    "search.halving": (0, 100),
-    "search.regressor_epochs": (1, 10**5),
-    "transfer.frozen_layers": (0, 5),
-    "regression.n_models": (1, 1000),
-    "regression.n_kept": (1, 10**6),
-    "estimate.grid_size": (64, 10**6),
-    "recommended.fewest": (10, 10**6),
-    "recommended.epochs": (1, 10**5),
-    "recommended.emulator_epochs": (1, 10**5),
-    "recommended.batch_size": (1, 10**6),
-    "recommended.learning_rate": (1e-8, 1.0),
-    "recommended.reference_stars": (50, 2860),
-    "models.members": (1, 100),
-    "models.n_spectra": (200, 10**6),
-    "models.epochs": (1, 10**5),
-    "models.emulator_epochs": (1, 10**5),
-    "models.noise": (0.0, 1.0),
-    "models.reference_stars": (50, 11_440),
-    "models.test_stars": (20, 5720),
-    "models.lowest_snr": (1.0, 1e4),
-    "models.highest_snr": (1.0, 1e4),
-    "umap.n_neighbors": (2, 1000),
-}
-_RANGES |= {f"survey.{name}": (0.0, 100.0) for name in SURVEY_EFFECTS}
-_RANGES |= {f"regression.{name}.learning_rate": (1e-8, 1.0) for name in PARAMETERS}
-_CHOICES = {
-    "autoencoder.contractive": ("paper", "exact"),
-    "survey.real_stars": ("auto", "yes", "no"),
-    "survey.broken": ("stop", "skip"),
-    "synthetic.library": ("grid_a", "phoenix"),
-    "synthetic.main_sequence": ("paper", "band"),
-    "synthetic.interpolation": ("linear", "cubic"),
-    "chain.resampling": ("linear", "spline", "flux"),
-    "chain.tellurics": ("keep", "mask"),
-    "estimate.bandwidth": ("ISJ", "silverman"),
-    "recommended.method": ("combined", "randomised", "paper"),
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("float32", "tf32", "bf16"),
-    "autoencoder.schedule": ("constant", "one-cycle"),
-    "regression.schedule": ("constant", "one-cycle"),
-}
-
-
-def _get(config, key):
-    for part in key.split("."):
-        config = getattr(config, part)
-    return config
-
-
 def _check(config):
-    for key, (low, high) in _RANGES.items():
-        if not low <= _get(config, key) <= high:  # also refuses NaN
-            raise ConfigError(f"{_get(config, key)!r} is out of range", field=key, remedy=f"give {low} to {high}")
-    for key, choices in _CHOICES.items():
-        if _get(config, key) not in choices:
-            raise ConfigError(
-                f"unknown value {_get(config, key)!r}", field=key, remedy=f"choose one of {', '.join(choices)}"
-            )
-    lists = ("learning_rates", "filters", "second_filters", "last_units", "regressor_rates")
-    single = ("autoencoder.widths", "autoencoder.l1", "synthetic.vsini", "models.resolving_powers")
-    for key in (*single, *(f"search.{name}" for name in lists)):
-        values = _get(config, key)
-        if not values or min(values) < 0:
-            raise ConfigError(
-                "needs at least one value, none negative", field=key, remedy="give a comma-separated list"
-            )
+    for name, kind, value, _, _, _, low, high, choices in settings(config):
+        if low is not None and not low <= value <= high:  # also refuses NaN
+            raise ConfigError(f"{value!r} is out of range", field=name, remedy=f"give {low} to {high}")
+        if choices and value not in choices:
+            raise ConfigError(f"unknown value {value!r}", field=name, remedy=f"choose one of {', '.join(choices)}")
+        items = getattr(kind, "__args__", (str,))  # of a tuple
+        if Ellipsis in items and str not in items and (not value or min(value) < 0):
+            problem = "needs at least one value, none negative"
+            raise ConfigError(problem, field=name, remedy="give a comma-separated list")
+        if Ellipsis not in items and str not in items and (len(value) != len(items) or min(value) < 1):
+            problem = f"needs {len(items)} positive numbers"
+            raise ConfigError(problem, field=name, remedy="give a comma-separated list")
     if any(width % 8 for width in config.autoencoder.widths):
         raise ConfigError("widths must be multiples of 8", field="autoencoder.widths", remedy="e.g. 384,512")
-    lengths = [(f"regression.{name}.{part}", n) for name in PARAMETERS for part, n in (("filters", 2), ("units", 3))]
-    for key, length in lengths:
-        if len(_get(config, key)) != length or min(_get(config, key)) < 1:
-            raise ConfigError(f"needs {length} positive numbers", field=key, remedy="give a comma-separated list")
     window = config.window
     if not (8796.0 <= window.start < window.stop <= 8844.0):
         raise ConfigError(

@@ -32,6 +32,8 @@ def register(package, folder):
 
 def _without_docstrings(tree):
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "setting":
+            node.args = node.args[:1]  # the default, without the help text
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             value = body[0].value

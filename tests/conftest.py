@@ -14,8 +14,8 @@ import pytest  # noqa: E402
 from small import TINY  # noqa: E402
 
 from book.maker import builder, pages
-from dtl_core.config import data_mirror  # noqa: E402
 from dtl_core.pipeline import conduct  # noqa: E402
+from dtl_core.public_data.registry import data_mirror  # noqa: E402
 
 perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]

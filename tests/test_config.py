@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtl_core.config import PROFILES, Config, RegressorConfig, data_mirror, load_profile
+from dtl_core.config import PROFILES, Config, RegressorConfig, load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError, StoreError
+from dtl_core.public_data.registry import data_mirror
 from dtl_core.spectra import operators
 
 

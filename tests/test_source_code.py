@@ -43,6 +43,7 @@ def test_only_code_counts(changed, tmp_path):
     before = {stage: key(stage, tmp_path) for stage in ("catalogue", "regression")}
     changed("dtl_core.estimates.density", '"""', '"""Another docstring. ')
     changed("dtl_core.estimates.density", "def best_of(", "# a comment\n\n\ndef best_of(")
+    changed("dtl_core.config", '"width of a pixel"', '"another help text"')
     assert {stage: key(stage, tmp_path) for stage in before} == before
     changed("dtl_core.estimates.density", "def best_of(", "changed = 1\n\n\ndef best_of(")
     assert key("catalogue", tmp_path) != before["catalogue"]

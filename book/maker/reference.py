@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
-import dataclasses
 import re
-from typing import get_type_hints
 
 import click
 
@@ -195,52 +193,46 @@ with the name and the form of the value as they are here: lists with commas, `tr
 """
 
 
-def _settings(node, prefix=""):
-    """(name, type, value, class) of every setting below a dataclass."""
-    kinds = get_type_hints(type(node))
-    for known in dataclasses.fields(node):
-        value = getattr(node, known.name)
-        if dataclasses.is_dataclass(value):
-            yield from _settings(value, f"{prefix}{known.name}.")
-        else:
-            yield prefix + known.name, kinds[known.name], value, type(node)
-
-
 def _value(value):
     """A value as ``--set`` takes it."""
     text = ",".join(map(_value, value)) if isinstance(value, tuple) else str(value)
     return text.lower() if isinstance(value, bool) else text
 
 
-def _allowed(name):
-    if name in config._CHOICES:
-        return f"One of {', '.join(map(code, config._CHOICES[name]))}."
-    return "From {:.10g} to {:.10g}.".format(*config._RANGES[name]) if name in config._RANGES else ""
+def _allowed(setting):
+    if setting.choices:
+        return f"One of {', '.join(map(code, setting.choices))}."
+    if setting.low is not None:
+        return f"From {setting.low:.10g} to {setting.high:.10g} {setting.unit}".strip() + "."
+    return f"In {setting.unit}." if setting.unit else ""
 
 
-def settings_page(modules=None):
-    """The page of all settings: type, default, values of the profiles that differ, the comment, what is allowed."""
-    module = (modules := modules or read_modules())["config"]
-    link = links(modules, module)
-    classes = {node.name: node for node in module.nodes.values() if isinstance(node, ast.ClassDef)}
-    comments = {(name, ast.unparse(n.target)): comment_of(module, n) for name in classes for n in fields(classes[name])}
-    profiles = {name: {row[0]: row[2] for row in _settings(config.load_profile(name))} for name in config.PROFILES}
+def settings_page():
+    """Make the page of all settings.
+
+    Returns
+    -------
+    str
+        Markdown, a row for each setting: type, default, values of the profiles that differ, what it is and may be.
+    """
+    profiles = {name: {s.name: s.value for s in config.settings(config.load_profile(name))} for name in config.PROFILES}
     groups = {}
-    for name, kind, default, owner in _settings(config.Config()):
+    for setting in config.settings(config.Config()):
+        name, kind = setting.name, setting.kind
         kind = f"list of {kind.__args__[0].__name__}" if hasattr(kind, "__args__") else kind.__name__
-        values = {default: []}
-        for profile, known in profiles.items():
-            values.setdefault(known[name], []).append(profile)
-        shown = [code(_value(default)) if default != () else "(none)"]
+        values = {setting.value: []}
+        for profile, own in profiles.items():
+            values.setdefault(own[name], []).append(profile)
+        shown = [code(_value(setting.value)) if setting.value != () else "(none)"]
         if name != "profile":
             shown += [f"{', '.join(who)}: {code(_value(value))}" for value, who in list(values.items())[1:]]
-        what = filter(None, [inline(comments[owner.__name__, name.rpartition(".")[2]], link), _allowed(name)])
+        what = filter(None, [inline(setting.about[0].upper() + setting.about[1:] + "."), _allowed(setting)])
         row = [f"{code(name)}<br>{kind}", "<br>".join(shown), "<br>".join(what)]
-        groups.setdefault((name.rpartition(".")[0], owner), []).append(row)
+        groups.setdefault((name.rpartition(".")[0], setting.group), []).append(row)
     text = _SETTINGS_TEXT
     for (group, owner), rows in groups.items():
         text += f"\n(settings-{_target(group) or 'run'})=\n## {group or 'The run'}\n\n"
-        text += blocks(owner.__doc__, link) + "\n" + _table(["setting", "default", "what it is"], rows)
+        text += blocks(owner.__doc__) + "\n" + _table(["setting", "default", "what it is"], rows)
     return text
 
 
@@ -249,4 +241,4 @@ def reference_files():
     modules = read_modules()
     files = {f"reference/{name}.md": module_page(modules, module) for name, module in modules.items()}
     files |= {"reference.md": _overview(modules), "command_line.md": command_page()}
-    return files | {"settings.md": settings_page(modules)}
+    return files | {"settings.md": settings_page()}

@@ -23,11 +23,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import data_mirror
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..files import DATA, atomic_path, file_hash
 
-__all__ = ["Check", "Resource", "cache_root", "find", "find_all", "fingerprint", "get", "resources", "verify"]
+__all__ = [
+    "Check",
+    "Resource",
+    "cache_root",
+    "data_mirror",
+    "find",
+    "find_all",
+    "fingerprint",
+    "get",
+    "resources",
+    "verify",
+]
 
 
 GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded", "models")
@@ -138,6 +148,29 @@ def get(name):
 
 
 # ---------------------------------------------------------------- on this machine
+
+
+def data_mirror():
+    """The folder that the environment variable ``DTL_DATA`` names.
+
+    Returns
+    -------
+    Path or None
+        None if the variable is not set.
+
+    Raises
+    ------
+    ConfigError
+        It is not a folder.
+    """
+    value = os.environ.get("DTL_DATA")
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        remedy = "correct the path or unset the variable"
+        raise ConfigError("is not a folder", file=folder, field="DTL_DATA", remedy=remedy)
+    return folder
 
 
 def cache_root():

@@ -9,6 +9,7 @@ from published import STARS, published_frame
 from dtl_core import config
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues
+from dtl_core.public_data import registry
 
 
 def test_columns_are_those_of_the_published_table():
@@ -350,7 +351,7 @@ def test_published_tables_hold_what_the_paper_says():
 def test_real_tables_in_the_layout_of_cds_give_the_same_frames(tmp_path, monkeypatch):
     folder = tmp_path / "published"
     folder.mkdir()
-    real = config.data_mirror() / "published"
+    real = registry.data_mirror() / "published"
     for file in ("pass18.csv", "pass19.csv", "schw19.csv", "mar21.csv"):
         (folder / file).write_bytes((real / file).read_bytes())
     before = {name: catalogues.read_literature(name) for name in SOURCES_AT_CDS}

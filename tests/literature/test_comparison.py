@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from published import REFERENCE_NAMES, published_frame
 from scipy.optimize import minimize
 
-from dtl_core import config
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues, comparison
+from dtl_core.public_data import registry
 
 # Pearson's data (1901) with York's weights, the test of every paper on the subject
 X = np.array([0.0, 0.9, 1.8, 2.6, 3.3, 4.4, 5.2, 6.1, 6.5, 7.4])
@@ -352,7 +352,7 @@ def test_one_star_in_every_catalogue():
 
 @pytest.mark.data
 def test_every_reference_statistic_is_reproduced_to_its_last_digits():
-    reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
+    reference = pd.read_csv(registry.data_mirror() / "reference" / "reference_stats.csv")
     reference["source"] = reference.source.replace(REFERENCE_NAMES)
     reference["parameter"] = reference.parameter.replace({"Teff": "teff", "[M/H]": "mh"})
     reference["subset"] = reference.subset.str.replace("Teff", "teff")

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dtl_core import config
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues, kinematics
+from dtl_core.public_data import registry
 
 BARNARD = (269.452, 4.6934, 546.976, -801.551, 10362.394, -110.11)  # Gaia DR3 and a literature velocity
 
@@ -393,7 +393,7 @@ def test_populations_agree_with_those_of_marfil():
 
 @pytest.mark.data
 def test_metallicity_by_population_is_the_reference():
-    folder = config.data_mirror() / "reference"
+    folder = registry.data_mirror() / "reference"
     joined = catalogues.read_published().merge(catalogues.read_stars()[["karmn", "pop"]], on="karmn")
     summary, tests = kinematics.metallicity_by_population(joined.mh, joined["pop"])
     expected = pd.read_csv(folder / "population_stats.csv")

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from published import REFERENCE_NAMES, STARS
 
-from dtl_core import config
 from dtl_core.errors import DataError
 from dtl_core.literature import catalogues, matching
+from dtl_core.public_data import registry
 
 
 def test_the_report_says_who_is_missing_where(mirror):
@@ -48,7 +48,7 @@ def test_the_report_does_not_look_at_row_order(mirror):
 
 @pytest.mark.data
 def test_the_summary_counts_as_the_reference_does():
-    reference = pd.read_csv(config.data_mirror() / "reference" / "reference_stats.csv")
+    reference = pd.read_csv(registry.data_mirror() / "reference" / "reference_stats.csv")
     reference = reference[reference.subset == "all"]
     names = reference.source.replace(REFERENCE_NAMES), reference.parameter.replace({"Teff": "teff", "[M/H]": "mh"})
     expected = dict(zip(zip(*names, strict=True), reference.N, strict=True))

@@ -129,9 +129,10 @@ def test_the_test_of_commands_finds_wrong_ones():
 @each_page
 def test_settings_exist_and_take_the_values_that_are_named(page):
     groups = {name for name, value in vars(CONFIG).items() if hasattr(value, "__dataclass_fields__")}
+    settings = {setting.name for setting in config.settings(CONFIG)}
     for name, value in re.findall(r"`([a-z]+\.[a-z0-9_.]+)(?:=([^`]*))?`", PAGES[page]):
         if name.partition(".")[0] in groups and not name.endswith((".md", ".py")):
-            assert not hasattr(config._get(CONFIG, name), "__dataclass_fields__")
+            assert name in settings
             if value:
                 config.load_profile("demo", {name: value})
 
@@ -220,7 +221,7 @@ def facts():
     anchors = "{teff:.0f} K in Teff, {logg} in log g and {mh} in [M/H]".format(**benchmark.ANCHOR_ERRORS)
     limit, count = CONFIG.chain.velocity_limit, {3: "three", 4: "four", 5: "five", 6: "six"}[len(powers)]
     fetched = len(phoenix.label_range()) * phoenix.SPECTRUM_BYTES + phoenix.WAVE_BYTES
-    least = config._RANGES["window.resolving_power"][0]
+    least = next(s.low for s in config.settings(CONFIG) if s.name == "window.resolving_power")
     return [
         ("README.md", f"from a resolving power of {lowest} on"),
         ("README.md", f"With {few} or more spectra"),

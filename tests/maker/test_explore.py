@@ -17,11 +17,12 @@ from astropy.io.votable import ucd
 from astropy.table import Table
 
 from book.maker import catalogue_tables, explore, interactive
-from dtl_core.config import data_mirror, load_profile
+from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.literature import sample
 from dtl_core.models import exports
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
+from dtl_core.public_data.registry import data_mirror
 
 MIRROR = data_mirror()
 HOSTILE = "</script><script>alert(1)</script>|$x$ `{cite}` [a](b)"

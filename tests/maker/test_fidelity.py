@@ -14,8 +14,9 @@ from astropy.table import Table
 from book.maker import fidelity
 from book.maker.fidelity import fidelity_page, fidelity_table, status
 from book.maker.statements import SECTIONS, STATEMENTS, STATUSES, Statement
-from dtl_core.config import data_mirror, load_profile
+from dtl_core.config import load_profile
 from dtl_core.errors import DataError
+from dtl_core.public_data.registry import data_mirror
 
 pytestmark = pytest.mark.uses_smoke
 

@@ -18,7 +18,7 @@ from scipy.ndimage import minimum_filter1d
 
 from book.maker import markdown, pages, star_pages
 from dtl_core import characters, lines
-from dtl_core.config import data_mirror, load_profile
+from dtl_core.config import load_profile
 from dtl_core.errors import DTLError
 from dtl_core.estimates import gap
 from dtl_core.files import write_atomic
@@ -27,6 +27,7 @@ from dtl_core.pipeline.headline import PUBLISHED_STARS
 from dtl_core.pipeline.store import Store
 from dtl_core.preparing import chain
 from dtl_core.public_data import registry
+from dtl_core.public_data.registry import data_mirror
 from dtl_core.reading import readers
 from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, interpolation, label_grid, libraries

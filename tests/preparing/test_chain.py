@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PyAstronomy import pyasl
 from synthetic_star import model
 
-from dtl_core.config import data_mirror, load_profile
+from dtl_core.config import load_profile
 from dtl_core.errors import DataError, DTLError
 from dtl_core.preparing import chain
 from dtl_core.preparing import velocity as velocities
+from dtl_core.public_data.registry import data_mirror
 from dtl_core.reading import readers
 from dtl_core.reading.readers import Spectrum
 from dtl_core.spectra import operators

@@ -15,8 +15,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from dtl_core.config import data_mirror
 from dtl_core.errors import ConfigError, DataError, DTLError
+from dtl_core.public_data.registry import data_mirror
 from dtl_core.reading import formats, hpf, readers, text
 from dtl_core.reading.orders import merge_orders
 from dtl_core.spectra import operators

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PyAstronomy import pyasl
 
-from dtl_core.config import ContinuumConfig, SyntheticConfig, WindowConfig, data_mirror, load_profile
+from dtl_core.config import ContinuumConfig, SyntheticConfig, WindowConfig, load_profile
 from dtl_core.errors import DataError
+from dtl_core.public_data.registry import data_mirror
 from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, interpolation, label_grid, libraries
 
