@@ -22,7 +22,7 @@ def pyastronomy_loop(wavelength, raw, vsini, window, limb_darkening):
     fine = np.arange(wavelength[0], wavelength[-1], window.step)
     grid, out = operators.window_grid(window), []
     for flux, rotation in zip(raw, vsini, strict=True):
-        flux = operators.to_log_grid(wavelength, flux, fine)
+        flux = operators.resample(wavelength, flux, fine, "spline")
         flux = pyasl.fastRotBroad(fine, flux, limb_darkening, rotation)
         flux = pyasl.instrBroadGaussFast(fine, flux, window.resolving_power)
         out.append(np.interp(grid, fine, flux))

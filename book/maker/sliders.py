@@ -80,7 +80,7 @@ def node_data(window, continuum):
     start, stop, spare = grid[0] - EDGE, grid[-1] + EDGE, 16 * FINE  # broadening loses both ends
     step = operators.C_KMS * np.log(stop / start) / (N_PIXELS - 1)
     fine = start * np.exp(step / FINE / operators.C_KMS * np.arange(-spare, N_PIXELS * FINE + spare))
-    raw = operators.to_log_grid(library.wavelength, flux, fine)
+    raw = operators.resample(library.wavelength, flux, fine, "spline")
     sharp = operators.broaden(raw, step / FINE, window.resolving_power, 0.0)[:, spare:-spare:FINE]
     whole = operators.window_grid(window)
     at = np.linspace(0, len(grid) - 1, 4).astype(int)

@@ -6,11 +6,10 @@ import copy
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 from torch import nn
 
 from ..networks.training import fit
-from ..spectra.operators import C_KMS, broadening_transfer
+from ..spectra.operators import C_KMS, broadening_transfer, mirrored_pixels
 
 __all__ = ["Emulator", "fit_emulator", "fit_labels", "grid_labels", "optical_depth"]
 
@@ -53,11 +52,9 @@ class Emulator(nn.Module):
         self.register_buffer("about_plane", torch.tensor(about, dtype=torch.float32))
         velocity = float(wavelength[1] - wavelength[0]) / float(np.mean(wavelength)) * C_KMS  # of a pixel
         reach = int(float(high[3]) / velocity) + 2  # of the profile, in pixels
-        length = next_fast_len(pixels + 2 * reach, real=True)
-        mirrored = np.pad(np.arange(pixels), (reach, length - pixels - reach), "symmetric")
-        self.register_buffer("mirrored", torch.as_tensor(mirrored))
+        self.register_buffer("mirrored", torch.as_tensor(mirrored_pixels(pixels, reach)))
         self.reach = reach
-        frequency = 2 * np.pi * np.fft.rfftfreq(length, velocity)
+        frequency = 2 * np.pi * np.fft.rfftfreq(len(self.mirrored), velocity)
         self.register_buffer("frequency", torch.as_tensor(frequency, dtype=torch.float32))
         # the rotation profile's transform depends on frequency times v sin i alone: a table of it
         n = int(50 * frequency[-1] * float(high[3])) + 4

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.fft import next_fast_len
 
-from ..spectra.operators import C_KMS, FWHM
+from ..spectra.operators import C_KMS, FWHM, mirrored_pixels
 
 __all__ = ["Randomiser"]
 
@@ -109,10 +107,10 @@ def _gaussian(x, width, shift=None):
     """
     pixels = x.shape[1]
     reach = min(pixels, int(4 * float(width.max())) + 2)
-    length = next_fast_len(pixels + 2 * reach, real=True)
-    mirrored = np.pad(np.arange(pixels), (reach, length - pixels - reach), "symmetric")
+    mirrored = torch.as_tensor(mirrored_pixels(pixels, reach))
+    length = len(mirrored)
     transfer = torch.exp(-2 * (math.pi * torch.fft.rfftfreq(length) * width) ** 2)
-    x = torch.fft.irfft(torch.fft.rfft(x[:, torch.as_tensor(mirrored)]) * transfer, n=length)[:, reach : reach + pixels]
+    x = torch.fft.irfft(torch.fft.rfft(x[:, mirrored]) * transfer, n=length)[:, reach : reach + pixels]
     if shift is None:
         return x
     slope = F.pad((x[:, 2:] - x[:, :-2]) / 2, (1, 1))  # a phase would move the mirrored half the other way

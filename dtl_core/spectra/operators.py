@@ -29,11 +29,12 @@ __all__ = [
     "continuum_points",
     "cross_correlate",
     "doppler_shift",
+    "lagrange_weights",
     "log_grid",
+    "mirrored_pixels",
     "normalise",
     "resample",
     "resample_operator",
-    "to_log_grid",
     "vacuum_to_air",
     "window_grid",
 ]
@@ -89,11 +90,6 @@ def log_grid(start, stop, velocity_step):
     """Wavelengths uniform in ln(lambda), A, one pixel every ``velocity_step`` km/s, from start to stop or less."""
     step = velocity_step / C_KMS
     return start * np.exp(step * np.arange(int(np.log(stop / start) / step) + 1))
-
-
-def to_log_grid(wavelength, flux, grid):
-    """Cubic-spline interpolation of flux (..., n_pixels) from any sorted wavelengths to ``grid``."""
-    return CubicSpline(wavelength, flux, axis=-1)(grid)
 
 
 def broadening_transfer(n_pixels, velocity_step, resolving_power, vsini, limb_darkening=0.6):
@@ -154,18 +150,55 @@ def broaden(flux, velocity_step, resolving_power, vsini, limb_darkening=0.6):
     return np.fft.irfft(np.fft.rfft(mirrored) * transfer[which], 2 * n)[:, :n]
 
 
+def mirrored_pixels(n_pixels, reach):
+    """Pixel numbers that extend a spectrum by its mirror image at both ends, for convolutions by FFT.
+
+    Nothing wraps around if the convolution's profile is narrower than ``reach``.
+
+    Parameters
+    ----------
+    n_pixels : int
+    reach : int
+        Pixels added before the first; at least as many are added after the last.
+
+    Returns
+    -------
+    (length,) array of int
+        The first pixel of the spectrum is at ``reach``; an FFT of this length is fast.
+    """
+    length = fft.next_fast_len(n_pixels + 2 * reach, real=True)
+    return np.pad(np.arange(n_pixels), (reach, length - n_pixels - reach), "symmetric")
+
+
+def lagrange_weights(nodes, x):
+    """Weights of the polynomial through all nodes: ``values @ weights[k]`` interpolates to ``x[k]``.
+
+    Parameters
+    ----------
+    nodes : (n_nodes,) or (n, n_nodes) array
+        The same nodes for all points, or those of each.
+    x : (n,) array
+
+    Returns
+    -------
+    (n, n_nodes) array
+    """
+    count = nodes.shape[-1]
+    weights = np.ones((len(x), count))
+    for i in range(count):
+        for j in range(count):
+            if i != j:
+                weights[:, i] *= (x - nodes[..., j]) / (nodes[..., i] - nodes[..., j])
+    return weights
+
+
 @functools.lru_cache(maxsize=32)
 def _lagrange_operator(key):
     source, target = (np.frombuffer(part) for part in key)
     order = 4
     first = np.clip(np.searchsorted(source, target) - order // 2, 0, len(source) - order)
     index = first[:, None] + np.arange(order)
-    x = source[index]
-    weight = np.ones_like(x)
-    for i in range(order):
-        for j in range(order):
-            if i != j:
-                weight[:, i] *= (target - x[:, j]) / (x[:, i] - x[:, j])
+    weight = lagrange_weights(source[index], target)
     rows = np.repeat(np.arange(len(target)), order)
     return sparse.csr_matrix((weight.ravel(), (rows, index.ravel())), (len(target), len(source)))
 
@@ -211,7 +244,7 @@ def resample(wavelength, flux, grid, method="linear"):
     if method == "linear":
         return np.interp(grid, wavelength, flux)
     if method == "spline":
-        return CubicSpline(wavelength, flux)(np.clip(grid, wavelength[0], wavelength[-1]))
+        return CubicSpline(wavelength, flux, axis=-1)(np.clip(grid, wavelength[0], wavelength[-1]))
     edges, new_edges = pixel_edges(wavelength), pixel_edges(grid)
     total = np.concatenate([[0.0], np.cumsum(flux * np.diff(edges))])
     inner = np.clip(new_edges, edges[0], edges[-1])

@@ -25,12 +25,7 @@ def _weights(axis, values, method):
         return np.stack([np.interp(values, axis, unit) for unit in np.eye(len(axis))], axis=1)
     if len(axis) > 3:
         return CubicSpline(axis, np.eye(len(axis)))(values)
-    weights = np.ones((len(values), len(axis)))  # the Lagrange polynomial through all nodes
-    for i, node in enumerate(axis):
-        for j, other in enumerate(axis):
-            if i != j:
-                weights[:, i] *= (values - other) / (node - other)
-    return weights
+    return operators.lagrange_weights(axis, values)
 
 
 def _axes(library):
@@ -109,7 +104,7 @@ def model_spectra(wavelength, flux, vsini, window, *, limb_darkening=0.6):
     """
     grid = operators.log_grid(wavelength[0], wavelength[-1], VELOCITY_STEP)
     operator = operators.resample_operator(grid, operators.window_grid(window))
-    raw = operators.to_log_grid(wavelength, flux, grid)
+    raw = operators.resample(wavelength, flux, grid, "spline")
     return (operator @ operators.broaden(raw, VELOCITY_STEP, window.resolving_power, vsini, limb_darkening).T).T
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from ..errors import DataError
 from ..files import DATA, file_hash
@@ -127,7 +126,7 @@ def load_library(name, path=None):
     air = data["wave_air"]
     norm = data["norm_u16"].reshape(-1, len(air)) * float(data["norm_scale"])
     level = data["cont"].reshape(len(norm), -1)
-    level = CubicSpline(data["cont_wave"], level, axis=1)(air)
+    level = operators.resample(data["cont_wave"], level, air, "spline")
     level /= (norm * level).mean(axis=1, keepdims=True)
     axes = [data.get(key, np.empty(0)) for key in ("teff", "logg", "mh")]
     if "label" in data:

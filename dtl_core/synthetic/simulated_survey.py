@@ -11,7 +11,6 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from ..config import SURVEY_EFFECTS
@@ -146,8 +145,7 @@ def starlight(truth, rows, config, *, opacity=1.0):
     grid = operators.window_grid(window)
     for k, velocity in enumerate(truth["velocity"]):
         if velocity:
-            source = np.clip(operators.doppler_shift(grid, -velocity), grid[0], grid[-1])
-            flux[k] = CubicSpline(grid, flux[k])(source)
+            flux[k] = operators.resample(grid, flux[k], operators.doppler_shift(grid, -velocity), "spline")
     return flux
 
 

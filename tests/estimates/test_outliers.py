@@ -187,7 +187,7 @@ def correlation(flux, template):
     """Velocities, and correlation of each spectrum (n, n_pixels) with its own template there."""
     grid = operators.log_grid(WAVE[0], WAVE[-1], 0.5)
     for row, model in zip(flux, template, strict=True):
-        logarithmic = [operators.to_log_grid(WAVE, x.astype(float), grid) for x in (row, model)]
+        logarithmic = [operators.resample(WAVE, x.astype(float), grid, "spline") for x in (row, model)]
         yield operators.cross_correlate(*logarithmic, 180)[0, 0]
 
 
