@@ -1,7 +1,7 @@
-"""Pure array operators on spectra: air and vacuum, Doppler shift, broadening, continuum, resampling.
+"""Array operators on spectra: air and vacuum, Doppler shift, broadening, continuum, resampling.
 
-Fluxes are (..., n_pixels) arrays, wavelengths (n_pixels,) arrays in Angstrom, velocities in km/s. Nothing here reads
-a file or knows where a spectrum comes from: synthetic and observed ones pass through the same functions.
+Fluxes are (..., n_pixels) arrays, wavelengths (n_pixels,) arrays in Angstrom, velocities in km/s. No function here
+reads a file or depends on where a spectrum comes from: synthetic and observed spectra pass through the same code.
 """
 
 from __future__ import annotations
@@ -45,19 +45,47 @@ FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
 def _refractive_index(vacuum):
-    """Standard dry air; Ciddor (1996, Applied Optics 35, 1566), as in specutils."""
+    """Refractive index of standard dry air, after Ciddor (1996, Applied Optics 35, 1566), as in specutils."""
     s2 = (1e4 / vacuum) ** 2
     return 1 + 0.05792105 / (238.0185 - s2) + 0.00167917 / (57.362 - s2)
 
 
 def vacuum_to_air(wavelength):
-    """Wavelength in standard air, A, from vacuum A. Source: Ciddor (1996); oracle: specutils."""
+    """Convert wavelengths in vacuum to standard air.
+
+    Parameters
+    ----------
+    wavelength : (...,) array, A
+
+    Returns
+    -------
+    (...,) array, A
+
+    References
+    ----------
+    Ciddor (1996, Applied Optics 35, 1566). Tested against specutils.
+    """
     wavelength = np.asarray(wavelength, float)
     return wavelength / _refractive_index(wavelength)
 
 
 def air_to_vacuum(wavelength):
-    """Wavelength in vacuum, A, from standard air A: the exact inverse of :func:`vacuum_to_air`, by iteration."""
+    """Convert wavelengths in standard air to vacuum: the inverse of :func:`vacuum_to_air`, by iteration.
+
+    Parameters
+    ----------
+    wavelength : (...,) array, A
+
+    Returns
+    -------
+    (...,) array, A
+
+    Examples
+    --------
+    >>> from dtl_core.spectra.operators import air_to_vacuum
+    >>> air_to_vacuum([8806.757]).round(3)  # Mg I
+    array([8809.175])
+    """
     wavelength = np.asarray(wavelength, float)
     vacuum = wavelength
     for _ in range(4):  # each pass gains five digits
@@ -66,58 +94,103 @@ def air_to_vacuum(wavelength):
 
 
 def doppler_shift(wavelength, velocity):
-    """Wavelength as received from a source that recedes at ``velocity`` km/s.
+    """Shift wavelengths to those received from a source that recedes.
 
     lambda' = lambda sqrt((1 + b) / (1 - b)),  b = v / c
 
-    Arguments
-    ---------
-    wavelength : (n_pixels,) A
-    velocity : float or broadcastable, km/s, positive away from us
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    velocity : float or broadcastable array, km/s
+        Positive away from us.
+
+    Returns
+    -------
+    (n_pixels,) array, A
+
+    Examples
+    --------
+    >>> from dtl_core.spectra.operators import doppler_shift
+    >>> doppler_shift([8800.0, 8835.0], 30.0).round(3)
+    array([8800.881, 8835.884])
     """
     beta = np.asarray(velocity, float) / C_KMS
     return np.asarray(wavelength, float) * np.sqrt((1 + beta) / (1 - beta))
 
 
 def window_grid(window, *, margin=True):
-    """The common linear wavelength grid, vacuum A, of a ``WindowConfig``; with its margin by default."""
+    """The common linear wavelength grid.
+
+    Parameters
+    ----------
+    window : WindowConfig
+    margin : bool
+        Whether to include the margin on either side.
+
+    Returns
+    -------
+    (n_pixels,) array, vacuum A
+
+    Examples
+    --------
+    >>> from dtl_core.config import WindowConfig
+    >>> from dtl_core.spectra.operators import window_grid
+    >>> window_grid(WindowConfig(), margin=False).shape
+    (3501,)
+    """
     extra = round(window.margin / window.step) if margin else 0
     n = round((window.stop - window.start) / window.step)
     return window.start + window.step * np.arange(-extra, n + extra + 1)
 
 
 def log_grid(start, stop, velocity_step):
-    """Wavelengths uniform in ln(lambda), A, one pixel every ``velocity_step`` km/s, from start to stop or less."""
+    """Wavelengths uniform in ln(lambda).
+
+    Parameters
+    ----------
+    start, stop : float, A
+        The last pixel is at ``stop`` or less than a pixel below.
+    velocity_step : float, km/s
+        Width of a pixel.
+
+    Returns
+    -------
+    (n_pixels,) array, A
+    """
     step = velocity_step / C_KMS
     return start * np.exp(step * np.arange(int(np.log(stop / start) / step) + 1))
 
 
 def broadening_transfer(n_pixels, velocity_step, resolving_power, vsini, limb_darkening=0.6):
-    """Fourier transform of instrument times rotation profile, exact at any width.
+    """Fourier transform of the instrumental profile times the rotation profile, exact at any width.
 
-    The instrument is a Gaussian of FWHM c/R; rotation follows Gray (2005, eq. 18.14) with linear limb darkening e:
+    The instrument is a Gaussian of FWHM c/R. Rotation follows Gray (2005, eq. 18.14) with linear limb darkening e:
 
     G(x) = [2 (1 - e) sqrt(1 - x^2) / pi + e (1 - x^2) / 2] / (1 - e/3),  x = v / v sin i
 
     whose transform, with s = 2 pi f v sin i, is
     [2 (1 - e) J1(s) / s + 2 e (sin s - s cos s) / s^3] / (1 - e/3).
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     n_pixels : int
-        Length of the spectra, on a grid of ``velocity_step`` km/s a pixel.
+        Length of the spectra.
+    velocity_step : float, km/s
+        Width of their pixels.
     resolving_power : float
         0 leaves the instrument out.
-    vsini : (n_velocities,) km/s
-    limb_darkening : float, 0 to 1
+    vsini : (n_velocities,) array, km/s
+    limb_darkening : float
+        From 0 to 1.
 
     Returns
     -------
-    (n_velocities, n_pixels // 2 + 1) real, 1 at frequency zero.
+    (n_velocities, n_pixels // 2 + 1) array
+        Real, 1 at frequency zero.
     """
     frequency = np.fft.rfftfreq(n_pixels, velocity_step)
     s = 2 * np.pi * frequency * np.atleast_1d(np.asarray(vsini, float))[:, None]
-    safe = np.where(s < 1e-2, 1.0, s)  # below, both terms equal their limits to 2e-5 and are expanded
+    safe = np.where(s < 1e-2, 1.0, s)  # below, both terms are within 2e-5 of their limits: expand
     disc = np.where(s < 1e-2, 0.5 - s**2 / 16, special.j1(safe) / safe)
     limb = np.where(s < 1e-2, 1 / 3 - s**2 / 30, (np.sin(safe) - safe * np.cos(safe)) / safe**3)
     e = limb_darkening
@@ -129,24 +202,42 @@ def broadening_transfer(n_pixels, velocity_step, resolving_power, vsini, limb_da
 
 
 def broaden(flux, velocity_step, resolving_power, vsini, limb_darkening=0.6):
-    """Instrumental and rotational broadening of spectra on a logarithmic grid.
+    """Broaden spectra on a logarithmic grid by instrument and rotation.
 
-    Arguments
-    ---------
-    flux : (n_spectra, n_pixels)
-        On a grid of ``velocity_step`` km/s a pixel; both ends are lost over v sin i plus three instrument widths.
+    Parameters
+    ----------
+    flux : (n_spectra, n_pixels) array
+        The result is wrong near both ends, over v sin i plus three instrumental widths.
+    velocity_step : float, km/s
+        Width of a pixel.
     resolving_power : float
-    vsini : (n_spectra,) or float, km/s
+        0 leaves the instrument out.
+    vsini : (n_spectra,) array or float, km/s
+    limb_darkening : float
+        From 0 to 1.
 
     Returns
     -------
-    (n_spectra, n_pixels). Oracle: PyAstronomy ``rotBroad`` and ``instrBroadGaussFast``.
+    (n_spectra, n_pixels) array
+
+    Notes
+    -----
+    Tested against PyAstronomy's ``rotBroad`` and ``instrBroadGaussFast``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dtl_core.spectra.operators import broaden, log_grid
+    >>> flux = np.ones(len(log_grid(8800.0, 8835.0, 0.3)))
+    >>> flux[2000] = 0.0  # a narrow line
+    >>> float(broaden(flux, 0.3, 94_600, 10.0).min().round(3))
+    0.979
     """
     flux = np.atleast_2d(flux)
     n = flux.shape[-1]
     values, which = np.unique(np.broadcast_to(np.asarray(vsini, float), flux.shape[:1]), return_inverse=True)
     transfer = broadening_transfer(2 * n, velocity_step, resolving_power, values, limb_darkening)
-    mirrored = np.concatenate([flux, flux[:, ::-1]], axis=1)  # no step at the seam of the periodic transform
+    mirrored = np.concatenate([flux, flux[:, ::-1]], axis=1)  # no step where the periodic transform wraps around
     return np.fft.irfft(np.fft.rfft(mirrored) * transfer[which], 2 * n)[:, :n]
 
 
@@ -204,14 +295,25 @@ def _lagrange_operator(key):
 
 
 def resample_operator(source, target):
-    """Sparse matrix that interpolates (four-point Lagrange) from wavelengths ``source`` to ``target``.
+    """Sparse matrix that interpolates spectra between two wavelength grids, by four-point Lagrange polynomials.
 
-    ``(operator @ flux.T).T`` resamples a stack of spectra. The error is at most 9/128 (step / sigma)^4 of a Gaussian
-    line's depth: 5e-4 at 8 pixels a FWHM; in the chain of this package, at R = 94,600, below 3e-5 of the continuum.
+    ``(operator @ flux.T).T`` resamples many spectra. The error is at most 9/128 (step / sigma)^4 of the depth of a
+    Gaussian line: 5e-4 at 8 pixels per FWHM. In the chain of this package, at R = 94,600, it is below 3e-5 of the
+    continuum.
 
-    Errors
+    Parameters
+    ----------
+    source : (n,) array, A
+    target : (m,) array, A
+
+    Returns
+    -------
+    (m, n) scipy.sparse.csr_matrix
+
+    Raises
     ------
-    DataError : target reaches beyond source.
+    DataError
+        ``target`` reaches beyond ``source``.
     """
     source, target = np.ascontiguousarray(source, float), np.ascontiguousarray(target, float)
     if target[0] < source[0] or target[-1] > source[-1]:
@@ -224,22 +326,29 @@ def resample_operator(source, target):
 
 
 def resample(wavelength, flux, grid, method="linear"):
-    """A spectrum's flux density on other wavelengths.
+    """Resample flux density to other wavelengths, holding the first and last value beyond the ends.
 
-    ``linear`` interpolates between pixels, as the paper does; ``spline`` is cubic; ``flux`` conserves the flux: the
-    spline passes through the flux summed up to each pixel's edge, and a new pixel gets what falls between its edges.
-    All hold the last value beyond the ends.
-
-    Arguments
-    ---------
-    wavelength : (n_pixels,) A, sorted;  flux : (n_pixels,)
-    grid : (m,) A, sorted
-    method : ``linear``, ``spline`` or ``flux``
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+        Sorted.
+    flux : (n_pixels,) array
+        For ``spline`` also (..., n_pixels).
+    grid : (m,) array, A
+        Sorted.
+    method : {"linear", "spline", "flux"}
+        ``linear`` interpolates between pixels as in the paper; ``spline`` is cubic; ``flux`` conserves the flux: a
+        spline through the cumulative flux at the pixel edges is differenced between the edges of the new pixels.
 
     Returns
     -------
-    (m,) in the unit of flux. Oracle: specutils ``LinearInterpolatedResampler``, ``SplineInterpolatedResampler`` and,
-    where the grid is coarser than the spectrum, ``FluxConservingResampler``.
+    (m,) array
+        In the unit of ``flux``.
+
+    Notes
+    -----
+    Tested against specutils: ``LinearInterpolatedResampler``, ``SplineInterpolatedResampler`` and, where the grid is
+    coarser than the spectrum, ``FluxConservingResampler``.
     """
     if method == "linear":
         return np.interp(grid, wavelength, flux)
@@ -253,28 +362,41 @@ def resample(wavelength, flux, grid, method="linear"):
 
 
 def pixel_edges(wavelength):
-    """Edges (n_pixels + 1,) halfway between pixel centres; the outer ones as far out as their neighbours are in."""
+    """Edges halfway between pixel centres; the outer ones are symmetric about theirs.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+
+    Returns
+    -------
+    (n_pixels + 1,) array, A
+    """
     middle = (wavelength[1:] + wavelength[:-1]) / 2
     return np.concatenate([[2 * wavelength[0] - middle[0]], middle, [2 * wavelength[-1] - middle[-1]]])
 
 
 def combine(grid, wavelengths, fluxes, uncertainties):
-    """Inverse-variance mean of stretches of one spectrum (orders, exposures) on one wavelength grid.
+    """Inverse-variance mean of segments of one spectrum (orders, exposures) on one wavelength grid.
 
     f = sum(f_i / s_i^2) / sum(1 / s_i^2),  s = sum(1 / s_i^2)^(-1/2)
 
-    Each stretch is interpolated linearly; a pixel of the grid takes part in it only where both neighbours are good.
+    Each segment is interpolated linearly; it contributes to a pixel of the grid only if both neighbouring pixels are
+    good.
 
-    Arguments
-    ---------
-    grid : (n,) A, sorted
-    wavelengths, fluxes, uncertainties : sequences of (n_i,) arrays, A and one flux unit; a pixel is bad where flux is
-        not finite or the uncertainty not a positive number
+    Parameters
+    ----------
+    grid : (n,) array, A
+        Sorted.
+    wavelengths, fluxes, uncertainties : sequences of (n_i,) arrays
+        In A and one unit of flux. A pixel is bad if its flux is not finite or its uncertainty is not a positive number.
 
     Returns
     -------
-    flux, uncertainty : (n,), NaN where no stretch is good
-    n_used : (n,) int, stretches that took part
+    flux, uncertainty : (n,) array
+        NaN where no segment is good.
+    n_used : (n,) array of int
+        Number of segments that contribute.
     """
     total, weight, n_used = np.zeros(len(grid)), np.zeros(len(grid)), np.zeros(len(grid), int)
     for wavelength, flux, uncertainty in zip(wavelengths, fluxes, uncertainties, strict=True):
@@ -297,22 +419,28 @@ def combine(grid, wavelengths, fluxes, uncertainties):
 
 
 def continuum(wavelength, flux, config, *, points=None):
-    """Continuum of one or many spectra as the GISIC code defines it.
+    """Continuum of spectra as GISIC defines it.
 
-    Smooth with a Gaussian; between sign changes of the second derivative keep each convex-up stretch's most negative
-    point; around each (``width`` A) take a level from the fluxes between the percentiles ``flux_min`` and 98, raised
-    towards the 98th the more the stretch varies; add both ends; pass a smoothing spline through the points.
+    Smooth with a Gaussian. Between sign changes of the second derivative, keep the most negative point of each
+    convex-up segment. Around each point (``width``) take a level from the fluxes between the percentiles ``flux_min``
+    and 98, closer to the 98th the more the segment varies. Add both ends and fit a smoothing spline to the points.
 
-    Arguments
-    ---------
-    wavelength : (n_pixels,) A, uniform, 0.01 A a pixel where ``config`` is to mean the same as in the paper
-    flux : (n_spectra, n_pixels) or (n_pixels,)
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+        Uniform. The settings have the same meaning as in the paper at 0.01 A per pixel.
+    flux : (n_spectra, n_pixels) or (n_pixels,) array
     config : ContinuumConfig
-    points : those of :func:`continuum_points`, if they are known
+    points : list, optional
+        Result of :func:`continuum_points`, if already computed.
 
     Returns
     -------
-    The same shape as flux. Source: GISIC 2.0.5 (Whitten), as used by Mas-Buitrago et al. (2024), section 2.
+    array of the same shape as ``flux``
+
+    References
+    ----------
+    GISIC 2.0.5 (Whitten), as used by Mas-Buitrago et al. (2024), section 2.
     """
     wavelength, flux = np.asarray(wavelength, float), np.asarray(flux, float)
     stack = np.atleast_2d(flux)
@@ -324,10 +452,18 @@ def continuum(wavelength, flux, config, *, points=None):
 
 
 def continuum_points(wavelength, flux, config):
-    """The points of each spectrum's :func:`continuum`, both ends among them.
+    """Points through which :func:`continuum` passes its spline, both ends included.
 
-    Arguments: wavelength (n_pixels,) A; flux (n_spectra, n_pixels); ContinuumConfig.
-    Returns: list of n_spectra pairs of (n_points,) arrays, positions [A] and levels in the unit of flux.
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    flux : (n_spectra, n_pixels) array
+    config : ContinuumConfig
+
+    Returns
+    -------
+    list of n_spectra pairs of (n_points,) arrays
+        Wavelengths, A, and levels in the unit of ``flux``.
     """
     sigma = config.sigma * 0.01 / (wavelength[1] - wavelength[0])
     smooth = gaussian_filter1d(flux, sigma, axis=1)
@@ -361,9 +497,9 @@ def _continuum_points(wavelength, flux, curvature, config):
 
 
 def _segment_statistics(flux, flux_min):
-    """Of segments (n, length): relative median absolute deviation, median of the upper fluxes, 98th percentile."""
+    """Relative median absolute deviation, median of the upper fluxes and 98th percentile of segments (n, length)."""
     if flux.shape[1] > 400:
-        flux = flux[:, ::3]  # nine pixels a resolution element: every third says the same
+        flux = flux[:, ::3]  # with nine pixels per resolution element every third is enough
     ordered = np.sort(flux, axis=1)
     last = ordered.shape[1] - 1
     median = ordered[:, last // 2]
@@ -380,28 +516,45 @@ def _spline(x, y, wavelength, config):
     design = np.polynomial.legendre.legvander((x - centre) / scale, degree)
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
     if np.sum((design @ coefficients - y) ** 2) <= config.smoothing:
-        # FITPACK starts from this polynomial and returns it as soon as it is smooth enough
+        # FITPACK starts from this polynomial and returns it if it is smooth enough
         return np.polynomial.legendre.legval((wavelength - centre) / scale, coefficients)
     keep = np.r_[True, np.diff(x) > 0]
     return splev(wavelength, splrep(x[keep], y[keep], k=min(degree, keep.sum() - 1), s=config.smoothing))
 
 
 def normalise(wavelength, flux, config):
-    """Flux divided by its :func:`continuum`; same shape, 1 where the star shows none of its lines."""
+    """Divide flux by its :func:`continuum`.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    flux : (n_spectra, n_pixels) or (n_pixels,) array
+    config : ContinuumConfig
+
+    Returns
+    -------
+    array of the same shape as ``flux``
+    """
     return np.asarray(flux, float) / continuum(wavelength, flux, config)
 
 
 class Correlator:
-    """Correlation coefficients of spectra with templates at every shift, masked pixels left out, all by FFT.
+    """Correlation coefficients of spectra with templates at every shift, masked pixels excluded, by FFT.
 
     C_k = cov(f_i, t_(i-k)) / sqrt(var(f_i) var(t_(i-k))) over the pixels i where both are known
 
-    Arguments
-    ---------
-    templates : (n_templates, n_pixels) on a logarithmic grid, NaN where they end; all end at the same pixels
-    n_lags : int, shifts from -n_lags to n_lags pixels (positive: the spectrum is redshifted)
+    The templates are transformed once, for any number of spectra.
 
-    The templates are transformed once, for any number of spectra. Oracle: ``numpy.corrcoef`` at each shift.
+    Parameters
+    ----------
+    templates : (n_templates, n_pixels) array
+        On a logarithmic grid, NaN beyond their ends, which are the same pixels for all.
+    n_lags : int
+        Shifts are from -n_lags to n_lags pixels; positive ones are redshifts of the spectrum.
+
+    Notes
+    -----
+    Tested against ``numpy.corrcoef`` at each shift.
     """
 
     def __init__(self, templates, n_lags):
@@ -412,9 +565,9 @@ class Correlator:
         self._same, self._kept = same[:1], {}
 
     def _moments(self, values):
-        """Transforms of where values are known, of the values, and of their squares."""
+        """Transforms of the known pixels' indicator, of the values, and of their squares."""
         known = np.isfinite(values)
-        level = np.nanmean(values, axis=-1, keepdims=True)  # small numbers lose no digits in the sums
+        level = np.nanmean(values, axis=-1, keepdims=True)  # small numbers lose fewer digits in the sums
         values = np.where(known, values - level, 0.0)
         return [fft.rfft(part, self.n) for part in (known.astype(float), values, values**2)]
 
@@ -422,26 +575,34 @@ class Correlator:
         full = fft.irfft(product, self.n)
         return np.concatenate([full[..., self.n - self.n_lags :], full[..., : self.n_lags + 1]], axis=-1)
 
-    def _of_templates(self, one):
-        """Counts, sums of the templates and their spread times the count, of the pixels that spectra know.
+    def _of_templates(self, known):
+        """Counts, sums of the templates and their spread times the count, over the pixels that the spectra know.
 
-        Kept for the last pixels: the spectra of a survey often know the same.
+        The last result is kept: the spectra of a survey often know the same pixels.
         """
-        key = one.tobytes()
+        key = known.tobytes()
         if key not in self._kept:
             t, tt = self._templates
-            count = np.maximum(self._sums(one * self._same).round(), 1)
-            sum_t = self._sums(one * t)
-            self._kept = {key: (count, sum_t, self._sums(one * tt) - sum_t**2 / count)}
+            count = np.maximum(self._sums(known * self._same).round(), 1)
+            sum_t = self._sums(known * t)
+            self._kept = {key: (count, sum_t, self._sums(known * tt) - sum_t**2 / count)}
         return self._kept[key]
 
     def __call__(self, flux):
-        """Coefficients (n_spectra, n_templates, 2 n_lags + 1), between -1 and 1.
+        """Correlate spectra with the templates.
 
-        Arguments: flux (n_spectra, n_pixels) on the templates' grid, NaN where lost.
+        Parameters
+        ----------
+        flux : (n_spectra, n_pixels) array
+            On the grid of the templates, NaN where masked.
+
+        Returns
+        -------
+        (n_spectra, n_templates, 2 n_lags + 1) array
+            From -1 to 1.
         """
-        one, f, ff = (part[:, None] for part in self._moments(np.atleast_2d(flux)))
-        count, sum_t, spread_t = self._of_templates(one)
+        known, f, ff = (part[:, None] for part in self._moments(np.atleast_2d(flux)))
+        count, sum_t, spread_t = self._of_templates(known)
         sum_f, sum_ff = self._sums(f * self._same), self._sums(ff * self._same)
         sum_ft = self._sums(f * self._templates[0])
         covariance = sum_ft - sum_f * sum_t / count
@@ -451,21 +612,37 @@ class Correlator:
 
 
 def cross_correlate(flux, templates, n_lags):
-    """Correlation coefficients of spectra (n_spectra, n_pixels) with templates: a :class:`Correlator` used once."""
+    """Correlate spectra with templates: a :class:`Correlator` used once.
+
+    Parameters
+    ----------
+    flux : (n_spectra, n_pixels) array
+    templates : (n_templates, n_pixels) array
+    n_lags : int
+
+    Returns
+    -------
+    (n_spectra, n_templates, 2 n_lags + 1) array
+    """
     return Correlator(templates, n_lags)(flux)
 
 
 def check_spectrum(wavelength, flux, *, file=None, start=None, stop=None):
-    """Refuse what no later step can mend.
+    """Reject spectra that later steps cannot use.
 
-    Arguments
-    ---------
-    wavelength, flux : (n_pixels,) A and any flux unit
-    start, stop : float, A, the range that must be covered
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    flux : (n_pixels,) array
+    file : str or Path, optional
+        For the message.
+    start, stop : float, A, optional
+        The range that must be covered.
 
-    Errors
+    Raises
     ------
-    DataError : wrong shapes, wavelengths unsorted or not in A, NaNs, no positive flux, too short a range.
+    DataError
+        Shapes are wrong, wavelengths unsorted or not in A, values NaN, no flux positive, or the range is too short.
     """
     wavelength, flux = np.asarray(wavelength, float), np.asarray(flux, float)
     if wavelength.ndim != 1 or wavelength.shape != flux.shape or len(wavelength) < 10:
@@ -503,11 +680,24 @@ def check_spectrum(wavelength, flux, *, file=None, start=None, stop=None):
         )
 
 
-STEP = 0.03  # A: three pixels a resolution element of the survey
+STEP = 0.03  # A: three pixels per resolution element of the survey
 
 
 def binned(flux, step, wanted=STEP):
-    """Means over as many neighbouring pixels as bring ``step`` closest to the wanted one, A: (..., n)."""
+    """Average neighbouring pixels to about the wanted step.
+
+    Parameters
+    ----------
+    flux : (..., n_pixels) array
+    step : float, A
+        Width of a pixel.
+    wanted : float, A
+        Width of the binned pixels; the closest multiple of ``step`` is used.
+
+    Returns
+    -------
+    (..., n_pixels // factor) array
+    """
     factor = max(1, round(wanted / step))
     pixels = flux.shape[-1] // factor
     return flux[..., : pixels * factor].reshape(*flux.shape[:-1], pixels, factor).mean(-1)

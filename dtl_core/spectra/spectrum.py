@@ -1,4 +1,4 @@
-"""The one type of observed spectrum: vacuum wavelengths, a frame of rest, and a mask of every pixel not to be used."""
+"""The type of observed spectra: vacuum wavelengths, a reference frame, and a mask of all pixels not to be used."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ RANGE = (8760.0, 8880.0)  # vacuum A, kept of long spectra
 LONG = 8192  # pixels: from here on a spectrum is cut to RANGE
 WINDOW = (WindowConfig.start, WindowConfig.stop)  # A, at rest: what must be covered
 SHIFT = 1 + ChainConfig.velocity_limit / operators.C_KMS
-GAP = 3.0  # A: a larger step between neighbouring pixels is not a spectrum of this resolving power
+GAP = 3.0  # A: larger steps between neighbouring pixels are rejected
 MOST_MASKED = 0.3  # of the window's pixels: bridging more moves the estimates by more than their errors
-HUGE = 1e3  # times an ordinary value: a pixel that is marked by a huge number
+HUGE = 1e3  # times an ordinary value: such pixels are marked as bad by a huge number
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """One observed spectrum.
 
-    What is given is checked and converted: arrays to floats, quantities to A, a mask of integers to booleans. A pixel
-    whose flux or uncertainty says that it is bad (see :func:`bad_pixels`) is masked, so that no later step can use it.
+    The arguments are checked and converted: arrays to floats, quantities to A, an integer mask to booleans. Pixels
+    whose flux or uncertainty marks them as bad (see :func:`bad_pixels`) are masked, so that no later step uses them.
 
     Parameters
     ----------
     star : str
         Its name.
-    wavelength : (n_pixels,) array
-        Vacuum A, strictly increasing, in ``frame``; or a Quantity of length.
+    wavelength : (n_pixels,) array, vacuum A
+        Strictly increasing, in ``frame``; or a Quantity of length.
     flux : (n_pixels,) array
         In any unit.
     uncertainty : (n_pixels,) array, optional
@@ -46,19 +46,19 @@ class Spectrum:
     mask : (n_pixels,) array of bool, optional
         True where the pixel is lost (residuals of sky lines, cosmic rays) and has to be bridged.
     telluric : (n_pixels,) array of bool, optional
-        True where telluric lines absorb: kept, as in the paper, and only counted.
+        True where telluric lines absorb: counted, but kept as in the paper.
     resolving_power : float
         lambda / FWHM, NaN if unknown.
     instrument : str
         Its name, "" if unknown.
     frame : str
         One of :data:`FRAMES`.
-    berv : float
-        The Earth's velocity towards the star with respect to the barycentre, km/s; NaN if unknown.
-    time : float
-        BJD or JD, d.
-    rv : float
-        Barycentric radial velocity that the file states, km/s; NaN if none.
+    berv : float, km/s
+        The Earth's velocity towards the star with respect to the barycentre; NaN if unknown.
+    time : float, d
+        BJD or JD.
+    rv : float, km/s
+        Barycentric radial velocity stated in the file; NaN if none.
     file : str
         Where it comes from.
     notes : tuple of str
@@ -67,7 +67,17 @@ class Spectrum:
     Raises
     ------
     DataError
-        Arrays of different lengths or of no numbers, wavelengths that do not increase, an unknown frame.
+        Arrays have different lengths or are not numeric, wavelengths do not increase, or the frame is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dtl_core.spectra.spectrum import Spectrum
+    >>> flux = np.ones(3501)
+    >>> flux[100] = np.nan
+    >>> spectrum = Spectrum("GJ 699", np.linspace(8800, 8835, 3501), flux, frame="barycentric", resolving_power=94_600)
+    >>> int(spectrum.mask.sum())
+    1
     """
 
     star: str
@@ -124,14 +134,23 @@ class Spectrum:
         return clean(self.file or self.star or "spectrum")
 
     def in_frame(self, frame):
-        """The same spectrum with wavelengths in another frame; nothing else changes.
+        """Convert the wavelengths to another frame.
 
         lambda_bary = lambda_obs sqrt((1 + b) / (1 - b)),  b = berv / c
+
+        Parameters
+        ----------
+        frame : {"observatory", "barycentric"}
+
+        Returns
+        -------
+        Spectrum
 
         Raises
         ------
         DataError
-            The barycentric velocity is unknown, or one of the frames is not the observatory's or the barycentre's.
+            The barycentric velocity is unknown, or one of the two frames is neither the observatory's nor the
+            barycentre's.
         """
         if frame == self.frame:
             return self
@@ -147,7 +166,7 @@ class Spectrum:
 
 
 def _floats(values, name, file):
-    """An array of floats from what a user gives; a wavelength with a unit becomes A."""
+    """Convert values given by a user to an array of floats; a wavelength with a unit becomes A."""
     try:
         if name == "wavelength" and hasattr(values, "unit") and str(values.unit or ""):
             from astropy import units
@@ -176,16 +195,16 @@ def _booleans(values, name, file):
 
 @np.errstate(all="ignore")
 def bad_pixels(flux, uncertainty, mask):
-    """Pixels that must not be used, by the ways in which files mark them.
+    """Find pixels that must not be used, by all conventions with which files mark them.
 
-    A pixel is bad if its mask is set; if its flux is NaN, infinite, exactly zero, far beyond all others, or repeats its
-    neighbour's at or below zero (a fill value); and, where a spectrum has uncertainties at all, if its uncertainty is
-    NaN, infinite, zero, negative or far beyond all others, as where the inverse variance is zero.
+    A pixel is bad if its mask is set, or if its flux is NaN, infinite, exactly zero, far beyond all others, or repeats
+    its neighbour's at or below zero (a fill value). In a spectrum with uncertainties it is also bad if its uncertainty
+    is NaN, infinite, zero, negative or far beyond all others, as where the inverse variance is zero.
 
     Parameters
     ----------
     flux, uncertainty : (n_pixels,) array of float
-        The uncertainty NaN where unknown.
+        The uncertainty is NaN where unknown.
     mask : (n_pixels,) array of bool
 
     Returns
@@ -212,12 +231,12 @@ def bad_pixels(flux, uncertainty, mask):
 
 
 def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *, star="", notes=(), **facts):
-    """A :class:`Spectrum` from what a reader found, cut to the surroundings of the window and checked.
+    """Make a :class:`Spectrum` from the arrays of a reader, cut to the surroundings of the window and checked.
 
     Parameters
     ----------
     path : Path
-        The file, also the star's name if ``star`` is empty.
+        The file; its name is the star's if ``star`` is empty.
     wavelength, flux : (n_pixels,) array
         Vacuum A and any unit. Pixels without a wavelength are dropped.
     uncertainty, mask, telluric : (n_pixels,) array, optional
@@ -226,11 +245,16 @@ def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *
     **facts
         Other fields of :class:`Spectrum`.
 
+    Returns
+    -------
+    Spectrum
+        With finite flux everywhere: masked pixels without a flux are interpolated.
+
     Raises
     ------
     DataError
-        Wavelengths that do not increase, a range that does not cover the window, a gap, pixels wider than the
-        resolving power allows, hardly a pixel that can be used, no positive flux.
+        Wavelengths do not increase, the window is not covered, there is a gap, pixels are wider than the resolving
+        power allows, hardly any pixel can be used, or no flux is positive.
     """
     path, notes = Path(path), list(notes)
     name = clean(star).replace("_", " ").strip() or clean(path.name.removesuffix(".gz").rpartition(".")[0] or path.name)
@@ -262,7 +286,7 @@ def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *
     if not np.isfinite(spectrum.uncertainty).any():
         given = "" if uncertainty is None else ": those given are not positive numbers"
         notes.append(f"no uncertainty{given}")
-    flux = spectrum.flux.copy()  # finite everywhere: a lost pixel has what its neighbours suggest
+    flux = spectrum.flux.copy()  # finite everywhere: lost pixels are interpolated
     lost, good = np.flatnonzero(spectrum.mask), np.flatnonzero(~spectrum.mask)
     empty = lost[~np.isfinite(flux[lost])]
     flux[empty] = np.interp(empty, good, flux[good])
@@ -270,7 +294,7 @@ def finish(path, wavelength, flux, uncertainty=None, mask=None, telluric=None, *
 
 
 def _check(spectrum, path, given):
-    """Refuse a spectrum from a file that does not cover the window with pixels that can be used."""
+    """Reject a spectrum from a file that does not cover the window with usable pixels."""
     wave, rest = spectrum.wavelength, spectrum.frame == "rest"
     low, high = WINDOW if rest else (WINDOW[0] * SHIFT, WINDOW[1] / SHIFT)
     if wave[0] > low or wave[-1] < high or wave[-1] - wave[0] < WINDOW[1] - WINDOW[0]:
@@ -291,7 +315,7 @@ def _check(spectrum, path, given):
 
 
 def _cause(given, spectrum, near):
-    """By which field most of the bad pixels are marked: mask, flux or uncertainty."""
+    """Name the field that marks most of the bad pixels: mask, flux or uncertainty."""
     flux = spectrum.flux[near]
     empty = np.mean(~np.isfinite(flux) | (flux == 0))
     marked = 0.0 if given is None else np.mean(np.asarray(given, bool)[near])
@@ -300,15 +324,15 @@ def _cause(given, spectrum, near):
 
 
 def check_mask(mask, file, field="mask"):
-    """Refuse a window of which too many pixels are bad; True marks them.
+    """Reject a window in which too many pixels are bad.
 
     Parameters
     ----------
     mask : (n_pixels,) array of bool
-        Of the window.
+        Of the window, True where bad.
     file : str or Path
-    field : str
-        What marks them.
+    field : {"mask", "flux", "uncertainty"}
+        The field that marks them, for the message.
 
     Raises
     ------
@@ -327,7 +351,13 @@ def check_mask(mask, file, field="mask"):
 
 
 def check_sampling(wavelength, resolving_power, file):
-    """Refuse pixels that are wider than the resolution element, as where pixel numbers are taken as A.
+    """Reject pixels wider than the resolution element, as where pixel numbers are taken for A.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    resolving_power : float
+    file : str or Path
 
     Raises
     ------
