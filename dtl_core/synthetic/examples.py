@@ -1,4 +1,4 @@
-"""Example spectra to try things on: simulated stars, as files that a user might have."""
+"""Example spectra: simulated stars, written as files that a user might have."""
 
 from __future__ import annotations
 
@@ -24,16 +24,22 @@ VELOCITY = (31.4, -17.2, 8.5)  # km/s, barycentric
 
 
 def write_examples(folder, *, seed=SEED):
-    """Write three simulated M dwarfs, a cool, a middling and a hot one, as ECSV.
+    """Write three simulated M dwarfs, a cool, a medium and a hot one, as ECSV.
 
-    They have a radial velocity, a blaze, water lines and photon noise, and errors of the line list that no model was
+    They have a radial velocity, a blaze, water lines, photon noise, and errors of the line list that no model was
     trained on. They are not real stars.
 
-    Arguments: folder; seed, added to that of the benchmark survey.
+    Parameters
+    ----------
+    folder : path
+    seed : int
+        Added to that of the benchmark survey.
 
     Returns
     -------
-    list of Path, and the table of their true labels (star, teff [K], logg, mh, vsini [km/s]) as a DataFrame
+    paths : list of Path
+    truth : DataFrame
+        True labels: star, teff [K], logg, mh, vsini [km/s].
     """
     config = load_profile("demo")
     config = dataclasses.replace(config, survey=dataclasses.replace(config.survey, seed=config.survey.seed + seed))
@@ -43,8 +49,8 @@ def write_examples(folder, *, seed=SEED):
     truth, rows = truth.iloc[chosen].reset_index(drop=True), rows[chosen]
     flux = simulated_survey.detected(simulated_survey.starlight(truth, rows, config), truth, config)
     wavelength, paths = operators.window_grid(config.window), []
-    for star, one, velocity in zip(truth.itertuples(), flux, VELOCITY, strict=True):
-        counts = one * star.snr**2
+    for star, spectrum, velocity in zip(truth.itertuples(), flux, VELOCITY, strict=True):
+        counts = spectrum * star.snr**2
         table = Table(
             {
                 "wavelength": operators.doppler_shift(wavelength, velocity).round(5) * units.AA,
@@ -63,5 +69,5 @@ def write_examples(folder, *, seed=SEED):
         text = io.StringIO()
         table.write(text, format="ascii.ecsv")
         paths.append(write_atomic(Path(folder) / f"example_{star.karmn}.ecsv", text.getvalue()))
-    known = truth[["karmn", *PARAMETERS]].rename(columns={"karmn": "star"})
-    return paths, known.assign(star="Example " + known["star"])
+    labels = truth[["karmn", *PARAMETERS]].rename(columns={"karmn": "star"})
+    return paths, labels.assign(star="Example " + labels["star"])

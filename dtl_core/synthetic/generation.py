@@ -1,6 +1,6 @@
-"""The source domain: label grid, interpolation of the embedded library, and the set of synthetic spectra.
+"""The source domain: interpolation in a library of model spectra, and the set of synthetic spectra.
 
-The embedded library is a C3K/Turbospectrum stand-in for PHOENIX-ACES (see the data page of the book).
+The embedded library is a C3K/Turbospectrum substitute for PHOENIX-ACES (see the book's page on data).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .libraries import source_library
 __all__ = ["expand", "model_spectra", "network_spectra", "synthetic_set"]
 
 
-VELOCITY_STEP = 0.3  # km/s, ten pixels a resolution element at R = 94,600
+VELOCITY_STEP = 0.3  # km/s, ten pixels per resolution element at R = 94,600
 
 
 def _weights(axis, values, method):
-    """Interpolation weights (n_values, n_axis): linear in the data, so they are the interpolation of unit vectors."""
+    """Interpolation weights (n_values, n_axis) along one axis of the grid."""
     if method == "linear":
         return np.stack([np.interp(values, axis, unit) for unit in np.eye(len(axis))], axis=1)
     if len(axis) > 3:
@@ -35,27 +35,40 @@ def _axes(library):
 def expand(library, labels, method="cubic"):
     """Interpolate grid spectra to labels, pixel by pixel.
 
-    ``cubic``: ln(flux), a cubic spline along each axis, or the polynomial through all nodes of an axis that has fewer
-    than four (log g of the embedded grid: a parabola). Median error 2e-4, largest 1e-3 against 48 spectra computed
-    exactly.
-    ``linear``: the flux, multilinear between the eight nodes around the label, as the paper does with pyterpol. The
-    flux and not its logarithm, because pyterpol (``interpolate_block``, two nodes an axis) interpolates intensities;
-    here each node's flux has a mean of 1, so that the hotter of two does not outweigh the cooler. How large the error
-    is where: :func:`interpolation_error`.
+    ``cubic`` interpolates ln(flux) with a cubic spline along each axis, or with the polynomial through all nodes of an
+    axis that has fewer than four (a parabola in log g of the embedded grid). Against 48 spectra computed exactly, the
+    median error is 2e-4 and the largest 1e-3.
 
-    Arguments
-    ---------
-    library : Library on a grid, with at least one node along each axis
-    labels : (n, 3) Teff [K], log g, [M/H], inside the grid
-    method : ``cubic`` or ``linear``
+    ``linear`` interpolates the flux multilinearly between the eight nodes around the label, as the paper does with
+    pyterpol, which interpolates intensities and not their logarithm (``interpolate_block``, two nodes per axis). The
+    flux of each node has a mean of 1 here, so that the hotter of two nodes does not outweigh the cooler. For the error
+    see :func:`dtl_core.synthetic.interpolation.interpolation_error`.
+
+    Parameters
+    ----------
+    library : Library
+        On a grid with at least one node along each axis.
+    labels : (n, 3) array
+        Teff [K], log g, [M/H], inside the grid.
+    method : {"cubic", "linear"}
 
     Returns
     -------
-    (n, n_pixels) flux on ``library.wavelength``.
+    (n, n_pixels) array
+        Flux on ``library.wavelength``.
 
-    Errors
+    Raises
     ------
-    DataError : a label outside the grid, an unknown method.
+    DataError
+        A label is outside the grid, or the method is unknown.
+
+    Examples
+    --------
+    >>> from dtl_core.synthetic.generation import expand
+    >>> from dtl_core.synthetic.libraries import load_library
+    >>> library = load_library("grid_a")
+    >>> expand(library, [[3300.0, 4.9, 0.1]]).shape[1] == len(library.wavelength)
+    True
     """
     labels = np.atleast_2d(labels)
     for column, (name, axis) in enumerate(_axes(library).items()):
@@ -79,7 +92,7 @@ def expand(library, labels, method="cubic"):
 
 
 def _to_space(flux, method):
-    """What a method interpolates."""
+    """The quantity that a method interpolates."""
     if method not in ("cubic", "linear"):
         raise DataError(f"unknown method {method!r}", field="interpolation", remedy="choose linear or cubic")
     return np.log(flux) if method == "cubic" else flux
@@ -90,17 +103,21 @@ def _from_space(values, method):
 
 
 def model_spectra(wavelength, flux, vsini, window, *, limb_darkening=0.6):
-    """Broaden raw model spectra to instrument and rotation and put them on the window's grid, with its margin.
+    """Broaden model spectra to instrument and rotation and resample them to the window's grid, with its margin.
 
-    Arguments
-    ---------
-    wavelength : (m,) vacuum A;  flux : (n_spectra, m)
-    vsini : (n_spectra,) km/s
+    Parameters
+    ----------
+    wavelength : (m,) array, vacuum A
+    flux : (n_spectra, m) array
+    vsini : (n_spectra,) array, km/s
     window : WindowConfig
+    limb_darkening : float
+        Linear coefficient, from 0 to 1.
 
     Returns
     -------
-    (n_spectra, n_pixels) flux, not normalised, on ``window_grid(window)``.
+    (n_spectra, n_pixels) array
+        Flux on ``window_grid(window)``, not normalised.
     """
     grid = operators.log_grid(wavelength[0], wavelength[-1], VELOCITY_STEP)
     operator = operators.resample_operator(grid, operators.window_grid(window))
@@ -109,13 +126,22 @@ def model_spectra(wavelength, flux, vsini, window, *, limb_darkening=0.6):
 
 
 def network_spectra(wavelength, flux, vsini, window, continuum, *, limb_darkening=0.6):
-    """Raw model spectra as the networks see them: broadened, continuum = 1, on the window without its margin.
+    """Convert model spectra to the input of the networks: broadened, continuum = 1, on the window without its margin.
 
-    Arguments as of :func:`model_spectra`; continuum : ContinuumConfig.
+    Parameters
+    ----------
+    wavelength : (m,) array, vacuum A
+    flux : (n_spectra, m) array
+    vsini : (n_spectra,) array, km/s
+    window : WindowConfig
+    continuum : ContinuumConfig
+    limb_darkening : float
+        Linear coefficient, from 0 to 1.
 
     Returns
     -------
-    (n_spectra, n_pixels) flux on ``window_grid(window, margin=False)``.
+    (n_spectra, n_pixels) array
+        Flux on ``window_grid(window, margin=False)``.
     """
     grid = operators.window_grid(window)
     inner = slice(round(window.margin / window.step), -round(window.margin / window.step))
@@ -124,17 +150,30 @@ def network_spectra(wavelength, flux, vsini, window, continuum, *, limb_darkenin
 
 
 def synthetic_set(config, *, chunk=512, progress=None):
-    """The synthetic domain of a run.
+    """Generate the synthetic spectra of a run.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     config : Config
-    progress : callable, optional, called with the number of spectra done since the last call
+    chunk : int
+        Spectra computed together.
+    progress : callable, optional
+        Called with the number of spectra done since the last call.
 
     Returns
     -------
-    flux : (n_spectra, n_pixels) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
-    labels : (n_spectra, 4) Teff [K], log g, [M/H], v sin i [km/s]
+    flux : (n_spectra, n_pixels) array of float32
+        Continuum = 1, on ``window_grid(config.window, margin=False)``.
+    labels : (n_spectra, 4) array
+        Teff [K], log g, [M/H], v sin i [km/s].
+
+    Examples
+    --------
+    >>> from dtl_core.config import load_profile
+    >>> from dtl_core.synthetic.generation import synthetic_set
+    >>> flux, labels = synthetic_set(load_profile("demo", {"synthetic.n_spectra": 50}))
+    >>> flux.shape, labels.shape
+    ((50, 3501), (50, 4))
     """
     library = source_library(config)
     settings, window = config.synthetic, config.window

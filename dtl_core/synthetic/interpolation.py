@@ -1,4 +1,4 @@
-"""How large the interpolation errors of a library are."""
+"""Interpolation errors of a library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["interpolation_difference", "interpolation_error"]
 
 
 def _by_region(teff, error, **columns):
-    """Rows of a table, one a region of Teff: number of spectra, rms and largest absolute error of their pixels."""
+    """Rows of a table, one per region of Teff: number of spectra, rms and largest absolute error of their pixels."""
     edges = [0, 3000, 3500, 4000, np.inf]
     names = ["< 3000", "3000-3500", "3500-4000", ">= 4000"]
     rows = []
@@ -26,25 +26,29 @@ def _by_region(teff, error, **columns):
 
 
 def interpolation_error(library, methods=("linear", "cubic"), *, window, continuum, vsini=2.0):
-    """How well a grid's nodes are predicted from the others, as the networks see them.
+    """Predict the nodes of a grid from the others, as the networks see them.
 
-    Every node but the outermost is left out, along one axis at a time, so that its neighbours are two steps apart.
-    At the grid's own spacing the error is smaller by 2^p, where it goes with the p-th power of the spacing: p = 2 for
-    ``linear``, 4 for a cubic spline. Of three nodes (log g of the embedded grid) two are left, through which ``cubic``
-    is a straight line in ln(flux), p = 2: an upper limit, since the whole grid has a parabola there.
+    All nodes but the outermost are left out, along one axis at a time, so that their neighbours are two steps apart. At
+    the grid's own spacing the error is smaller by 2^p if it grows with the p-th power of the spacing: p = 2 for
+    ``linear``, 4 for a cubic spline. Along an axis of three nodes (log g of the embedded grid) two are left, through
+    which ``cubic`` is a straight line in ln(flux), p = 2: an upper limit, since the full grid has a parabola there.
 
-    Arguments
-    ---------
-    library : Library on a grid
-    methods : one or several of :func:`expand`'s
-    window, continuum : WindowConfig, ContinuumConfig
+    Parameters
+    ----------
+    library : Library
+        On a grid.
+    methods : str or sequence of str
+        One or several methods of :func:`dtl_core.synthetic.generation.expand`.
+    window : WindowConfig
+    continuum : ContinuumConfig
     vsini : float, km/s
 
     Returns
     -------
-    pandas.DataFrame: method; axis along which nodes are left out (``teff``, ``logg`` or ``mh``); teff (region, K); n
-    (spectra); rms and max, the error measured at twice the spacing, continuum = 1; rms_scaled and max_scaled, divided
-    by 2^p: the estimate at the grid's own spacing.
+    pandas.DataFrame
+        Columns: method; axis along which nodes are left out (``teff``, ``logg`` or ``mh``); teff (region, K); n
+        (spectra); rms and max, the error at twice the spacing, continuum = 1; rms_scaled and max_scaled, divided by
+        2^p, which estimate it at the grid's own spacing.
     """
     axes, methods = _axes(library), [methods] if isinstance(methods, str) else methods
     shape = *map(len, axes.values()), -1
@@ -58,8 +62,8 @@ def interpolation_error(library, methods=("linear", "cubic"), *, window, continu
         values = _to_space(library.flux, method).reshape(shape)
         weights = [np.insert(_weights(np.delete(axis, i), axis[[i]], method)[0], i, 0.0) for i in inner]
         predicted = _from_space(np.tensordot(weights, np.moveaxis(values, column, 0), axes=1), method)
-        known, region = (np.moveaxis(a, column, 0)[1:-1].reshape(-1, a.shape[-1]) for a in (truth, teff))
-        error = see(predicted.reshape(len(known), -1)) - known
+        nodes, region = (np.moveaxis(a, column, 0)[1:-1].reshape(-1, a.shape[-1]) for a in (truth, teff))
+        error = see(predicted.reshape(len(nodes), -1)) - nodes
         power = 2 if method == "linear" else min(4, len(axis) - 1)
         for row in _by_region(region[:, 0], error, method=method, axis=name):
             rows.append(row | {f"{key}_scaled": row[key] / 2**power for key in ("rms", "max")})
@@ -67,13 +71,20 @@ def interpolation_error(library, methods=("linear", "cubic"), *, window, continu
 
 
 def interpolation_difference(library, *, window, continuum, vsini=2.0):
-    """Linear minus cubic interpolation at the centres of a grid's cells: the error of ``linear`` where it is largest.
+    """Difference of linear and cubic interpolation at the centres of the grid's cells, where ``linear`` errs most.
 
-    Arguments as of :func:`interpolation_error`.
+    Parameters
+    ----------
+    library : Library
+        On a grid.
+    window : WindowConfig
+    continuum : ContinuumConfig
+    vsini : float, km/s
 
     Returns
     -------
-    pandas.DataFrame: teff (region, K), n (cells), rms and max (difference, continuum = 1).
+    pandas.DataFrame
+        Columns: teff (region, K), n (cells), rms and max (linear minus cubic, continuum = 1).
     """
     centres = [(axis[1:] + axis[:-1]) / 2 if len(axis) > 1 else axis for axis in _axes(library).values()]
     labels = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, 3)

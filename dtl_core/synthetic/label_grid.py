@@ -9,24 +9,39 @@ from ..errors import DataError
 __all__ = ["is_main_sequence", "label_grid", "main_sequence_logg"]
 
 
-# Label combinations of the paper (phoenix_labels.npy) and of is_main_sequence on the paper's grid: how many in each, in
-# both, in one only. The labels are not shipped; a test counts them again where they are at hand.
+# Number of label combinations of the paper (phoenix_labels.npy) and of is_main_sequence on the paper's grid: in each, in
+# both, in one only. The labels are not shipped; a test counts them where they are available.
 CUT_AGREEMENT = {"paper": 1767, "rule": 1808, "both": 1717, "only_rule": 91, "only_paper": 50}
 
 
 def main_sequence_logg(teff, mh):
-    """Surface gravity, dex, of a main-sequence M dwarf.
+    """Surface gravity of a main-sequence M dwarf.
 
     log g = 4.78 - 0.105 t - 0.235 [M/H],  t = (Teff - 3500 K) / 500 K
 
-    Fitted to the label combinations that the paper keeps after its cut with PARSEC isochrones (rms 0.08 dex there) and
-    to the labels of the embedded survey (rms 0.05 dex); valid for 2600-4500 K, [M/H] -1 to +0.6.
+    Fitted to the label combinations that the paper keeps after its cut with PARSEC isochrones (rms 0.08 dex) and to the
+    labels of the embedded survey (rms 0.05 dex); valid for 2600-4500 K, [M/H] -1 to +0.6.
+
+    Parameters
+    ----------
+    teff : array, K
+    mh : array, dex
+
+    Returns
+    -------
+    array, dex
+
+    Examples
+    --------
+    >>> from dtl_core.synthetic.label_grid import main_sequence_logg
+    >>> round(float(main_sequence_logg(3300, 0.1)), 4)
+    4.7985
     """
     return 4.78 - 0.105 * (np.asarray(teff) - 3500) / 500 - 0.235 * np.asarray(mh)
 
 
 def is_main_sequence(teff, logg, mh):
-    """Which labels belong to a main-sequence star of some age: the paper's cut with PARSEC isochrones, as a rule.
+    """Whether labels belong to a main-sequence star of some age: a rule for the paper's cut with PARSEC isochrones.
 
     With t = (Teff - 3500 K) / 1000 K, m = [M/H], m' = min(m, 0.2), a label is kept if
 
@@ -35,24 +50,28 @@ def is_main_sequence(teff, logg, mh):
         log g >= old - s   s = 0.03 + 0.53 / (1 + exp((Teff - 2925 K + 245 K m) / 295 K))
         Teff >= T0         T0 = 2558 K - 570 K m' - 232 K exp(-(old - log g) / 0.09)
 
-    and lies within half a step of the paper's outermost nodes: Teff 2325-4475 K, log g >= 4.7, [M/H] -1 to +0.6.
-    We read ``old`` as the oldest isochrone, which shifts along Teff with [M/H] and is steepest where stars become fully
-    convective; ``s`` as how far younger stars, still contracting, lie below it (hot ones no further than the tolerance,
-    0.03); ``T0`` as the star of the lowest mass, 0.1 solar masses, which cools with age.
+    and if it lies within half a step of the paper's outermost nodes: Teff 2325-4475 K, log g >= 4.7, [M/H] -1 to +0.6.
 
-    The 19 coefficients were fitted to the label combinations that come with the paper (Mas-Buitrago et al. 2024, A&A
-    687, A205, after Passegger et al. 2020, A&A 642, A22), which gives neither ages nor tolerance of its cut: on the
-    paper's grid 1808 combinations are kept, 1717 of its 1767 and 91 others; 50 are missed (intersection over union
-    0.924), and all but two of those 141 lie one step from the other set. Fitted to every second Teff, such a rule
-    reaches 0.93 there and 0.905 on the Teff in between, one of 30 coefficients 0.945 and 0.906: more would fit noise.
-
-    Arguments
-    ---------
-    teff : K;  logg, mh : dex;  arrays that broadcast
+    Parameters
+    ----------
+    teff : array, K
+    logg, mh : array, dex
+        The three broadcast.
 
     Returns
     -------
-    bool array
+    array of bool
+
+    Notes ----- We read ``old`` as the oldest isochrone, which shifts along Teff with [M/H] and is steepest where stars
+    become fully convective; ``s`` as how far younger stars, still contracting, lie below it (for hot stars only by the
+    tolerance, 0.03); ``T0`` as the star of the lowest mass, 0.1 solar masses, which cools with age.
+
+    The 19 coefficients were fitted to the label combinations published with the paper (Mas-Buitrago et al. 2024, A&A
+    687, A205, after Passegger et al. 2020, A&A 642, A22), which gives neither ages nor the tolerance of its cut. On the
+    paper's grid the rule keeps 1808 combinations: 1717 of the paper's 1767 and 91 others. It misses 50 (intersection
+    over union 0.924). All but two of those 141 lie one step from the other set. Fitted to every second Teff, such a
+    rule reaches 0.93 there and 0.905 on the Teff in between, one of 30 coefficients 0.945 and 0.906: more coefficients
+    would fit noise.
     """
     teff, logg, mh = np.broadcast_arrays(np.asarray(teff, float), logg, mh)
     t, low_mh = (teff - 3500) / 1000, np.minimum(mh, 0.2)
@@ -65,14 +84,30 @@ def is_main_sequence(teff, logg, mh):
 
 
 def label_grid(config):
-    """Main-sequence label combinations of a ``SyntheticConfig``: (n, 3) of Teff [K], log g, [M/H], sorted.
+    """Main-sequence label combinations.
 
-    ``config.main_sequence``: ``paper`` keeps what :func:`is_main_sequence` keeps, ``band`` what lies within
-    ``main_sequence_width`` of :func:`main_sequence_logg`.
+    Parameters
+    ----------
+    config : SyntheticConfig
+        ``main_sequence = "paper"`` keeps what :func:`is_main_sequence` accepts, ``"band"`` the labels within
+        ``main_sequence_width`` of :func:`main_sequence_logg`.
 
-    Errors
+    Returns
+    -------
+    (n, 3) array
+        Teff [K], log g, [M/H]; sorted.
+
+    Raises
     ------
-    DataError : no combination is left.
+    DataError
+        No combination is left.
+
+    Examples
+    --------
+    >>> from dtl_core.config import SyntheticConfig
+    >>> from dtl_core.synthetic.label_grid import label_grid
+    >>> len(label_grid(SyntheticConfig()))
+    1597
     """
     teff = np.arange(config.teff_min, config.teff_max + 1e-6, config.teff_step)
     mh = np.arange(round((config.mh_max - config.mh_min) / config.mh_step) + 1) * config.mh_step + config.mh_min

@@ -20,7 +20,16 @@ __all__ = ["Library", "library_hash", "load_library", "load_phoenix", "source_li
 
 
 def library_hash(name):
-    """SHA-256 of the file of an embedded library, ``grid_a`` or ``survey_b``."""
+    """SHA-256 of the file of an embedded library.
+
+    Parameters
+    ----------
+    name : {"grid_a", "survey_b"}
+
+    Returns
+    -------
+    str
+    """
     return file_hash(DATA / "lte" / f"{name}.npz")
 
 
@@ -28,20 +37,25 @@ def library_hash(name):
 
 
 def load_phoenix(folder=None, *, teff=None, logg=None, mh=None):
-    """Spectra of PHOENIX-ACES as a library on a full grid, for ``synthetic.expand``.
+    """Load spectra of PHOENIX-ACES as a library on a full grid.
 
-    Arguments
-    ---------
-    folder : path of the cuts, by default ``phoenix/cut`` of mirror and cache
-    teff, logg, mh : (lowest, highest), optional: take the nodes inside only
+    Parameters
+    ----------
+    folder : path, optional
+        The cuts; by default ``phoenix/cut`` of mirror and cache.
+    teff, logg, mh : (float, float), optional
+        Lowest and highest label of the nodes to load, K, dex, dex.
 
     Returns
     -------
-    Library with ``norm`` = flux over its mean and ``continuum`` = 1: the continuum is not known apart
+    Library
+        ``norm`` is the flux over its mean and ``continuum`` is 1, because the continuum is not known separately.
 
-    Errors
+    Raises
     ------
-    DataError : no spectra, a node missing, fewer than two along an axis, other wavelengths, a flux not positive.
+    DataError
+        There are no spectra, a node is missing, an axis has fewer than two nodes, wavelengths differ, or a flux is not
+        positive.
     """
     fetch = "dtl data fetch phoenix, with a range that holds it"
     spectra, common = {}, None
@@ -76,11 +90,20 @@ def load_phoenix(folder=None, *, teff=None, logg=None, mh=None):
 class Library:
     """Spectra on the nodes of a label grid, or of single stars, before any broadening.
 
-    wavelength : (n_pixels,) vacuum A
-    norm : (n_nodes, n_pixels) flux over the true continuum, > 0
-    continuum : (n_nodes, n_pixels) continuum flux over the mean flux of the node
-    teff, logg, mh : axes of the grid (empty for a survey), K, dex, dex
-    label : (n_nodes, 3); population : (n_nodes,) of a survey, else empty
+    Attributes
+    ----------
+    wavelength : (n_pixels,) array, vacuum A
+    norm : (n_nodes, n_pixels) array
+        Flux over the true continuum, positive.
+    continuum : (n_nodes, n_pixels) array
+        Continuum flux over the mean flux of the node.
+    teff, logg, mh : arrays, K, dex, dex
+        Axes of the grid; empty for a survey.
+    label : (n_nodes, 3) array
+    population : (n_nodes,) array of str
+        Of a survey, else empty.
+    meta : dict
+        Origin of the library.
     """
 
     wavelength: np.ndarray
@@ -101,13 +124,32 @@ class Library:
 
 @functools.cache
 def load_library(name, path=None):
-    """One of the two embedded libraries, ``grid_a`` (synthetic domain) or ``survey_b`` (stars of known labels).
+    """Load one of the two embedded libraries.
 
-    Fluxes are stored as unsigned 16-bit multiples of 2e-5 of the continuum: rounding costs at most 1e-5.
+    Fluxes are stored as unsigned 16-bit multiples of 2e-5 of the continuum: rounding errors are at most 1e-5.
 
-    Errors
+    Parameters
+    ----------
+    name : {"grid_a", "survey_b"}
+        The synthetic domain, or stars of known labels computed with another code.
+    path : path, optional
+        Another file.
+
+    Returns
+    -------
+    Library
+
+    Raises
     ------
-    DataError : the file is missing, cut short or lacks an array.
+    DataError
+        The file is missing or truncated, or lacks an array.
+
+    Examples
+    --------
+    >>> from dtl_core.synthetic.libraries import load_library
+    >>> library = load_library("grid_a")
+    >>> library.logg
+    array([4.5, 5. , 5.5])
     """
     source = path or DATA / "lte" / f"{name}.npz"
     remedy = "reinstall the package or rebuild it with tools/lte_library"
@@ -116,7 +158,7 @@ def load_library(name, path=None):
             data = {key: stored[key] for key in stored.files}
     except FileNotFoundError:
         raise DataError("not found", file=source, remedy=remedy) from None
-    except Exception as error:  # zipfile, zlib and numpy each have their own for a broken file
+    except Exception as error:  # zipfile, zlib and numpy raise different errors for a broken file
         raise DataError(f"cannot be read ({type(error).__name__})", file=source, remedy=remedy) from None
     needed = ["wave_air", "norm_u16", "norm_scale", "cont", "cont_wave", "meta"]
     needed += ["teff", "logg", "mh"] if "label" not in data else ["label", "population"]
@@ -141,9 +183,18 @@ def load_library(name, path=None):
 def source_library(config):
     """The library that ``synthetic.library`` names: the embedded grid, or PHOENIX-ACES from mirror or cache.
 
-    Errors
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    Library
+
+    Raises
     ------
-    DataError : PHOENIX-ACES has not been fetched, or not all nodes of a rectangular grid.
+    DataError
+        PHOENIX-ACES has not been fetched, or its nodes do not fill a rectangular grid.
     """
     if config.synthetic.library == "phoenix":
         return load_phoenix()

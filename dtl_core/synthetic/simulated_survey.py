@@ -1,8 +1,8 @@
-"""The target domain of known truth: the benchmark survey. Real spectra come through readers and chain.
+"""The benchmark survey: a target domain of known truth.
 
-The survey starts from spectra computed with another code and other atomic lists (``survey_b``) and adds what a
-spectrograph and a star do. Each effect has a strength in ``SurveyConfig``; at 0 it is off, and with all of them off
-only the two codes differ.
+The survey starts from spectra computed with another code and other atomic line lists (``survey_b``) and adds the
+effects of spectrograph and star. Each effect has a strength in ``SurveyConfig``; 0 switches it off. With all of them
+off only the two codes differ.
 """
 
 from __future__ import annotations
@@ -28,21 +28,29 @@ N_MISSING, N_UNKNOWN = 10, 50
 
 
 def draw_truth(library, config):
-    """Labels and circumstances of the survey's stars, from a seed.
+    """Draw labels and circumstances of the survey's stars, from a seed.
 
     Teff, log g, [M/H] and the kinematic population come with the library. Activity follows population and Teff (young
     and cool stars are active more often), rotation follows activity, as in the solar neighbourhood (Reiners et al.
-    2018: most M dwarfs rotate below 3 km/s, the active ones up to tens of km/s).
+    2018: most M dwarfs rotate below 3 km/s, the active ones at up to tens of km/s).
+
+    Parameters
+    ----------
+    library : Library
+        ``survey_b``.
+    config : Config
 
     Returns
     -------
-    truth : DataFrame with n_stars rows: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (a detector
-        pixel), velocity [km/s] left over, telluric_velocity [km/s]
-    rows : (n_stars,) their rows in the library
+    truth : DataFrame
+        One row per star: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (per detector pixel),
+        velocity [km/s] left over, telluric_velocity [km/s].
+    rows : (n_stars,) array of int
+        Their rows in the library.
     """
     settings = config.survey
     rng = np.random.default_rng([settings.seed, 1])
-    rows = np.arange(len(library.label))  # every star draws its numbers, so a smaller survey is a part of the whole
+    rows = np.arange(len(library.label))  # all stars draw, so that a smaller survey is a subset
     teff, logg, mh = library.label.T
     base = pd.Series(library.population).map({"YD": 0.5, "D": 0.25, "TD-D": 0.1, "TD": 0.05}).to_numpy()
     active = rng.random(len(rows)) < np.clip(base * (3900 - teff) / 400, 0.02, 0.9)
@@ -67,11 +75,11 @@ def draw_truth(library, config):
 
 
 def _distort_lines(library, rows, truth, settings):
-    """Optical depths of the survey with the line list's errors: the same for every star. (n_stars, n_pixels)"""
+    """Optical depths (n_stars, n_pixels) with the line list's errors, which are the same for all stars."""
     wave, step = library.wavelength, library.wavelength[1] - library.wavelength[0]
     depth = -np.log(np.clip(library.norm[rows], 1e-4, 1.0))
     rng = np.random.default_rng([settings.seed, 2])
-    # each draw is made whether or not its effect is on, so that switching one leaves the others as they are
+    # draws do not depend on which effects are on, so that switching one off leaves the others unchanged
     field = gaussian_filter1d(rng.standard_normal(len(wave)), 0.12 / step, mode="wrap")
     missing = rng.uniform(wave[0] + 2, wave[-1] - 2, N_MISSING)
     position = rng.uniform(wave[0] + 2, wave[-1] - 2, N_UNKNOWN)
@@ -91,7 +99,7 @@ def _distort_lines(library, rows, truth, settings):
 def _fill_in(norm, wavelength, rows, truth, settings):
     """Chromospheric filling of the strong lines of active stars, at most to the continuum."""
     rng = np.random.default_rng([settings.seed, 3])
-    # every star of the library draws, so a smaller survey is a part
+    # all stars of the library draw, so that a smaller survey is a subset
     amount = rng.uniform(0.1, 0.4, 1000)[rows] * truth["active"].to_numpy() * settings.activity
     core = sum(np.exp(-0.5 * ((wavelength - line) / 0.25) ** 2) for line in ACTIVE_LINES)
     return norm + np.clip(amount[:, None] * core, 0, 1) * (1 - norm)
@@ -107,7 +115,7 @@ def _observe(flux, wavelength, truth, config):
     step = 8817.5 / window.resolving_power / 2.8  # a detector pixel
     edges = np.arange(wavelength[0] - 1, wavelength[-1] + 1, step)
     for k, star in enumerate(truth.itertuples()):
-        draws = np.random.default_rng([settings.seed, 5, int(star.karmn[1:])])  # a stream a star
+        draws = np.random.default_rng([settings.seed, 5, int(star.karmn[1:])])  # one stream per star
         tilt, bend, ripple = draws.normal(0, (0.02, 0.01, 0.004))
         period, phase, water = draws.uniform(8, 16), draws.uniform(0, 2 * np.pi), draws.uniform(0.3, 1.5)
         noise = draws.standard_normal(len(edges))
@@ -122,16 +130,22 @@ def _observe(flux, wavelength, truth, config):
 
 
 def starlight(truth, rows, config, *, opacity=1.0):
-    """Spectra of stars as a detector without noise would see them from space, not normalised.
+    """Spectra of stars as a noise-free detector in space would record them, not normalised.
 
-    Arguments
-    ---------
-    truth : DataFrame as of :func:`draw_truth`;  rows : (n_stars,) of the library ``survey_b``
-    opacity : (n_stars, n_library_pixels) or number, factors of the lines' optical depth
+    Parameters
+    ----------
+    truth : DataFrame
+        As of :func:`draw_truth`.
+    rows : (n_stars,) array of int
+        Rows of the library ``survey_b``.
+    config : Config
+    opacity : (n_stars, n_library_pixels) array or float
+        Factors of the lines' optical depth.
 
     Returns
     -------
-    (n_stars, n_pixels) flux on ``window_grid(config.window)``, of mean 1 before any broadening.
+    (n_stars, n_pixels) array
+        Flux on ``window_grid(config.window)``, of mean 1 before broadening.
     """
     library = libraries.load_library("survey_b")
     settings, window = config.survey, config.window
@@ -150,17 +164,38 @@ def starlight(truth, rows, config, *, opacity=1.0):
 
 
 def detected(flux, truth, config):
-    """Starlight with atmosphere, blaze and photon noise: (n_stars, n_pixels), with the margin, not normalised.
+    """Add atmosphere, blaze and photon noise to starlight.
 
-    Arguments: as for :func:`recorded`.
+    Parameters
+    ----------
+    flux : (n_stars, n_pixels) array
+        Result of :func:`starlight`.
+    truth : DataFrame
+        Its stars; each has a stream of random numbers that depends on its ``karmn``.
+    config : Config
+
+    Returns
+    -------
+    (n_stars, n_pixels) array
+        With the margin, not normalised.
     """
     return _observe(flux.copy(), operators.window_grid(config.window), truth, config)
 
 
 def recorded(flux, truth, config):
-    """Starlight with atmosphere, blaze and photon noise, then normalised: (n_stars, n_pixels) float32, no margin.
+    """Add atmosphere, blaze and photon noise to starlight, then normalise it and cut off the margin.
 
-    Arguments: flux, result of :func:`starlight`; truth, its stars, each with a stream of random numbers by ``karmn``.
+    Parameters
+    ----------
+    flux : (n_stars, n_pixels) array
+        Result of :func:`starlight`.
+    truth : DataFrame
+        Its stars, as for :func:`detected`.
+    config : Config
+
+    Returns
+    -------
+    (n_stars, n_pixels) array of float32
     """
     grid = operators.window_grid(config.window)
     flux = detected(flux, truth, config)
@@ -168,27 +203,45 @@ def recorded(flux, truth, config):
 
 
 def survey_set(config):
-    """The benchmark survey of a run.
+    """Simulate the benchmark survey of a run.
+
+    Parameters
+    ----------
+    config : Config
 
     Returns
     -------
-    flux : (n_stars, n_pixels) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
-    truth : DataFrame, see :func:`draw_truth`
+    flux : (n_stars, n_pixels) array of float32
+        Continuum = 1, on ``window_grid(config.window, margin=False)``.
+    truth : DataFrame
+        As of :func:`draw_truth`.
+
+    Examples
+    --------
+    >>> from dtl_core.config import load_profile
+    >>> from dtl_core.synthetic.simulated_survey import survey_set
+    >>> flux, truth = survey_set(load_profile("demo", {"survey.n_stars": 10}))
+    >>> flux.shape, len(truth)
+    ((10, 3501), 10)
     """
     truth, rows = draw_truth(libraries.load_library("survey_b"), config)
     return recorded(starlight(truth, rows, config), truth, config), truth
 
 
 def effect_sizes(config, n_stars=40):
-    """Root mean square change of flux that each effect makes alone, at its strength in ``config``: a dict.
+    """Root mean square change of flux by each effect alone, at its strength in ``config``.
 
-    ``codes`` is the change from the other code alone: survey spectra with all effects off against synthetic ones of the
-    same labels.
-
-    Arguments
-    ---------
+    Parameters
+    ----------
     config : Config
-    n_stars : int, how many of the survey's stars to take
+    n_stars : int
+        Stars of the survey to use.
+
+    Returns
+    -------
+    dict
+        Effect -> change, continuum = 1. ``codes`` is the change from the other code alone: survey spectra with all
+        effects off against synthetic ones of the same labels.
     """
 
     def survey(**on):
