@@ -1,10 +1,9 @@
-"""From real spectra to the network's input, one step after the other, and all of them in one call.
+"""From observed spectra to the input of the networks, step by step or in one call.
 
     flux, report = prepare(read("my_star.fits"), config)
 
 cut -> co-add -> cosmic rays -> blaze -> velocity -> rest frame -> mask -> resolving power -> common grid -> continuum.
-Each step is a function of arrays or of :class:`~dtl_core.reading.readers.Spectrum`, and changes nothing that it is
-given.
+Each step is a function of arrays or of :class:`~dtl_core.spectra.spectrum.Spectrum` and does not change its arguments.
 """
 
 from __future__ import annotations
@@ -47,23 +46,35 @@ __all__ = [
 ]
 
 
-AIR_SHIFT = -82.4  # km/s: what air wavelengths taken for vacuum look like, at 8800 A
+AIR_SHIFT = -82.4  # km/s: shift of air wavelengths taken for vacuum, at 8800 A
 _CONFIG = instance(Config, remedy='give dtl_core.config.load_profile("demo")')
 _PROGRESS = instance(callable, optional=True)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`prepare` did to a spectrum.
+    """Record of what :func:`prepare` did to a spectrum.
 
-    star, file, instrument : as read
-    snr : median signal-to-noise of a detector pixel in the window, NaN without uncertainties
-    velocity, e_velocity : km/s, shift found with respect to the synthetic spectra, and its error
-    correlation : at that shift;  template : (Teff [K], v sin i [km/s]) of the best template
-    radial_velocity : km/s, barycentric; NaN when the barycentric correction is not known
-    masked_fraction, telluric_fraction : of the window's pixels; the latter are kept unless ``chain.tellurics=mask``
-    n_exposures, n_cosmic, n_continuum : exposures, pixels thrown out as cosmic rays, points of the continuum
-    warnings : what a careful reader should know
+    Attributes
+    ----------
+    star, file, instrument : str
+        As read.
+    snr : float
+        Median signal-to-noise of a detector pixel in the window, NaN without uncertainties.
+    velocity, e_velocity : float, km/s
+        Shift with respect to the synthetic spectra, and its error.
+    correlation : float
+        At that shift.
+    template : (float, float)
+        Teff [K] and v sin i [km/s] of the best template.
+    radial_velocity : float, km/s
+        Barycentric; NaN if the barycentric correction is not known.
+    masked_fraction, telluric_fraction : float
+        Of the window's pixels; telluric ones are used unless ``chain.tellurics=mask``.
+    n_exposures, n_cosmic, n_continuum : int
+        Exposures, pixels rejected as cosmic rays, and points of the continuum.
+    warnings : tuple of str
+        Remarks that may matter for the result.
     """
 
     star: str
@@ -89,18 +100,27 @@ class Report:
 
 
 def name_of(item):
-    """What a spectrum, or the first of several exposures, is called in an error: its file, else its star."""
+    """Name of a spectrum, or of the first of several exposures, in error messages: its file, else its star.
+
+    Parameters
+    ----------
+    item : Spectrum or sequence of Spectrum
+
+    Returns
+    -------
+    str
+    """
     first = item if isinstance(item, Spectrum) else item[0]
     return first.file or first.star
 
 
 def _add(a, b):
-    """Sum of two velocities, km/s, as relativity has it: 0.01 km/s for Barnard's star."""
+    """Relativistic sum of two velocities, km/s; it differs from a + b by 0.01 km/s for Barnard's star."""
     return float((a + b) / (1 + a * b / operators.C_KMS**2))
 
 
 def _reach(config):
-    """The range, A, that the window, its margin and any velocity within the limit can need."""
+    """Range, A, that the window and its margin can cover at any velocity within the limit."""
     window, stretch = config.window, 1 + 1.02 * config.chain.velocity_limit / operators.C_KMS
     return (window.start - window.margin) / stretch, (window.stop + window.margin) * stretch
 
@@ -110,11 +130,21 @@ def _reach(config):
 
 @checked(spectrum=converted, low=a_number(optional=False), high=a_number(optional=False))
 def cut(spectrum, low, high):
-    """The spectrum between ``low`` and ``high``, A.
+    """Cut a spectrum to a range of wavelengths.
 
-    Errors
+    Parameters
+    ----------
+    spectrum : Spectrum
+    low, high : float, A
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
     ------
-    DataError : fewer than ten pixels are left.
+    DataError
+        Fewer than ten pixels are left.
     """
     inside = (spectrum.wavelength >= low) & (spectrum.wavelength <= high)
     if inside.sum() < 10:
@@ -129,20 +159,24 @@ def cut(spectrum, low, high):
 
 
 def cosmic_rays(flux, uncertainty, sigma, *, level=None):
-    """Pixels hit by cosmic rays: spikes sharper than any line that has passed through a spectrograph.
+    """Find pixels hit by cosmic rays: spikes sharper than any line that has passed through a spectrograph.
 
-    A peak stands out by A above the median of eleven pixels around it. It is a hit when A exceeds ``sigma`` errors
-    and a tenth of the level, and one of the two pixels beside it stands out by less than 0.3 A: at the peak of a line
-    of 2.5 pixels FWHM or more both stand out by 0.37 A at least. One pixel on either side goes with it.
+    A peak exceeds the median of the eleven pixels around it by A. It is a hit if A exceeds ``sigma`` errors and a tenth
+    of the level, and if one of its two neighbours exceeds the median by less than 0.3 A: at the peak of a line of 2.5
+    pixels FWHM or more, both exceed it by at least 0.37 A. One pixel on either side is marked as well.
 
-    Arguments
-    ---------
-    flux, uncertainty : (n_pixels,); where the uncertainty is unknown the scatter from pixel to pixel takes its place
-    sigma : float; 0 finds none
+    Parameters
+    ----------
+    flux, uncertainty : (n_pixels,) array
+        The scatter from pixel to pixel replaces an unknown uncertainty.
+    sigma : float
+        0 finds none.
+    level : float, optional
+        Typical flux; by default the median.
 
     Returns
     -------
-    (n_pixels,) bool.
+    (n_pixels,) array of bool
     """
     if not sigma:
         return np.zeros(len(flux), bool)
@@ -160,12 +194,22 @@ def cosmic_rays(flux, uncertainty, sigma, *, level=None):
 
 
 def bridge(wavelength, flux, mask):
-    """Flux with straight lines across masked pixels; the others as they are."""
+    """Replace masked pixels by linear interpolation.
+
+    Parameters
+    ----------
+    wavelength, flux : (n_pixels,) array
+    mask : (n_pixels,) array of bool
+
+    Returns
+    -------
+    (n_pixels,) array
+    """
     return np.where(mask, np.interp(wavelength, wavelength[~mask], flux[~mask]), flux)
 
 
 def _percentile(values, q):
-    """``np.percentile`` of a few hundred numbers, to the last bit, without what it does for all others."""
+    """The same bits as ``np.percentile`` of a few hundred numbers, without its overhead."""
     place = (len(values) - 1) * (q / 100)
     below = int(place)
     share, above = place - below, min(below + 1, len(values) - 1)
@@ -175,33 +219,67 @@ def _percentile(values, q):
 
 
 def blaze_level(wavelength, flux, mask):
-    """Blaze of an echelle order: the parabola through the 90th percentiles of twelve stretches.
+    """Blaze of an echelle order: the parabola through the 90th percentiles of twelve segments.
 
     The continuum of :mod:`dtl_core.spectra.operators` takes its levels from 30 A and cannot follow a blaze that doubles
-    there.
+    within that range.
+
+    Parameters
+    ----------
+    wavelength, flux : (n_pixels,) array
+    mask : (n_pixels,) array of bool
+
+    Returns
+    -------
+    (n_pixels,) array
+        In the unit of ``flux``.
     """
     blocks = [block for block in np.array_split(np.flatnonzero(~mask), 12) if len(block)]
     x = np.array([wavelength[b].mean() for b in blocks])
     y = np.array([_percentile(flux[b], 90) for b in blocks])
-    inside = np.clip(wavelength, *wavelength[np.flatnonzero(~mask)[[0, -1]]])  # a parabola says nothing beyond its data
+    inside = np.clip(wavelength, *wavelength[np.flatnonzero(~mask)[[0, -1]]])  # do not extrapolate the parabola
     return np.polyval(np.polyfit(x - x.mean(), y, min(2, len(x) - 1)), inside - x.mean())
 
 
 @checked(spectrum=converted)
 def signal_to_noise(spectrum, use=None):
-    """Median flux over uncertainty of the good pixels, of those in ``use`` if given; NaN without uncertainties."""
-    known = ~spectrum.mask & (spectrum.uncertainty > 0) & (True if use is None else use)
-    return float(np.median((spectrum.flux / spectrum.uncertainty)[known])) if known.any() else float("nan")
+    """Median of flux over uncertainty.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    use : (n_pixels,) array of bool, optional
+        Pixels to use, besides that they must not be masked.
+
+    Returns
+    -------
+    float
+        NaN without uncertainties.
+    """
+    good = ~spectrum.mask & (spectrum.uncertainty > 0) & (True if use is None else use)
+    return float(np.median((spectrum.flux / spectrum.uncertainty)[good])) if good.any() else float("nan")
 
 
 def match_resolution(wavelength, flux, resolving_power, target):
-    """Flux of a spectrum of ``resolving_power`` as a spectrograph of the lower ``target`` would show it.
+    """Degrade a spectrum to the resolving power of another spectrograph.
 
     The missing width is a Gaussian of FWHM c (target^-2 - resolving_power^-2)^(1/2). Within 2 % nothing is done.
 
-    Errors
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, A
+    flux : (n_pixels,) array
+    resolving_power, target : float
+        Of the spectrum, and the lower one that is wanted.
+
+    Returns
+    -------
+    (n_pixels,) array
+
+    Raises
     ------
-    DataError : the target is the higher one; resolution cannot be given back.
+    DataError
+        The target is higher than the spectrum's resolving power.
     """
     if abs(resolving_power / target - 1) < 0.02:
         return flux
@@ -223,72 +301,88 @@ def match_resolution(wavelength, flux, resolving_power, target):
 
 @checked(exposures=several, config=_CONFIG)
 def coadd(exposures, config):
-    """One spectrum from exposures of one star, in the barycentric frame where the correction is known, else at rest.
+    """Combine exposures of one star into one spectrum.
 
-    Each exposure is divided by its blaze, freed of cosmic rays by itself and, from three exposures on, by comparison
-    with the median of all; the mean has inverse-variance weights. A pixel is masked where no exposure has it, and
-    telluric only where no exposure is free of the Earth's lines.
+    It is in the barycentric frame if the correction is known, else at rest. Each exposure is divided by its blaze and
+    cleaned of cosmic rays, on its own and, from three exposures on, by comparison with the median of all. The mean has
+    inverse-variance weights. A pixel is masked if no exposure has it, and telluric if none is free of the Earth's
+    lines.
 
-    Arguments
-    ---------
-    exposures : sequence of Spectrum, of one star and one resolving power
+    Parameters
+    ----------
+    exposures : sequence of Spectrum
+        Of one star and one resolving power.
     config : Config
 
     Returns
     -------
-    spectrum : Spectrum, flux in units of the blaze
-    n_cosmic : int, pixels thrown out
+    spectrum : Spectrum
+        Flux in units of the blaze.
+    n_cosmic : int
+        Rejected pixels.
 
-    Errors
+    Raises
     ------
-    DataError : none is given, or stars or resolving powers differ.
+    DataError
+        There is no exposure, or stars or resolving powers differ.
     """
     first = exposures[0]
-    for one in exposures[1:]:
+    for exposure in exposures[1:]:
         for field in ("star", "resolving_power"):
-            a, b = getattr(first, field), getattr(one, field)
+            a, b = getattr(first, field), getattr(exposure, field)
             if a != b and not (a != a and b != b):
                 raise DataError(
                     f"is {b}, but {a} in {name_of(first)}",
-                    file=name_of(one),
+                    file=name_of(exposure),
                     field=field,
                     remedy="co-add exposures of one star and one instrument only",
                 )
     corrected, n_cosmic, notes = [], 0, []
     barycentric = all(
-        one.frame == "barycentric" or one.frame == "observatory" and np.isfinite(one.berv) for one in exposures
+        exposure.frame == "barycentric" or exposure.frame == "observatory" and np.isfinite(exposure.berv)
+        for exposure in exposures
     )
-    for one in exposures:
-        lost = one.mask
-        level = blaze_level(one.wavelength, one.flux, lost)
-        hit = cosmic_rays(np.where(lost, np.nan, one.flux / level), one.uncertainty / level, config.chain.cosmic_sigma)
+    for exposure in exposures:
+        lost = exposure.mask
+        level = blaze_level(exposure.wavelength, exposure.flux, lost)
+        hit = cosmic_rays(
+            np.where(lost, np.nan, exposure.flux / level), exposure.uncertainty / level, config.chain.cosmic_sigma
+        )
         n_cosmic += int(np.sum(hit & ~lost))
-        one = dataclasses.replace(one, flux=one.flux / level, uncertainty=one.uncertainty / level, mask=lost | hit)
+        exposure = dataclasses.replace(
+            exposure, flux=exposure.flux / level, uncertainty=exposure.uncertainty / level, mask=lost | hit
+        )
         if barycentric:
-            one = one.in_frame("barycentric")
+            exposure = exposure.in_frame("barycentric")
         else:
-            found = measure_velocity(
-                one.wavelength,
-                one.flux,
-                one.mask,
+            measured = measure_velocity(
+                exposure.wavelength,
+                exposure.flux,
+                exposure.mask,
                 templates(config.window, config.continuum),
                 config.chain.velocity_limit,
             )
-            one = dataclasses.replace(
-                one, wavelength=operators.doppler_shift(one.wavelength, -found.value), frame="rest", berv=np.nan
+            exposure = dataclasses.replace(
+                exposure,
+                wavelength=operators.doppler_shift(exposure.wavelength, -measured.value),
+                frame="rest",
+                berv=np.nan,
             )
             notes = ["exposures aligned by cross-correlation: the barycentric correction is not known"]
-        corrected.append(one)
-    low, high = max(one.wavelength[0] for one in corrected), min(one.wavelength[-1] for one in corrected)
-    step = min(np.median(np.diff(one.wavelength)) for one in corrected) / low * operators.C_KMS
+        corrected.append(exposure)
+    low, high = (
+        max(exposure.wavelength[0] for exposure in corrected),
+        min(exposure.wavelength[-1] for exposure in corrected),
+    )
+    step = min(np.median(np.diff(exposure.wavelength)) for exposure in corrected) / low * operators.C_KMS
     grid = operators.log_grid(low, high, step)
-    unknown = not all(np.any(one.uncertainty > 0) for one in corrected)
+    unknown = not all(np.any(exposure.uncertainty > 0) for exposure in corrected)
 
-    def on_grid(one, lost):
-        sigma = np.ones(len(one.flux)) if unknown else one.uncertainty
-        return operators.combine(grid, [one.wavelength], [np.where(lost, np.nan, one.flux)], [sigma])
+    def on_grid(exposure, lost):
+        sigma = np.ones(len(exposure.flux)) if unknown else exposure.uncertainty
+        return operators.combine(grid, [exposure.wavelength], [np.where(lost, np.nan, exposure.flux)], [sigma])
 
-    parts = [on_grid(one, one.mask) for one in corrected]
+    parts = [on_grid(exposure, exposure.mask) for exposure in corrected]
     stack, sigma = np.array([part[0] for part in parts]), np.array([part[1] for part in parts])
     scale = np.array([np.nanmedian(row / stack[0]) for row in stack])[:, None]
     stack, sigma = stack / scale, sigma / scale
@@ -298,9 +392,9 @@ def coadd(exposures, config):
         outlier = deviation > config.chain.cosmic_sigma * np.maximum(spread, 0 if unknown else sigma)
         n_cosmic += int(outlier.sum())
         stack[outlier] = np.nan
-    clear = np.array([on_grid(one, one.mask | one.telluric)[2] for one in corrected]).sum(0)
-    if config.chain.tellurics == "mask":  # where another exposure is free of them, the others are left out
-        covered = np.array([np.interp(grid, one.wavelength, one.telluric) > 0 for one in corrected])
+    clear = np.array([on_grid(exposure, exposure.mask | exposure.telluric)[2] for exposure in corrected]).sum(0)
+    if config.chain.tellurics == "mask":  # exposures with telluric lines do not count where another is free of them
+        covered = np.array([np.interp(grid, exposure.wavelength, exposure.telluric) > 0 for exposure in corrected])
         stack[covered & (clear > 0)] = np.nan
     flux, error, used = operators.combine(grid, [grid] * len(stack), stack, sigma)
     out = dataclasses.replace(
@@ -310,42 +404,56 @@ def coadd(exposures, config):
         uncertainty=np.full(len(grid), np.nan) if unknown else error,
         mask=used == 0,
         telluric=clear == 0,
-        time=float(np.mean([one.time for one in corrected])),
-        notes=tuple(dict.fromkeys([note for one in exposures for note in one.notes] + notes)),
+        time=float(np.mean([exposure.time for exposure in corrected])),
+        notes=tuple(dict.fromkeys([note for exposure in exposures for note in exposure.notes] + notes)),
     )
     return out, n_cosmic
 
 
 def group_exposures(exposures):
-    """Spectra of one star and resolving power together, in the order in which the stars first appear.
+    """Group spectra of one star, instrument and resolving power, in the order in which the stars first appear.
 
-    Returns: list with, for each star, a Spectrum or a list of several, as :func:`prepare_many` takes them. Of
-    spectra that are put together none is called the second of another any more.
+    Notes that call a spectrum the second of its star are dropped for grouped spectra.
+
+    Parameters
+    ----------
+    exposures : iterable of Spectrum
+
+    Returns
+    -------
+    list
+        For each star, a Spectrum or a list of several, as :func:`prepare_many` takes them.
     """
     groups = {}
     for name, item in each(exposures, "exposures"):
-        for one in several(item, name):
-            power = one.resolving_power if np.isfinite(one.resolving_power) else None
-            groups.setdefault((one.star, one.instrument, power), []).append(one)
+        for spectrum in several(item, name):
+            power = spectrum.resolving_power if np.isfinite(spectrum.resolving_power) else None
+            groups.setdefault((spectrum.star, spectrum.instrument, power), []).append(spectrum)
     return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
 
 
 def _together(group):
-    """Exposures of a star without the remarks that tell of each other."""
-    known = {clean(f"second spectrum of {one.star}: {one.file}", 300) for one in group}
-    left = [tuple(note for note in one.notes if note not in known) for one in group]
-    return [one if one.notes == n else dataclasses.replace(one, notes=n) for one, n in zip(group, left, strict=True)]
+    """Exposures of a star without the notes about each other."""
+    mutual = {clean(f"second spectrum of {spectrum.star}: {spectrum.file}", 300) for spectrum in group}
+    left = [tuple(note for note in spectrum.notes if note not in mutual) for spectrum in group]
+    return [
+        spectrum if spectrum.notes == n else dataclasses.replace(spectrum, notes=n)
+        for spectrum, n in zip(group, left, strict=True)
+    ]
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- the complete preparation
 
 
 def _shift(spectrum, velocity, config):
-    """The shift, km/s, that a spectrum shows of a star of a known barycentric velocity; None for one that is not known.
+    """Shift, km/s, that a spectrum of a star of known barycentric velocity shows; None if the velocity is unknown.
 
-    Errors
+    Raises
     ------
-    ConfigError : the velocity is beyond what is searched.  DataError : the barycentric correction is not known.
+    ConfigError
+        The velocity is beyond the limit.
+    DataError
+        The barycentric correction is not known.
     """
     if velocity is None:
         return None
@@ -365,26 +473,43 @@ def _shift(spectrum, velocity, config):
 
 @checked(spectrum=several, config=_CONFIG, velocity=VELOCITY)
 def prepare(spectrum, config, *, velocity=None):
-    """From a real spectrum, or several exposures of one star, to the network's input.
+    """Convert an observed spectrum, or several exposures of one star, to the input of the networks.
 
-    Arguments
-    ---------
-    spectrum : Spectrum, or a sequence of exposures to be co-added
+    Parameters
+    ----------
+    spectrum : Spectrum or sequence of Spectrum
+        Several exposures are co-added.
     config : Config
-    velocity : km/s, the star's barycentric radial velocity where it is known, in place of the one found
+    velocity : float, km/s, optional
+        Barycentric radial velocity of the star if known; it replaces the measured one.
 
     Returns
     -------
-    flux : (n_pixels,) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
+    flux : (n_pixels,) array of float32
+        Continuum = 1, on ``window_grid(config.window, margin=False)``.
     report : Report
 
-    Errors
+    Raises
     ------
-    DataError : the window is not covered once shifted, nothing correlates with any template, the spectrum is less
-        resolved than the run, or no flux is left.
+    DataError
+        The window is not covered after the shift, nothing correlates with any template, the resolving power is lower
+        than the run's, or no flux is left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dtl_core.config import load_profile
+    >>> from dtl_core.preparing.chain import prepare
+    >>> from dtl_core.reading.readers import read
+    >>> from dtl_core.synthetic.examples import write_examples
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths, truth = write_examples(folder)
+    ...     flux, report = prepare(read(paths[0]), load_profile("demo"))
+    >>> flux.shape, round(report.radial_velocity)
+    ((3501,), 31)
     """
     window, settings = config.window, config.chain
-    exposures = [cut(one, *_reach(config)) for one in spectrum]
+    exposures = [cut(exposure, *_reach(config)) for exposure in spectrum]
     if len(exposures) == 1:
         spectrum, n_cosmic = exposures[0], 0
     else:
@@ -405,20 +530,20 @@ def prepare(spectrum, config, *, velocity=None):
     n_cosmic, mask = n_cosmic + int(hit.sum()), mask | hit
     template = templates(window, config.continuum)
     known = _shift(spectrum, velocity, config)
-    found = measure_velocity(spectrum.wavelength, scaled, mask, template, settings.velocity_limit, known=known)
-    if known is None and not found.correlation >= settings.minimum_correlation:
+    measured = measure_velocity(spectrum.wavelength, scaled, mask, template, settings.velocity_limit, known=known)
+    if known is None and not measured.correlation >= settings.minimum_correlation:
         raise DataError(
-            f"no velocity found (correlation {found.correlation:.2f})",
+            f"no velocity found (correlation {measured.correlation:.2f})",
             file=name,
             field="flux",
             remedy=f"is this an M dwarf between {window.start - 5:.0f} and {window.stop + 5:.0f} A in vacuum?",
         )
-    rest = operators.doppler_shift(spectrum.wavelength, -found.value)
+    rest = operators.doppler_shift(spectrum.wavelength, -measured.value)
     inside = (rest >= window.start) & (rest <= window.stop)
     lost = mask | spectrum.telluric if settings.tellurics == "mask" else mask
     if inside.any():
         check_mask(lost[inside], name)
-    # bridged by straight lines before any smooth interpolation, which would swing across a gap
+    # bridged linearly before any smooth interpolation, which would oscillate across a gap
     flux = bridge(rest, scaled, lost)
     operators.check_spectrum(rest, flux, file=name, start=window.start, stop=window.stop)
     try:
@@ -427,7 +552,7 @@ def prepare(spectrum, config, *, velocity=None):
         raise error.at(name) from None
     grid = operators.window_grid(window)
     flux = operators.resample(rest, flux, grid, settings.resampling)
-    # where the data do not reach, the level stands in: the last pixel may lie in a line and would shift the continuum
+    # beyond the data the flux is set to the level: the last pixel may lie in a line and would shift the continuum
     first, last = rest[np.flatnonzero(~lost)[[0, -1]]]
     flux[(grid < first) | (grid > last)] = 1.0
     margin = round(window.margin / window.step)
@@ -439,31 +564,37 @@ def prepare(spectrum, config, *, velocity=None):
         file=spectrum.file,
         instrument=spectrum.instrument,
         snr=signal_to_noise(spectrum, inside),
-        velocity=found.value,
-        e_velocity=found.error,
-        correlation=found.correlation,
-        template=tuple(map(float, template[2][found.template][:2])),
+        velocity=measured.value,
+        e_velocity=measured.error,
+        correlation=measured.correlation,
+        template=tuple(map(float, template[2][measured.template][:2])),
         radial_velocity=_add(
-            found.value, {"observatory": spectrum.berv, "barycentric": 0.0}.get(spectrum.frame, np.nan)
+            measured.value, {"observatory": spectrum.berv, "barycentric": 0.0}.get(spectrum.frame, np.nan)
         ),
         masked_fraction=masked,
         telluric_fraction=float(np.mean(spectrum.telluric[inside])),
         n_exposures=len(exposures),
         n_cosmic=n_cosmic,
         n_continuum=len(points[0][0]),
-        warnings=tuple(_warnings(spectrum, found, masked, config)),
+        warnings=tuple(_warnings(spectrum, measured, masked, config)),
     )
     return normalised.astype(np.float32), report
 
 
 @checked(spectrum=converted, config=_CONFIG)
 def steps(spectrum, config):
-    """What each step does: the flux in the window, on its grid, after each of them.
+    """Flux in the window, on its grid, after each step of the preparation.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    config : Config
 
     Returns
     -------
-    dict of name -> (n_pixels,), in order: ``as read`` (over its 95th percentile), ``blaze`` (divided out, masked pixels
-    bridged), ``rest frame``, ``chain`` (the result of :func:`prepare`).
+    dict
+        Name -> (n_pixels,) array, in order: ``as read`` (over its 95th percentile), ``blaze`` (divided out, masked
+        pixels bridged), ``rest frame``, ``chain`` (the result of :func:`prepare`).
     """
     flux, report = prepare(spectrum, config)
     spectrum = cut(spectrum, *_reach(config))
@@ -476,39 +607,51 @@ def steps(spectrum, config):
     return {name: operators.resample(*pair, grid, method) for name, pair in out.items()} | {"chain": flux}
 
 
-def _warnings(spectrum, found, masked, config):
-    """What a careful reader of the result should know."""
+def _warnings(spectrum, measured, masked, config):
+    """Remarks that may matter for the result."""
     yield from spectrum.notes
     if not np.isfinite(spectrum.resolving_power):
         yield f"no resolving power given, taken as the run's {config.window.resolving_power:.0f}"
     if masked > 0.05:
         yield f"{masked:.0%} of the window is masked and bridged"
-    if found.correlation < 0.6:
-        yield f"weak correlation with every template ({found.correlation:.2f}): is it an M dwarf?"
+    if measured.correlation < 0.6:
+        yield f"weak correlation with every template ({measured.correlation:.2f}): is it an M dwarf?"
     seen = {"observatory": spectrum.rv - spectrum.berv, "barycentric": spectrum.rv}
     expected = seen.get(spectrum.frame, np.nan)
-    if np.isfinite(expected) and abs(found.value - expected) > 30 and abs(found.value - expected - AIR_SHIFT) < 10:
-        yield f"shift of {found.value:.0f} km/s where {expected:.0f} is expected: are these air wavelengths?"
-    elif not np.isfinite(expected) and abs(found.value - AIR_SHIFT) < 10 and any("medium" in n for n in spectrum.notes):
-        yield f"a shift of {found.value:.0f} km/s is what air wavelengths taken for vacuum look like"
+    if (
+        np.isfinite(expected)
+        and abs(measured.value - expected) > 30
+        and abs(measured.value - expected - AIR_SHIFT) < 10
+    ):
+        yield f"shift of {measured.value:.0f} km/s where {expected:.0f} is expected: are these air wavelengths?"
+    elif (
+        not np.isfinite(expected)
+        and abs(measured.value - AIR_SHIFT) < 10
+        and any("medium" in n for n in spectrum.notes)
+    ):
+        yield f"a shift of {measured.value:.0f} km/s is what air wavelengths taken for vacuum look like"
 
 
 @checked(config=_CONFIG, strict=a_flag, velocity=VELOCITY, progress=_PROGRESS)
 def prepare_many(items, config, *, strict=False, velocity=None, progress=None):
-    """:func:`prepare` for many stars; what fails is reported and the others go on.
+    """Apply :func:`prepare` to many stars; failures are reported and do not stop the others.
 
-    Arguments
-    ---------
-    items : iterable of Spectrum or sequences of exposures
+    Parameters
+    ----------
+    items : iterable of Spectrum or of sequences of Spectrum
     config : Config
-    strict : bool, raise the first error instead
-    velocity : km/s, of all stars, where it is known; as for :func:`prepare`
-    progress : callable, optional, called with 1 after each star
+    strict : bool
+        Whether to raise the first error instead.
+    velocity : float, km/s, optional
+        Of all stars, as for :func:`prepare`.
+    progress : callable, optional
+        Called with 1 after each star.
 
     Returns
     -------
-    flux : (n_good, n_pixels) float32
-    reports : list of n_good Report
+    flux : (n_good, n_pixels) array of float32
+    reports : list of Report
+        Of the n_good stars.
     failures : list of (name, message)
     """
     n_pixels = len(operators.window_grid(config.window, margin=False))
@@ -531,15 +674,24 @@ def prepare_many(items, config, *, strict=False, velocity=None, progress=None):
 
 
 def _reports(value, name):
-    """A list of Report, from one or several."""
+    """List of Report from one or several."""
     value = [value] if isinstance(value, Report) else value
     report = instance(Report, remedy="give reports of dtl_core.preparing.chain.prepare")
-    return [report(one, name) for one in instance(list, tuple)(value, name)]
+    return [report(item, name) for item in instance(list, tuple)(value, name)]
 
 
 @checked(reports=_reports)
 def report_table(reports):
-    """Reports as an astropy Table with units, a row a star; several warnings are joined by semicolons."""
+    """Convert reports to a table with units, one row per star; several warnings are joined by semicolons.
+
+    Parameters
+    ----------
+    reports : Report or sequence of Report
+
+    Returns
+    -------
+    astropy.table.Table
+    """
     from astropy.table import Table
 
     rows = [dataclasses.asdict(report) | {"warnings": "; ".join(report.warnings)} for report in reports]
@@ -554,16 +706,23 @@ def report_table(reports):
 
 @checked(path=a_path, reports=_reports, config=_CONFIG)
 def save(path, flux, reports, failures, config):
-    """Write prepared spectra as FITS, whole or not at all, in a folder made for it.
+    """Write prepared spectra atomically as FITS; missing folders are created.
 
-    HDU 1 ``STARS``: a row a star, the fields of :class:`Report` and the vector ``flux``; HDU 2 ``WAVELENGTH``, vacuum
-    A; HDU 3 ``REFUSED``: file and error of what could not be used.
+    HDU 1 ``STARS`` has one row per star: the fields of :class:`Report` and the vector ``flux``. HDU 2 ``WAVELENGTH`` is
+    in vacuum A. HDU 3 ``REFUSED`` has file and error of each spectrum that could not be used.
 
-    Arguments: path; flux, reports and failures as from :func:`prepare_many`; the Config that they were made with.
+    Parameters
+    ----------
+    path : path
+    flux, reports, failures
+        As from :func:`prepare_many`.
+    config : Config
+        With which they were prepared.
 
-    Errors
+    Raises
     ------
-    DTLError : the file cannot be written, or these are not the results of :func:`prepare_many`.
+    DTLError
+        The file cannot be written, or the arguments are not results of :func:`prepare_many`.
     """
     from astropy.io import fits
     from astropy.table import Table
@@ -578,7 +737,7 @@ def save(path, flux, reports, failures, config):
     refused = Table({"file": np.array(names, str), "error": np.array(errors, str)})
     wavelength = Table({"wavelength": operators.window_grid(config.window, margin=False)}, units=["Angstrom"])
     tables = {"STARS": stars, "WAVELENGTH": wavelength, "REFUSED": refused}
-    hdus = [fits.PrimaryHDU()] + [fits.table_to_hdu(ascii_table(one), name=name) for name, one in tables.items()]
+    hdus = [fits.PrimaryHDU()] + [fits.table_to_hdu(ascii_table(table), name=name) for name, table in tables.items()]
     hdus[0].header["R"] = (config.window.resolving_power, "resolving power of all spectra")
     out = io.BytesIO()
     fits.HDUList(hdus).writeto(out)

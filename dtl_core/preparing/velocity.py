@@ -13,14 +13,23 @@ from ..synthetic import generation, label_grid, libraries
 __all__ = ["Velocity", "measure_velocity", "templates"]
 
 
-VELOCITY_STEP = 0.5  # km/s a pixel of the cross-correlation: a sixth of the instrument's width at R = 94,600
+VELOCITY_STEP = 0.5  # km/s per pixel of the cross-correlation: a sixth of the instrumental width at R = 94,600
 TEMPLATE_TEFF = (2800, 3000, 3200, 3400, 3600, 3800, 4000)  # K, of solar metallicity on the main sequence
 TEMPLATE_VSINI = (2.0, 8.0, 20.0)  # km/s
 
 
 @dataclass(frozen=True)
 class Velocity:
-    """A velocity [km/s] with its error, the correlation coefficient at the peak, and the number of its template."""
+    """A measured velocity.
+
+    Attributes
+    ----------
+    value, error : float, km/s
+    correlation : float
+        Coefficient at the peak.
+    template : int
+        Row of the best template.
+    """
 
     value: float
     error: float
@@ -30,16 +39,23 @@ class Velocity:
 
 @functools.lru_cache(maxsize=4)
 def templates(window, continuum):
-    """Synthetic spectra for the cross-correlation, on a logarithmic grid and NaN where they end.
+    """Synthetic spectra for the cross-correlation.
 
-    Arguments: WindowConfig and ContinuumConfig.
+    Parameters
+    ----------
+    window : WindowConfig
+    continuum : ContinuumConfig
 
     Returns
     -------
-    grid : (n_pixels,) A, vacuum, :data:`VELOCITY_STEP` a pixel
-    flux : (n_templates, n_pixels), continuum = 1
-    label : (n_templates, 3) Teff [K], v sin i [km/s], full width of its lines at half depth [km/s]
-    correlators : dict, by the number of lags, kept by :func:`measure_velocity` from one spectrum to the next
+    grid : (n_pixels,) array, vacuum A
+        Logarithmic, :data:`VELOCITY_STEP` per pixel.
+    flux : (n_templates, n_pixels) array
+        Continuum = 1, NaN beyond the ends.
+    label : (n_templates, 3) array
+        Teff [K], v sin i [km/s], full width of the lines at half depth [km/s].
+    correlators : dict
+        By number of lags; filled by :func:`measure_velocity` and reused for the next spectrum.
     """
     library = libraries.load_library("grid_a")
     label = np.array([(t, v) for v in TEMPLATE_VSINI for t in TEMPLATE_TEFF], float)
@@ -49,7 +65,7 @@ def templates(window, continuum):
     linear = operators.window_grid(window)
     flux = generation.model_spectra(library.wavelength, generation.expand(library, labels), label[:, 1], window)
     flux = operators.normalise(linear, flux, continuum)
-    # as far as a spectrum may be shifted; a half A at the ends, where broadening lacks its neighbours, is left out
+    # as far as a spectrum may be shifted; half an A at the ends, where broadening lacks neighbours, is excluded
     reach = 1 + 1.02 * 250.0 / operators.C_KMS
     grid = operators.log_grid(linear[0] / reach, linear[-1] * reach, VELOCITY_STEP)
     inside = (grid > linear[0] + 0.5) & (grid < linear[-1] - 0.5)
@@ -62,22 +78,29 @@ def templates(window, continuum):
 def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=None):
     """Velocity of the best correlation with any template, by a parabola through its peak.
 
-    The error is that of the maximum of the likelihood (Zucker 2003, MNRAS 342, 1291, eq. 8),
-    s^-2 = -N C'' C / (1 - C^2), with N the independent elements of the window: pixels, or half widths of the lines
-    where these are wider, since lines that no template has count as noise. To it is added the scatter of the peaks of
-    the three best templates. An offset of the templates' own wavelengths (some 0.3 km/s where the line list errs as in
-    the benchmark survey) is the same for all stars and not in it.
+    The error is that of the maximum of the likelihood (Zucker 2003, MNRAS 342, 1291, eq. 8), s^-2 = -N C'' C / (1 -
+    C^2). N is the number of independent elements of the window: pixels, or half widths of the lines where these are
+    wider, since lines that no template has count as noise. The scatter of the peaks of the three best templates is
+    added in quadrature. The error does not include an offset of the templates' own wavelengths, which is the same for
+    all stars (some 0.3 km/s if the line list is as wrong as in the benchmark survey).
 
-    Arguments
-    ---------
-    wavelength, flux, mask : (n_pixels,) A, continuum roughly 1, True where a pixel is lost
-    template : result of :func:`templates`
-    limit : km/s searched on either side of zero
-    known : km/s, the velocity if it is known; then only the correlation and the best template at it are looked for
+    Parameters
+    ----------
+    wavelength, flux : (n_pixels,) array
+        A, and flux of a continuum of roughly 1.
+    mask : (n_pixels,) array of bool
+        True where a pixel is lost.
+    template : tuple
+        Result of :func:`templates`.
+    limit : float, km/s
+        Velocities from -limit to limit are searched.
+    known : float, km/s, optional
+        The velocity if known; then only the best template at this velocity is searched for.
 
     Returns
     -------
-    Velocity, of error zero where it was known
+    Velocity
+        Of error 0 if it was known.
     """
     grid, models, label, correlators = template
     good = ~mask & np.isfinite(flux)
@@ -86,14 +109,14 @@ def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=Non
     if n_lags not in correlators:
         correlators[n_lags] = operators.Correlator(models, n_lags)
     with np.errstate(all="ignore"):
-        found = correlators[n_lags](on_grid)[0]
+        coefficients = correlators[n_lags](on_grid)[0]
     rows = np.arange(len(models))
     if known is not None:
         lag = round(operators.C_KMS * np.arctanh(known / operators.C_KMS) / VELOCITY_STEP) + n_lags
-        best = int(np.argmax(found[:, lag]))
-        return Velocity(float(known), 0.0, float(found[best, lag]), best)
-    peak = np.argmax(found[:, 1:-1], axis=1) + 1
-    left, top, right = (found[rows, peak + d] for d in (-1, 0, 1))
+        best = int(np.argmax(coefficients[:, lag]))
+        return Velocity(float(known), 0.0, float(coefficients[best, lag]), best)
+    peak = np.argmax(coefficients[:, 1:-1], axis=1) + 1
+    left, top, right = (coefficients[rows, peak + d] for d in (-1, 0, 1))
     bend = np.minimum(left - 2 * top + right, -1e-12)
     shift = np.clip(0.5 * (left - right) / bend, -1, 1)
     velocity = operators.C_KMS * np.tanh((peak - n_lags + shift) * VELOCITY_STEP / operators.C_KMS)

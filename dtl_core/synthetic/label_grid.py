@@ -9,7 +9,7 @@ from ..errors import DataError
 __all__ = ["is_main_sequence", "label_grid", "main_sequence_logg"]
 
 
-# Number of label combinations of the paper (phoenix_labels.npy) and of is_main_sequence on the paper's grid: in each, in
+# Label combinations of the paper (phoenix_labels.npy) and of is_main_sequence on the paper's grid: number in each, in
 # both, in one only. The labels are not shipped; a test counts them where they are available.
 CUT_AGREEMENT = {"paper": 1767, "rule": 1808, "both": 1717, "only_rule": 91, "only_paper": 50}
 
