@@ -1,9 +1,9 @@
 """Stellar parameters of M dwarfs from high-resolution spectra, with autoencoders and deep transfer learning.
 
-An open reproduction of Mas-Buitrago et al. (2024, A&A 687, A205) that runs from spectra to a published book with one
-command, and that says where it agrees with the paper, where it does not, and why. Every step is a plain function on
-arrays that can be read, tested and replaced. It is not a general spectral-fitting package, not a stellar-atmosphere
-code and not a framework for neural networks: it does this one method well, and measures it honestly.
+An open reproduction of Mas-Buitrago et al. (2024, A&A 687, A205). One command runs everything from spectra to a
+published book, which says where the results agree with the paper, where they do not, and why. Every step is a plain
+function on arrays that can be read, tested and replaced. The package implements and evaluates this one method; it is
+not a general spectral-fitting package, a stellar-atmosphere code or a framework for neural networks.
 """
 
 import os
@@ -16,7 +16,23 @@ from ._version import __version__  # noqa: E402, F401
 
 
 def load(name="shipped"):
-    """A trained model: ``dtl_core.load().predict("my_star.fits")``; see :func:`dtl_core.models.loading.load`."""
+    """Load a trained model; see :func:`dtl_core.models.loading.load`.
+
+    Parameters
+    ----------
+    name : str or path
+        ``shipped`` is the model that comes with the package.
+
+    Returns
+    -------
+    dtl_core.models.loading.Model
+
+    Examples
+    --------
+    >>> import dtl_core
+    >>> model = dtl_core.load()
+    >>> model.predict("my_star.fits")  # doctest: +SKIP
+    """
     from .models.loading import load
 
     return load(name)

@@ -1,4 +1,4 @@
-"""Arguments of public functions, checked before anything is computed: a wrong one is a one-line error at once.
+"""Checks of the arguments of public functions: a wrong argument is a one-line error before anything is computed.
 
 @checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
 def examine(model, spectra, *, strict=True, velocity=None, **options): ...
@@ -32,11 +32,31 @@ __all__ = [
 ]
 
 
-_OTHERS = {"resolution": "resolving_power", "r": "resolving_power", "rv": "velocity", "name": "star"}  # as commands say
+_OTHERS = {
+    "resolution": "resolving_power",
+    "r": "resolving_power",
+    "rv": "velocity",
+    "name": "star",
+}  # as options of commands are called
 
 
 def shown(value):
-    """A value in a few words, for an error."""
+    """A value in a few words, for an error message.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dtl_core.arguments import shown
+    >>> shown("blue"), shown([1, 2])
+    ("'blue'", 'a list')
+    """
     scalar = hasattr(value, "item") and getattr(value, "shape", None) == () and not hasattr(value, "unit")
     if value is None or scalar or isinstance(value, bool | int | float | complex | str | bytes):
         return legible(repr(value)[:60])
@@ -45,23 +65,33 @@ def shown(value):
 
 
 def checked(**kinds):
-    """Decorate a function so that its arguments are checked, and unknown ones are refused with the nearest name.
+    """Decorate a function so that its arguments are checked, and unknown ones are rejected with the most similar name.
 
     Parameters
     ----------
-    kinds : callables
-        By the name of the argument: ``(value, name)`` to the value that is used, or a ConfigError. Names that the
-        function does not have are those that its ``**options`` may hold.
+    **kinds : callables
+        By name of the argument: ``(value, name)`` to the value that is used, or a ConfigError. Names that the function
+        does not have are those that its ``**options`` may hold.
+
+    Returns
+    -------
+    callable
+        The decorator.
+
+    Raises
+    ------
+    ConfigError
+        From the decorated function, if an argument is wrong, unknown or missing.
     """
 
     def decorate(function):
         signature = inspect.signature(function)
         own = list(signature.parameters.values())
-        rest = next((one.name for one in own if one.kind is one.VAR_KEYWORD), None)
-        named = [one.name for one in own if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        rest = next((parameter.name for parameter in own if parameter.kind is parameter.VAR_KEYWORD), None)
+        named = [p.name for p in own if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
         more = [name for name in kinds if name not in named]
         known = [name for name in named if name != "self"] + more
-        closed = rest is None or more  # else any name will do
+        closed = rest is None or more  # else all names are accepted
 
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
@@ -87,18 +117,52 @@ def checked(**kinds):
     return decorate
 
 
-# ---------------------------------------------------------------- kinds of arguments
+# ---------------------------------------------------------------- checks
 
 
 def a_flag(value, name):
-    """True or False, and nothing that only counts as such."""
+    """Accept True and False only, not values that are merely truthy or falsy.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        Of the argument, for the message; the same holds for all checks of this module.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ConfigError
+    """
     if type(value).__name__ not in ("bool", "bool_"):  # the latter is numpy's
         raise ConfigError(f"{shown(value)} is neither True nor False", field=name, remedy="give True or False")
     return bool(value)
 
 
 def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=True, nan=False):
-    """A finite number in a range; a Quantity is converted to the unit. None is allowed where it is ``optional``."""
+    """Make a check for finite numbers in a range; a Quantity is converted to the unit.
+
+    Parameters
+    ----------
+    low, high : float
+        The range, both ends included.
+    unit : str
+        An astropy unit.
+    whole : bool
+        Whether it must be an integer.
+    optional : bool
+        Whether None is allowed.
+    nan : bool
+        Whether NaN is allowed.
+
+    Returns
+    -------
+    callable
+        The check.
+    """
 
     def check(value, name):
         if value is None and optional:
@@ -107,7 +171,7 @@ def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=Tru
         if hasattr(value, "to_value"):
             try:
                 plain = value.to_value(unit)[()]
-            except Exception:  # of a unit that is another
+            except Exception:  # an incompatible unit
                 plain = None
         real = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
         if real and nan and plain != plain:
@@ -124,34 +188,44 @@ def a_number(low=-math.inf, high=math.inf, *, unit="", whole=False, optional=Tru
     return check
 
 
-POWER = a_number(100.0, 1e7)  # kind of argument: a resolving power, lambda / FWHM
-VELOCITY = a_number(unit="km/s")  # kind of argument: a velocity, km/s
+POWER = a_number(100.0, 1e7)  # check of a resolving power, lambda / FWHM
+VELOCITY = a_number(unit="km/s")  # check of a velocity, km/s
 
 
 def a_text(value, name):
-    """A text, or None."""
+    """Accept a str or None."""
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"{shown(value)} is not a text", field=name, remedy="give a str")
     return value
 
 
 def a_name_or_number(value, name):
-    """A text, a whole number or None."""
+    """Accept a str, an integer or None."""
     if value is None or isinstance(value, str) or isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return value
     raise ConfigError(f"{shown(value)} is neither a name nor a number", field=name, remedy="give a str or an int")
 
 
 def names_by_kind(value, name):
-    """A dict of texts to names or numbers, or None."""
+    """Accept a dict of str to names or numbers, or None."""
     if value is not None and not isinstance(value, dict):
         remedy = 'give a dict such as {"flux": "flux_star"}'
         raise ConfigError(f"{shown(value)} is not a dict", field=name, remedy=remedy)
-    return value and {str(key): a_name_or_number(one, f"{name}[{key!r}]") for key, one in value.items()}
+    return value and {str(key): a_name_or_number(item, f"{name}[{key!r}]") for key, item in value.items()}
 
 
 def one_of(*choices):
-    """One of a few words, or None."""
+    """Make a check for one of a few words, or None.
+
+    Parameters
+    ----------
+    *choices : str
+
+    Returns
+    -------
+    callable
+        The check.
+    """
 
     def check(value, name):
         if value is not None and not (isinstance(value, str) and value in choices):
@@ -163,7 +237,17 @@ def one_of(*choices):
 
 
 def a_path(value, name):
-    """The path of a file or folder: str, with the home folder in place of ``~``."""
+    """Accept the path of a file or folder; ``~`` is expanded.
+
+    Parameters
+    ----------
+    value : str or os.PathLike
+    name : str
+
+    Returns
+    -------
+    str
+    """
     plain = value
     if isinstance(value, os.PathLike):
         plain = os.fspath(value)
@@ -175,28 +259,52 @@ def a_path(value, name):
 
 
 def optional_path(value, name):
-    """As :func:`a_path`, or None."""
+    """Accept a path as :func:`a_path` does, or None."""
     return None if value is None else a_path(value, name)
 
 
 def some_paths(value, name):
-    """One path or an iterable of paths: list of str."""
+    """Accept one path or an iterable of paths.
+
+    Parameters
+    ----------
+    value : str, os.PathLike or iterable of these
+    name : str
+
+    Returns
+    -------
+    list of str
+    """
     if isinstance(value, str | os.PathLike):
         return [a_path(value, name)]
     other = isinstance(value, bytes | bytearray | dict | type) or hasattr(value, "read") or hasattr(value, "columns")
     if other or not hasattr(value, "__iter__"):
         raise ConfigError(f"{shown(value)} is not a path", field=name, remedy="give a path or a list of paths")
-    return [a_path(one, f"{name}[{number}]") for number, one in enumerate(value)]
+    return [a_path(item, f"{name}[{number}]") for number, item in enumerate(value)]
 
 
 def instance(*types, remedy="", optional=False):
-    """An object of one of some types; ``callable`` counts as a type."""
+    """Make a check for objects of some types; ``callable`` counts as a type.
+
+    Parameters
+    ----------
+    *types : type
+    remedy : str, optional
+        Of the error message.
+    optional : bool
+        Whether None is allowed.
+
+    Returns
+    -------
+    callable
+        The check.
+    """
 
     def check(value, name):
-        fits = any(callable(value) if one is callable else isinstance(value, one) for one in types)
+        fits = any(callable(value) if kind is callable else isinstance(value, kind) for kind in types)
         if not fits and not (optional and value is None):
-            wanted = " or ".join("function" if one is callable else one.__name__ for one in types)
-            raise ConfigError(f"{shown(value)} is no {wanted}", field=name, remedy=remedy or f"give a {wanted}")
+            wanted = " or ".join("function" if kind is callable else kind.__name__ for kind in types)
+            raise ConfigError(f"{shown(value)} is not a {wanted}", field=name, remedy=remedy or f"give a {wanted}")
         return value
 
     return check

@@ -1,7 +1,7 @@
-"""Names of stars and files as they come, in what cannot hold every character: terminals, pages, FITS.
+r"""Text of users' files and stars in media that cannot hold every character: terminals, web pages, FITS.
 
-Everything that leaves the package passes here. A control character, or a byte of a file name that is no UTF-8, is shown
-as an escape such as ``\\x1b`` or ``\\udcff``, and what a format with ASCII only cannot hold as ``\\u03b1``.
+All text that leaves the package is converted here. Control characters, and bytes of file names that are not UTF-8, are
+shown as escapes such as ``\x1b`` or ``\udcff``; characters that an ASCII format cannot hold as ``\u03b1``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,28 @@ import unicodedata
 __all__ = ["ascii_only", "ascii_table", "clean", "file_name", "legible"]
 
 
-_JOINERS = "\u200c\u200d"  # inside words of some scripts, and inside emoji
-_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # controls, halves of characters, what turns the text around
+_JOINERS = "\u200c\u200d"  # within words of some scripts and within emoji
+_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # control characters, surrogates, changes of text direction
 
 
 def legible(text):
-    """A text on one line that can be seen and encoded: all else is escaped."""
+    r"""Escape characters that cannot be seen or encoded, so that a text fits on one line.
+
+    Parameters
+    ----------
+    text : object
+        Converted to str.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dtl_core.characters import legible
+    >>> print(legible("GJ\t699"))
+    GJ\t699
+    """
     text = str(text)
     if text.isascii() and text.isprintable():
         return text
@@ -26,12 +42,30 @@ def legible(text):
 
 
 def ascii_only(text):
-    """A text in printable ASCII: all else is escaped, as Python does it in its literals."""
+    """Escape all but printable ASCII, as Python does in its literals.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+    """
     return legible(text).encode("ascii", "backslashreplace").decode()
 
 
 def ascii_table(table):
-    """A copy of an astropy table whose columns of text are in ASCII, as FITS wants it."""
+    """Copy an astropy table with all text columns in ASCII, as FITS requires.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+
+    Returns
+    -------
+    astropy.table.Table
+    """
     out = table.copy()
     for name in out.colnames:
         if out[name].dtype.kind in "UO":
@@ -41,9 +75,24 @@ def ascii_table(table):
 
 
 def file_name(star, suffix=""):
-    """Name of a star's page: small letters, digits and underscores only.
+    """File name for a star: lower-case letters, digits and underscores only.
 
-    Where letters of other alphabets are lost, a few digits of the name's hash keep two stars apart.
+    If characters of other alphabets are lost, some digits of the name's hash distinguish the stars.
+
+    Parameters
+    ----------
+    star : str
+    suffix : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dtl_core.characters import file_name
+    >>> file_name("GJ 699", ".html")
+    'gj_699.html'
     """
     stem = re.sub(r"[^a-z0-9]+", "_", star.lower()).strip("_")[:60] or "star"
     if any(c.isalnum() and not c.isascii() for c in star) or stem == "star":
@@ -52,6 +101,17 @@ def file_name(star, suffix=""):
 
 
 def clean(text, limit=80):
-    """Text from a file as one printable line of at most ``limit`` characters."""
+    """Text from a file as one printable line.
+
+    Parameters
+    ----------
+    text : object
+    limit : int
+        Maximum number of characters.
+
+    Returns
+    -------
+    str
+    """
     line = " ".join(str(text)[: 4 * limit].split())
     return "".join(c if c.isprintable() else "?" for c in line)[:limit]

@@ -1,4 +1,4 @@
-"""Typed errors whose message is one line: what is wrong, in which file and field, and the remedy."""
+"""Typed errors with one-line messages: the problem, the file and field, and the remedy."""
 
 from .characters import legible
 
@@ -6,16 +6,24 @@ __all__ = ["ConfigError", "DTLError", "DataError", "StoreError"]
 
 
 class DTLError(Exception):
-    """Base of every error that a user can correct; the command line prints it and exits with status 2.
+    """Base of all errors that a user can correct; the command line prints it and exits with status 2.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     problem : str
         What is wrong, in a few words.
-    file, field : str, optional
-        Where: a path (or another source) and the column, header key or setting.
+    file : str or Path, optional
+        The file or other source.
+    field : str, optional
+        The column, header key or setting.
     remedy : str, optional
         What to do about it.
+
+    Examples
+    --------
+    >>> from dtl_core.errors import DataError
+    >>> print(DataError("is missing", file="a.fits", field="FLUX", remedy="name the column"))
+    a.fits: field 'FLUX': is missing; name the column
     """
 
     def __init__(self, problem, *, file=None, field=None, remedy=None):
@@ -27,12 +35,22 @@ class DTLError(Exception):
         self._arguments = problem, dict(file=file, field=field, remedy=remedy)
 
     def at(self, file):
-        """The same error with the file that the caller knows."""
+        """Copy the error with the file that the caller knows.
+
+        Parameters
+        ----------
+        file : str or Path
+
+        Returns
+        -------
+        DTLError
+            Of the same class.
+        """
         problem, kwargs = self._arguments
         return _rebuild(type(self), problem, kwargs | {"file": file})
 
     def __reduce__(self):
-        # keyword arguments survive the way back from a worker process
+        # keyword arguments survive pickling between processes
         problem, kwargs = self._arguments
         return _rebuild, (type(self), problem, kwargs)
 
@@ -42,11 +60,11 @@ def _rebuild(cls, problem, kwargs):
 
 
 class ConfigError(DTLError):
-    """An unknown profile, an unknown setting or a value out of its range."""
+    """An unknown profile or setting, or a value out of range."""
 
 
 class DataError(DTLError):
-    """An input file that is missing, cut short or not what it should be."""
+    """An input file that is missing, truncated or of the wrong form."""
 
 
 class StoreError(DTLError):

@@ -1,4 +1,4 @@
-"""Files written atomically, hashes, and named arrays on disk."""
+"""Atomic writing, hashes, and named arrays on disk."""
 
 from __future__ import annotations
 
@@ -18,16 +18,51 @@ __all__ = ["DATA", "atomic_path", "file_hash", "load_arrays", "save_arrays", "wr
 
 
 def file_hash(path):
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """A hidden path beside ``path`` to write to, which becomes ``path`` in the end, or is gone if writing fails.
+    """Context of a temporary file that replaces another if nothing fails, and is deleted otherwise.
 
-    What a link leads to is replaced, not the link. Devices, pipes and folders are never replaced: OSError.
+    A symbolic link stays; the file that it points to is replaced.
+
+    Parameters
+    ----------
+    path : path
+
+    Yields
+    ------
+    Path
+        The temporary file to write to, hidden in the same folder.
+
+    Raises
+    ------
+    OSError
+        ``path`` is a folder, device or pipe.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from dtl_core.files import atomic_path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder) / "a.txt") as part:
+    ...         _ = part.write_text("complete")
+    ...     (Path(folder) / "a.txt").read_text()
+    'complete'
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -42,9 +77,21 @@ def atomic_path(path):
 
 
 def write_atomic(path, content):
-    """Write text or bytes to a file, in a folder made for it, whole or not at all.
+    """Write text or bytes to a file atomically; missing folders are created.
 
-    Returns: Path. Errors: DTLError, the file cannot be written.
+    Parameters
+    ----------
+    path : path
+    content : str or bytes
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DTLError
+        The file cannot be written.
     """
     path = Path(path)
     try:
@@ -59,9 +106,18 @@ def write_atomic(path, content):
 
 
 def save_arrays(path, arrays):
-    """Write named numpy arrays or tensors as safetensors: the same arrays give the same bytes.
+    """Write named arrays as safetensors: the same arrays give the same bytes.
 
-    Errors: OSError, the file cannot be written.
+    Parameters
+    ----------
+    path : path
+    arrays : dict
+        Name -> numpy array or tensor.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
     """
     import numpy as np
     from safetensors import SafetensorError
@@ -70,7 +126,7 @@ def save_arrays(path, arrays):
     plain = {name: np.ascontiguousarray(getattr(value, "cpu", lambda v=value: v)()) for name, value in arrays.items()}
     try:
         save_file(plain, str(path))
-    except SafetensorError as error:  # of a full disk it says so in its text alone
+    except SafetensorError as error:  # a full disk is only named in its text
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
@@ -78,11 +134,21 @@ def save_arrays(path, arrays):
 
 
 def load_arrays(path):
-    """Named numpy arrays of a safetensors file.
+    """Read named arrays from a safetensors file.
 
-    Errors
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+        Name -> numpy array.
+
+    Raises
     ------
-    StoreError : missing or broken file.
+    StoreError
+        The file is missing or broken.
     """
     from safetensors.numpy import load_file
 
@@ -90,7 +156,7 @@ def load_arrays(path):
         return load_file(str(path))
     except FileNotFoundError:
         raise StoreError("not found", file=path, remedy="run the stage again") from None
-    except Exception as error:  # safetensors raises its own kinds
+    except Exception as error:  # safetensors raises its own types
         raise StoreError(
             f"cannot be read ({type(error).__name__})", file=path, remedy="delete it and run again"
         ) from None

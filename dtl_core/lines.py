@@ -1,4 +1,4 @@
-"""The strong spectral lines in the window: the one list that simulations, figures and pages use."""
+"""The strong spectral lines in the window: the one list for simulations, figures and pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ __all__ = ["ACTIVE_LINES", "LINES", "STRONG_LINES", "Line"]
 
 
 class Line(NamedTuple):
-    """A line in the window: vacuum A at rest, species, and where it was measured on a CARMENES template."""
+    """A line in the window.
+
+    Attributes
+    ----------
+    wavelength : float, vacuum A
+        At rest.
+    species : str
+    measured : float or None, vacuum A
+        On a CARMENES template.
+    """
 
     wavelength: float
     species: str
@@ -16,9 +25,9 @@ class Line(NamedTuple):
 
 
 # Strong lines of M dwarfs between 8800 and 8835 A. Fe I, Mg I, Ti I: Gaia-ESO list (Heiter+ 2021), the same in
-# linemake; FeH: Dulick+ 2003 as distributed by linemake (Placco+ 2021), the mean of blended lines weighted by their
-# strength at 3300 K. Both lists are in air. ``measured``: template of Luyten's star, Lafarga+ 2020. Only those are kept
-# that the HPF spectra of GJ 699 and G 9-40 show with a depth of 8 % or more.
+# linemake; FeH: Dulick+ 2003 as distributed by linemake (Placco+ 2021), blended lines averaged with their strength at
+# 3300 K as weights. Both lists are in air. ``measured``: template of Luyten's star, Lafarga+ 2020. The table has the
+# lines whose depth is 8 % or more in the HPF spectra of GJ 699 and G 9-40.
 LINES = (
     Line(8802.74, "FeH", 8802.77),
     Line(8803.43, "FeH", 8803.44),
@@ -37,7 +46,7 @@ LINES = (
     Line(8832.15, "FeH", 8832.15),
 )
 
-# Those of atoms that are strong in every M dwarf, vacuum A by species; activity fills up the two strongest.
+# Atomic lines that are strong in all M dwarfs, vacuum A by species; activity fills in the two strongest.
 STRONG_LINES = {
     species: tuple(line.wavelength for line in LINES if line.species == species) for species in ("Fe I", "Mg I")
 }

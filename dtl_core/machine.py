@@ -1,4 +1,4 @@
-"""What the machine has: cores and memory for worker processes, the memory that was used, its name for a record."""
+"""Resources of the machine: cores and memory for worker processes, memory used, and a description for records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ __all__ = [
 
 
 def affordable_workers(memory_each=1.2e9):
-    """How many worker processes this machine has cores and memory (bytes) for, at least one.
+    """Number of worker processes for which this machine has cores and memory, at least one.
 
-    Containers such as Binder's show all cores of their host but allow little memory: their limit counts.
+    Containers such as Binder's show all cores of their host but allow little memory, so their limit is read as well.
+
+    Parameters
+    ----------
+    memory_each : float, bytes
+
+    Returns
+    -------
+    int
     """
     free = []
     for file, read in (
@@ -42,17 +50,21 @@ def _cores():
 
 
 def one_thread():
-    """One thread of PyTorch for this process: the same bytes, and small networks that wait for no other thread."""
+    """Limit PyTorch to one thread in this process: results have the same bytes, and small networks run faster."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def load_umap():
-    """The module ``umap``, which is slow to import.
+    """Import the module ``umap``, which is slow.
 
-    It keeps compiled functions beside its files or at home. Where neither can be written, numba refuses to import it:
-    then they go to a temporary folder until the process ends.
+    It caches compiled functions beside its files or in the home folder. If neither is writable, numba refuses to import
+    it; the cache is then a temporary folder that exists until the process ends.
+
+    Returns
+    -------
+    module
     """
     try:
         import umap
@@ -72,16 +84,26 @@ def load_umap():
 
 
 def _tree(pid):
-    """Numbers of a process and of all below it."""
-    found = [pid]
+    """Numbers of a process and its descendants."""
+    family = [pid]
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            found += [other for child in path.read_text().split() for other in _tree(int(child))]
-    return found
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            family += [other for child in path.read_text().split() for other in _tree(int(child))]
+    return family
 
 
 def tree_memory(pid):
-    """Memory of a process and of all below it now, bytes: a list, shared pages in equal parts; empty if unknown."""
+    """Memory of a process and its descendants now.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    list of int, bytes
+        One per process, with shared pages divided among them; empty if unknown.
+    """
     sizes = []
     for each in _tree(pid):
         with contextlib.suppress(OSError, AttributeError):
@@ -91,13 +113,19 @@ def tree_memory(pid):
 
 
 def reset_peak_memory():
-    """Let :func:`peak_memory` of this process begin anew, where the system can do that (Linux)."""
+    """Restart the measurement of :func:`peak_memory`, where the system can do that (Linux)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory():
-    """Largest resident memory of this process, bytes, since it began or :func:`reset_peak_memory`; nan if unknown."""
+    """Largest resident memory of this process since its start or :func:`reset_peak_memory`.
+
+    Returns
+    -------
+    float, bytes
+        NaN if unknown.
+    """
     try:
         return 1024.0 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1))
     except (OSError, AttributeError):
@@ -105,7 +133,13 @@ def peak_memory():
 
 
 def describe():
-    """What a measured speed depends on, as a dict of plain values: processor, cores, memory, system, versions, GPU."""
+    """Describe the conditions of a speed measurement: processor, cores, memory, system, versions, GPU.
+
+    Returns
+    -------
+    dict
+        Of plain values.
+    """
     import numpy as np
     import torch
 

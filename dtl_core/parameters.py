@@ -15,19 +15,19 @@ class Parameter(NamedTuple):
     name : str
         In the code and in ``PARAMETERS``.
     column : str
-        Of catalogues, as in the published one.
+        Its column in catalogues, as in the published one.
     symbol : str
         As text.
     unit : str
-        As text; of a difference, where the parameter is a logarithm.
+        As text; the unit of a difference if the parameter is a logarithm.
     digits : int
-        Decimals that an estimate is shown with.
+        Decimals of an estimate.
     latex : str
         The symbol in a figure.
     latex_unit : str
         The unit in a figure.
     published_mse : float
-        Largest test error, in the square of the unit, of the regressors that the paper keeps (section 3.3).
+        Largest test error of the regressors that the paper keeps (section 3.3), in the square of the unit.
     """
 
     name: str
@@ -55,6 +55,21 @@ PUBLISHED_ERRORS = {name: parameter.published_mse for name, parameter in TABLE.i
 
 
 def heading(name):
-    """Symbol of a parameter with its unit, ``Teff [K]``; a logarithm has none."""
+    """Symbol of a parameter with its unit, which a logarithm does not have.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dtl_core.parameters import heading
+    >>> heading("teff"), heading("logg")
+    ('Teff [K]', 'log g')
+    """
     parameter = TABLE[name]
     return parameter.symbol if parameter.unit == "dex" else f"{parameter.symbol} [{parameter.unit}]"

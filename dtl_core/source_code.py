@@ -1,4 +1,4 @@
-"""Hashes of source code: what a stored result depends on is what its code imports, directly or not."""
+"""Hashes of source code: a stored result depends on the modules that its code imports, directly or indirectly."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from pathlib import Path
 __all__ = ["closure", "code_hash", "code_hashes", "module_hash", "register", "versions"]
 
 
-# Text of all modules by dotted name. Read on import, with the code that runs: a source edited later must not lend its
-# hash to the results of older code.
+# Text of all modules by dotted name, read at import: results must have the hash of the code that runs, not of a source
+# that was edited afterwards.
 _SOURCES = {}
 _PACKAGES = set()
 
 
 def register(package, folder):
-    """Count the modules in a folder as code that results can depend on, under the dotted name of their package."""
+    """Register the modules in a folder as code that results can depend on.
+
+    Parameters
+    ----------
+    package : str
+        Its dotted name.
+    folder : path
+    """
     for path in sorted(Path(folder).rglob("*.py")):
         parts = (package, *path.relative_to(folder).with_suffix("").parts)
         name = ".".join(parts).removesuffix(".__init__")
@@ -39,14 +46,14 @@ def _without_docstrings(tree):
             value = body[0].value
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 body[0] = ast.Pass()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":  # annotations compute nothing
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":  # used by annotations only
             node.body = [ast.Pass()]
     return tree
 
 
 @functools.cache
 def _parsed(name):
-    """A module's hash, in which comments, docstrings and layout do not count, and the modules that it imports."""
+    """Hash of a module without comments, docstrings, layout and help texts, and the modules that it imports."""
     tree = _without_docstrings(ast.parse(_SOURCES[name]))
     package = name if name in _PACKAGES else name.rpartition(".")[0]
     found = set()
@@ -55,7 +62,7 @@ def _parsed(name):
             found |= {alias.name for alias in node.names if alias.name in _SOURCES}
         elif isinstance(node, ast.ImportFrom):
             module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            for alias in node.names:  # of a package either a module or what its __init__ defines
+            for alias in node.names:  # of a package, a module or a name defined in its __init__
                 found |= {f"{module}.{alias.name}", module} & set(_SOURCES) - _PACKAGES
                 if module in _PACKAGES and f"{module}.{alias.name}" not in _SOURCES:
                     found.add(module)
@@ -63,21 +70,32 @@ def _parsed(name):
 
 
 def module_hash(name):
-    """SHA-256 of a module's code, without comments, docstrings and layout."""
+    """SHA-256 of a module's code, without comments, docstrings, layout and help texts of settings.
+
+    Parameters
+    ----------
+    name : str
+        Dotted.
+
+    Returns
+    -------
+    str
+    """
     return _parsed(name)[0]
 
 
 def closure(*names):
-    """Modules of this package that some modules reach by imports, those within functions included, and themselves.
+    """Modules of this package that some modules import, directly or indirectly or within functions, and themselves.
 
     Parameters
     ----------
     *names : str
-        Dotted names, such as ``dtl_core.estimates.density``; names outside of the package are left out.
+        Dotted, such as ``dtl_core.estimates.density``; modules outside of the package are ignored.
 
     Returns
     -------
-    tuple of str, sorted
+    tuple of str
+        Sorted.
     """
     seen, waiting = set(), [name for name in names if name in _SOURCES]
     while waiting:
@@ -90,7 +108,18 @@ def closure(*names):
 
 @functools.cache
 def code_hashes(*names):
-    """Module -> hash of all modules in the :func:`closure` of some; of the whole package if none is named."""
+    """Hashes of all modules in the :func:`closure` of some.
+
+    Parameters
+    ----------
+    *names : str
+        Dotted; if none is given, all modules of the package.
+
+    Returns
+    -------
+    dict
+        Module -> hash.
+    """
     return {name: module_hash(name) for name in (closure(*names) if names else sorted(_SOURCES))}
 
 
@@ -99,7 +128,13 @@ _LIBRARIES = ("astropy", "numba", "numpy", "pandas", "scipy", "torch", "umap-lea
 
 @functools.cache
 def versions():
-    """Versions of what the numbers depend on."""
+    """Versions of Python and the libraries that numbers depend on.
+
+    Returns
+    -------
+    dict
+        Name -> version.
+    """
     from importlib.metadata import version
 
     python = ".".join(map(str, sys.version_info[:2]))
@@ -107,7 +142,18 @@ def versions():
 
 
 def code_hash(*names):
-    """Twenty digits for the code that some modules reach and the versions of what numbers depend on."""
+    """Hash of the code in the :func:`closure` of some modules and of the versions of libraries.
+
+    Parameters
+    ----------
+    *names : str
+        Dotted.
+
+    Returns
+    -------
+    str
+        Twenty hexadecimal digits.
+    """
     text = json.dumps([code_hashes(*names), versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
