@@ -350,7 +350,7 @@ class UmapConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All that a run depends on besides code and data."""
+    """All that a run depends on apart from code and data."""
 
     profile: str = setting("paper", "name of the profile")
     seed: int = setting(0, "seed of all random numbers but the survey's", low=0, high=2**31)

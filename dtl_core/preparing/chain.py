@@ -121,8 +121,8 @@ def _add(a, b):
 
 def _reach(config):
     """Range, A, that the window and its margin can cover at any velocity within the limit."""
-    window, stretch = config.window, 1 + 1.02 * config.chain.velocity_limit / operators.C_KMS
-    return (window.start - window.margin) / stretch, (window.stop + window.margin) * stretch
+    window, factor = config.window, 1 + 1.02 * config.chain.velocity_limit / operators.C_KMS
+    return (window.start - window.margin) / factor, (window.stop + window.margin) * factor
 
 
 # ---------------------------------------------------------------- single steps
@@ -249,7 +249,7 @@ def signal_to_noise(spectrum, use=None):
     ----------
     spectrum : Spectrum
     use : (n_pixels,) array of bool, optional
-        Pixels to use, besides that they must not be masked.
+        Pixels to use, unless they are masked.
 
     Returns
     -------
