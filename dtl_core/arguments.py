@@ -1,7 +1,9 @@
 """Checks of the arguments of public functions: a wrong argument is a one-line error before anything is computed.
 
-@checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
-def examine(model, spectra, *, strict=True, velocity=None, **options): ...
+::
+
+    @checked(strict=a_flag, velocity=a_number(-1000, 1000, unit="km/s"))
+    def examine(model, spectra, *, strict=True, velocity=None, **options): ...
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Configuration of a run: frozen dataclasses, filled from a profile.
 
-    cfg = load_profile("demo", {"survey.noise": 0.0})
-
 The defaults are the values of the paper (Mas-Buitrago et al. 2024, A&A 687, A205) wherever it gives one.
 A profile lists the settings that differ from them.
 """

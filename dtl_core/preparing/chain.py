@@ -1,5 +1,7 @@
 """From observed spectra to the input of the networks, step by step or in one call.
 
+::
+
     flux, report = prepare(read("my_star.fits"), config)
 
 cut -> co-add -> cosmic rays -> blaze -> velocity -> rest frame -> mask -> resolving power -> common grid -> continuum.
@@ -261,9 +263,10 @@ def signal_to_noise(spectrum, use=None):
 
 
 def match_resolution(wavelength, flux, resolving_power, target):
-    """Degrade a spectrum to the resolving power of another spectrograph.
+    r"""Degrade a spectrum to the resolving power of another spectrograph.
 
-    The missing width is a Gaussian of FWHM c (target^-2 - resolving_power^-2)^(1/2). Within 2 % nothing is done.
+    The missing width is a Gaussian of FWHM :math:`c \sqrt{R_\mathrm{target}^{-2} - R^{-2}}`. Within 2 %, flux is
+    returned unchanged.
 
     Parameters
     ----------

@@ -76,12 +76,15 @@ def templates(window, continuum):
 
 
 def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=None):
-    """Velocity of the best correlation with any template, by a parabola through its peak.
+    r"""Velocity of the best correlation with any template, by a parabola through its peak.
 
-    The error is that of the maximum of the likelihood (Zucker 2003, MNRAS 342, 1291, eq. 8), s^-2 = -N C'' C / (1 -
-    C^2). N is the number of independent elements of the window: pixels, or half widths of the lines where these are
-    wider, since lines that no template has count as noise. The scatter of the peaks of the three best templates is
-    added in quadrature. The error does not include an offset of the templates' own wavelengths, which is the same for
+    The error is that of the maximum of the likelihood (Zucker 2003, MNRAS 342, 1291, eq. 8),
+
+    .. math:: \sigma^{-2} = -N C'' C / (1 - C^2),
+
+    with N the number of independent elements of the window: pixels, or half widths of the lines where these are wider,
+    since lines that no template has count as noise. The scatter of the peaks of the three best templates is added in
+    quadrature. The error does not include an offset of the templates' own wavelengths, which is the same for
     all stars (some 0.3 km/s if the line list is as wrong as in the benchmark survey).
 
     Parameters

@@ -94,9 +94,9 @@ def air_to_vacuum(wavelength):
 
 
 def doppler_shift(wavelength, velocity):
-    """Shift wavelengths to those received from a source that recedes.
+    r"""Shift wavelengths to those received from a source that recedes.
 
-    lambda' = lambda sqrt((1 + b) / (1 - b)),  b = v / c
+    .. math:: \lambda' = \lambda \sqrt{(1 + \beta) / (1 - \beta)}, \quad \beta = v / c
 
     Parameters
     ----------
@@ -162,14 +162,15 @@ def log_grid(start, stop, velocity_step):
 
 
 def broadening_transfer(n_pixels, velocity_step, resolving_power, vsini, limb_darkening=0.6):
-    """Fourier transform of the instrumental profile times the rotation profile, exact at any width.
+    r"""Fourier transform of the instrumental profile times the rotation profile, exact at any width.
 
     The instrument is a Gaussian of FWHM c/R. Rotation follows Gray (2005, eq. 18.14) with linear limb darkening e:
 
-    G(x) = [2 (1 - e) sqrt(1 - x^2) / pi + e (1 - x^2) / 2] / (1 - e/3),  x = v / v sin i
+    .. math:: G(x) = \frac{2 (1 - e) \sqrt{1 - x^2} / \pi + e (1 - x^2) / 2}{1 - e/3}, \quad x = v / v \sin i
 
-    whose transform, with s = 2 pi f v sin i, is
-    [2 (1 - e) J1(s) / s + 2 e (sin s - s cos s) / s^3] / (1 - e/3).
+    whose transform, with :math:`s = 2 \pi f v \sin i`, is
+
+    .. math:: \frac{2 (1 - e) J_1(s) / s + 2 e (\sin s - s \cos s) / s^3}{1 - e/3}.
 
     Parameters
     ----------
@@ -377,9 +378,10 @@ def pixel_edges(wavelength):
 
 
 def combine(grid, wavelengths, fluxes, uncertainties):
-    """Inverse-variance mean of segments of one spectrum (orders, exposures) on one wavelength grid.
+    r"""Inverse-variance mean of segments of one spectrum (orders, exposures) on one wavelength grid.
 
-    f = sum(f_i / s_i^2) / sum(1 / s_i^2),  s = sum(1 / s_i^2)^(-1/2)
+    .. math:: f = \frac{\sum f_i / \sigma_i^2}{\sum 1 / \sigma_i^2}, \quad
+              \sigma = \left(\sum 1 / \sigma_i^2\right)^{-1/2}
 
     Each segment is interpolated linearly; it contributes to a pixel of the grid only if both neighbouring pixels are
     good.
@@ -539,9 +541,11 @@ def normalise(wavelength, flux, config):
 
 
 class Correlator:
-    """Correlation coefficients of spectra with templates at every shift, masked pixels excluded, by FFT.
+    r"""Correlation coefficients of spectra with templates at every shift, masked pixels excluded, by FFT.
 
-    C_k = cov(f_i, t_(i-k)) / sqrt(var(f_i) var(t_(i-k))) over the pixels i where both are known
+    .. math:: C_k = \mathrm{cov}(f_i, t_{i-k}) / \sqrt{\mathrm{var}(f_i) \, \mathrm{var}(t_{i-k})}
+
+    over the pixels i where both are known.
 
     The templates are transformed once, for any number of spectra.
 

@@ -134,9 +134,10 @@ class Spectrum:
         return clean(self.file or self.star or "spectrum")
 
     def in_frame(self, frame):
-        """Convert the wavelengths to another frame.
+        r"""Convert the wavelengths to another frame.
 
-        lambda_bary = lambda_obs sqrt((1 + b) / (1 - b)),  b = berv / c
+        .. math:: \lambda_\mathrm{bary} = \lambda_\mathrm{obs} \sqrt{(1 + \beta) / (1 - \beta)}, \quad
+                  \beta = v_\mathrm{BERV} / c
 
         Parameters
         ----------

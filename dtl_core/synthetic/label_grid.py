@@ -15,9 +15,9 @@ CUT_AGREEMENT = {"paper": 1767, "rule": 1808, "both": 1717, "only_rule": 91, "on
 
 
 def main_sequence_logg(teff, mh):
-    """Surface gravity of a main-sequence M dwarf.
+    r"""Surface gravity of a main-sequence M dwarf.
 
-    log g = 4.78 - 0.105 t - 0.235 [M/H],  t = (Teff - 3500 K) / 500 K
+    .. math:: \log g = 4.78 - 0.105 t - 0.235 \,\mathrm{[M/H]}, \quad t = (T_\mathrm{eff} - 3500) / 500
 
     Fitted to the label combinations that the paper keeps after its cut with PARSEC isochrones (rms 0.08 dex) and to the
     labels of the embedded survey (rms 0.05 dex); valid for 2600-4500 K, [M/H] -1 to +0.6.
@@ -41,9 +41,9 @@ def main_sequence_logg(teff, mh):
 
 
 def is_main_sequence(teff, logg, mh):
-    """Whether labels belong to a main-sequence star of some age: a rule for the paper's cut with PARSEC isochrones.
+    """Whether labels belong to a main-sequence star: a rule for the paper's cut with PARSEC isochrones.
 
-    With t = (Teff - 3500 K) / 1000 K, m = [M/H], m' = min(m, 0.2), a label is kept if
+    With t = (Teff - 3500 K) / 1000 K, m = [M/H], m' = min(m, 0.2), a label is kept if ::
 
         log g <= old       old = 4.864 - 0.089 u + 0.064 u^2 - 0.165 tanh((u + 0.142) / 0.478) - 0.137 m',
                            u = (1 - 0.096 m) t + 0.416 m
@@ -62,9 +62,11 @@ def is_main_sequence(teff, logg, mh):
     -------
     array of bool
 
-    Notes ----- We read ``old`` as the oldest isochrone, which shifts along Teff with [M/H] and is steepest where stars
-    become fully convective; ``s`` as how far younger stars, still contracting, lie below it (for hot stars only by the
-    tolerance, 0.03); ``T0`` as the star of the lowest mass, 0.1 solar masses, which cools with age.
+    Notes
+    -----
+    We read ``old`` as the oldest isochrone, which shifts along Teff with [M/H] and is steepest where stars become fully
+    convective; ``s`` as how far younger stars, still contracting, lie below it (for hot stars only by the tolerance,
+    0.03); ``T0`` as the star of the lowest mass, 0.1 solar masses, which cools with age.
 
     The 19 coefficients were fitted to the label combinations published with the paper (Mas-Buitrago et al. 2024, A&A
     687, A205, after Passegger et al. 2020, A&A 642, A22), which gives neither ages nor the tolerance of its cut. On the
