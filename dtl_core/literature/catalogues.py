@@ -21,7 +21,8 @@ from ..errors import ConfigError, DataError
 from ..files import file_hash
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
 from ..public_data import registry
-from .names import normalise_karmn
+from .checks import FETCH, require_columns
+from .names import checked_identifiers
 
 __all__ = [
     "SOURCES",
@@ -35,7 +36,6 @@ __all__ = [
     "read_published",
     "read_sources",
     "read_stars",
-    "require_columns",
     "tidy",
 ]
 
@@ -49,7 +49,6 @@ _PLAUSIBLE = {
 }  # other values: wrong unit or column
 _STAR_FLAGS = ("ha_active", "subdwarf_like", "schw19_young_extra")
 _STAR_NUMBERS = ("ra", "dec", "plx", "pmra", "pmdec", "rv", "lbol", "bp_mag", "g_mag", "rp_mag", "j_mag")
-_FETCH = "fetch the file again from its public origin"
 _CDS = {  # file of published/: the catalogue at CDS
     "mas_buitrago_2024.csv": "J/A+A/687/A205",
     "pass18.csv": "J/A+A/615/A6",
@@ -156,14 +155,14 @@ def _read_csv(path):
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=_FETCH) from None
+        raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=FETCH) from None
     header, *rows = list(csv.reader(text.splitlines())) or [[]]
     if not rows:
-        raise DataError("holds no stars", file=path, remedy=_FETCH)
+        raise DataError("holds no stars", file=path, remedy=FETCH)
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header) or (number == len(rows) + 1 and not text.endswith("\n")):
             last = header[max(min(len(row), len(header)) - 1, 0)]
-            raise DataError(f"line {number} is not whole", file=path, field=last, remedy=_FETCH)
+            raise DataError(f"line {number} is not whole", file=path, field=last, remedy=FETCH)
     return pd.DataFrame(rows, columns=header)
 
 
@@ -236,23 +235,10 @@ def _provenance(name, file, bibcode, path, raw, columns):
     }
 
 
-def require_columns(frame, path, columns):
-    """Raise a DataError that names the file ``path`` and the column if a table lacks one of the columns."""
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError("no such column", file=path, field=column, remedy="rename it, or " + _FETCH)
-
-
 def _identifiers(frame, path):
     key = next((column for column in frame.columns if column.lower() == "karmn"), "karmn")
     require_columns(frame, path, [key])
-    names = pd.Series(normalise_karmn(frame[key]))
-    if (names == "").any():
-        raise DataError("a star has no identifier", file=path, field=key, remedy="give every star one")
-    if names.duplicated().any():
-        twice = names[names.duplicated()].iloc[0]
-        raise DataError(f"star {twice} is there twice", file=path, field=key, remedy="keep one row a star")
-    return names
+    return pd.Series(checked_identifiers(frame[key], path, key).to_numpy())
 
 
 def _numbers(values, path, field, bounds=(-np.inf, np.inf)):

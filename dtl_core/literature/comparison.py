@@ -16,7 +16,8 @@ from scipy.spatial.distance import squareform
 
 from ..errors import ConfigError, DataError
 from ..parameters import PARAMETERS
-from .catalogues import read_sources, require_columns
+from .catalogues import read_sources
+from .checks import require_columns
 
 __all__ = [
     "Agreement",

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError
 from ..public_data import registry
+from .checks import require_columns
 from .kinematics import main_sequence_luminosity
 
 __all__ = ["COLUMNS", "curves", "find_isochrones", "read_baraffe", "read_parsec", "sequence"]
@@ -40,13 +41,6 @@ def _row(words, header, wanted, path, number):
         return [float(words[header.index(name)]) for name in wanted]
     except ValueError:
         raise DataError(f"line {number} is not whole", file=path, field=wanted[0], remedy=_AGAIN) from None
-
-
-def _known(header, wanted, path):
-    for name in wanted:
-        if name not in header:
-            raise DataError("no such column", file=path, field=name, remedy=_AGAIN)
-    return header
 
 
 def _table(rows, source, path):
@@ -91,7 +85,8 @@ def read_parsec(path):
     for number, line in enumerate(_lines(path), start=1):
         words = line.lstrip("# ").split()
         if line.startswith("#"):
-            header = _known(words, _PARSEC, path) if words[:1] in (["Zini"], ["Z"]) else header
+            if words[:1] in (["Zini"], ["Z"]):
+                require_columns(header := words, path, _PARSEC, _AGAIN)
         elif words:
             if header is None:
                 raise DataError("has no header '# Zini MH logAge'", file=path, remedy=_AGAIN)
@@ -132,7 +127,8 @@ def read_baraffe(path):
         if "t (Gyr)" in line:
             age = _row(line.partition("=")[2].split()[:1], ["t"], ["t"], path, number)[0]
         elif line.lstrip().startswith("!"):
-            header = _known(words, _BARAFFE, path) if words[:1] == ["M/Ms"] else header
+            if words[:1] == ["M/Ms"]:
+                require_columns(header := words, path, _BARAFFE, _AGAIN)
         elif words:
             if age is None or header is None:
                 raise DataError("has no '! t (Gyr) =' and '! M/Ms Teff' above its numbers", file=path, remedy=_AGAIN)

@@ -16,6 +16,7 @@ from astropy.coordinates import SkyCoord
 from scipy import stats
 
 from ..errors import ConfigError, DataError
+from .checks import require_columns
 
 __all__ = [
     "COMPONENTS",
@@ -163,9 +164,8 @@ def space_velocities_with_errors(stars):
         A missing column, or as for :func:`space_velocities`.
     """
     names = {"parallax": "plx", "pm_ra_cosdec": "pmra", "pm_dec": "pmdec", "rv": "rv"}
-    for column in ("karmn", "ra", "dec", *names.values(), *(f"e_{name}" for name in names.values())):
-        if column not in stars:
-            raise DataError("no such column", file="stars", field=column, remedy="give values and errors")
+    columns = ("karmn", "ra", "dec", *names.values(), *(f"e_{name}" for name in names.values()))
+    require_columns(stars, "stars", columns, "give values and errors")
     errors = {name: stars[f"e_{column}"].to_numpy(float) for name, column in names.items()}
     values = (stars[column].to_numpy(float) for column in ("ra", "dec", *names.values()))
     velocity, error = space_velocities(*values, errors=errors)
@@ -372,9 +372,8 @@ def associations(stars, *, threshold=0.8, compute=None):
     ----------
     Gagne et al. (2018, ApJ 856, 23); Schweitzer et al. (2019, A&A 625, A68).
     """
-    for column in ("karmn", "banyan_best_ya", "banyan_best_ya_prob", "ymg_ix", "schw19_young_extra"):
-        if column not in stars:
-            raise DataError("no such column", file="stars", field=column, remedy="take catalogues.read_stars()")
+    columns = ("karmn", "banyan_best_ya", "banyan_best_ya_prob", "ymg_ix", "schw19_young_extra")
+    require_columns(stars, "stars", columns, "take catalogues.read_stars()")
     best = stars[["banyan_best_ya", "banyan_best_ya_prob"]].set_axis(["association", "probability"], axis=1)
     source = "published memberships"
     if compute or (compute is None and importlib.util.find_spec("banyan_sigma")):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .catalogues import read_columns, read_positions, read_published, read_stars, require_columns
+from .catalogues import read_columns, read_positions, read_published, read_stars
+from .checks import require_columns
 from .names import LIMIT, match, position_check
 
 __all__ = ["check_positions", "star_names"]

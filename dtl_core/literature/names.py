@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .checks import require_columns
 
-__all__ = ["ALIASES", "LIMIT", "match", "name_agrees", "normalise_karmn", "position_check"]
+__all__ = ["ALIASES", "LIMIT", "checked_identifiers", "match", "name_agrees", "normalise_karmn", "position_check"]
 
 
 ALIASES = {  # other form: (normal form, why both are the same star)
@@ -63,17 +64,36 @@ def normalise_karmn(identifier):
     return ALIASES.get(joined, (joined,))[0]
 
 
-def _unique(frame, side):
-    if "karmn" not in frame.columns:
-        raise DataError("no such column", file=side, field="karmn", remedy="name the column of identifiers karmn")
-    names = pd.Series(normalise_karmn(frame["karmn"]), index=frame.index, dtype=str)
-    wrong = names.isin(["", "nan", "None", "<NA>"])
-    if wrong.any():
-        raise DataError("a star has no identifier", file=side, field="karmn", remedy="give every star one")
+def checked_identifiers(names, file, field="karmn"):
+    """Normal form of the identifiers of a table, each of which must occur once.
+
+    Parameters
+    ----------
+    names : pandas.Series
+    file, field : str
+        Names of the table and of the column in error messages.
+
+    Returns
+    -------
+    pandas.Series of str
+
+    Raises
+    ------
+    DataError
+        A star has no identifier or occurs twice, possibly under two forms of its name.
+    """
+    names = pd.Series(normalise_karmn(names), index=names.index, dtype=str)
+    if names.isin(["", "nan", "None", "<NA>"]).any():
+        raise DataError("a star has no identifier", file=file, field=field, remedy="give every star one")
     if names.duplicated().any():
         twice = names[names.duplicated()].iloc[0]
-        raise DataError(f"star {twice} is there twice", file=side, field="karmn", remedy="keep one row a star")
-    return frame.assign(karmn=names)
+        raise DataError(f"star {twice} is there twice", file=file, field=field, remedy="keep one row a star")
+    return names
+
+
+def _unique(frame, side):
+    require_columns(frame, side, ["karmn"], "name the column of identifiers karmn")
+    return frame.assign(karmn=checked_identifiers(frame["karmn"], side))
 
 
 def match(left, right, how="inner", suffixes=("", "_right")):
@@ -168,9 +188,7 @@ def position_check(catalogue, source, limit=LIMIT):
     from astropy.coordinates import SkyCoord
 
     for side, frame in (("catalogue", catalogue), ("source", source)):
-        for column in ("ra", "dec"):
-            if column not in frame.columns:
-                raise DataError("no such column", file=side, field=column, remedy="give positions in degrees")
+        require_columns(frame, side, ("ra", "dec"), "give positions in degrees")
     moving = [column for column in ("pmra", "pmdec") if column in catalogue.columns]
     both = match(catalogue[["karmn", "ra", "dec", *moving]], source[["karmn", "ra", "dec"]], suffixes=("", "_source"))
     both = both.dropna(subset=["ra", "dec", "ra_source", "dec_source"]).reset_index(drop=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 from ..parameters import PARAMETERS
-from .style import BLUE, COLOURS, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
+from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
 
 __all__ = [
     "axes_kept",
@@ -111,8 +111,9 @@ def axes_kept(axes):
     own = axes[axes["live"] & (axes["arm"] != "autoencoder")]
     moved = own["moved"].where(np.isfinite(own["moved"]) & (own["moved"] > 0))
     own = own.assign(moved=np.log10(moved))
+    palette = [ORANGE, BLUE, "black", GREEN][: own["arm"].nunique()]  # neighbours differ in grey as well
+    style = {"element": "step", "fill": False, "palette": palette, "linewidth": 1.6}
     for ax, column, edges in zip(panels, ("correlation", "moved"), ((-1, 1), (-2.5, 2)), strict=True):
-        style = {"element": "step", "fill": False, "palette": [ORANGE, BLUE][: own["arm"].nunique()], "linewidth": 1.6}
         sns.histplot(own, x=column, hue="arm", bins=np.linspace(*edges, 31), ax=ax, legend=ax is panels[0], **style)
     panels[0].set(xlabel="correlation of a unit, before and after", ylabel="live latent units")
     panels[1].set(xlabel=r"$\log_{10}$ of the rms change / synthetic spread", ylabel="")

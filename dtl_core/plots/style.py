@@ -1,4 +1,4 @@
-"""Colours, settings, labels and helpers that the figures share."""
+"""Colours, settings, labels and helpers shared by the figures."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_recovered_compares_with_the_truth(catalogue):
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["inactive", "active"]
 
 
-def test_recovered_works_without_activity_and_refuses_strangers(catalogue):
+def test_recovered_works_without_activity_and_refuses_other_stars(catalogue):
     figure = comparison_figures.recovered(catalogue, catalogue[["karmn", *PARAMETERS]])
     assert not figure.legends
     with pytest.raises(DataError, match="no star in common"):
