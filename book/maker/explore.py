@@ -16,7 +16,7 @@ from dtl_core.literature import isochrones, kinematics
 from dtl_core.literature.sample import literature_sample, star_sample
 from dtl_core.models import exports
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
-from dtl_core.plots import comparison_figures, hr_figures
+from dtl_core.plots import comparison_figures, star_figures
 
 from . import catalogue_tables, interactive
 from .markdown import cite, code
@@ -117,7 +117,7 @@ def _astrophysics(run):
         "The figure shows which kind of star lies above or below the main sequence; open symbols are active stars. "
         f"{hr} Lines: {source}. {how}",
         interactive.hr_figure(stars, lines, active_name=active_name),
-        hr_figures.hr_isochrones(stars["teff"], stars["luminosity"], stars["active"], lines, active_name=active_name),
+        star_figures.hr_isochrones(stars["teff"], stars["luminosity"], stars["active"], lines, active_name=active_name),
         "Luminosity against temperature of each star, by kinematic population and activity, with model lines",
     ) | _page(
         "toomre",
@@ -125,7 +125,7 @@ def _astrophysics(run):
         "The figure shows how fast each star moves relative to the local standard of rest; dotted circles join equal "
         f"total velocities, every 50 km/s. {motion} Populations: computed here from the velocities. {how}",
         interactive.toomre_figure(moving, sun),
-        comparison_figures.toomre(U + sun[0], V + sun[1], W + sun[2], moving["population"]),
+        star_figures.toomre(U + sun[0], V + sun[1], W + sun[2], moving["population"]),
         "Speed across the direction of rotation against speed along it, of each star, by kinematic population",
     )
 

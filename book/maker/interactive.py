@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dtl_core.errors import DataError
-from dtl_core.parameters import PARAMETERS, TABLE
+from dtl_core.parameters import PARAMETERS, TABLE, heading
 
 __all__ = ["block", "hr_figure", "literature_figure", "star_texts", "toomre_figure"]
 
@@ -217,7 +217,7 @@ def hr_figure(stars, curves=None, *, active_name="active"):
     edge = 0.05 * (high - low)
     level = np.log10(stars["luminosity"].to_numpy(float))
     span = [float(np.nanmin(level)) - 0.15, float(np.nanmax(level)) + 0.15]
-    x = {"title": {"text": "Teff [K]"}, "range": [high + edge, low - edge]}
+    x = {"title": {"text": heading("teff")}, "range": [high + edge, low - edge]}
     y = {"title": {"text": "L [Lsun]"}, "type": "log", "range": span,
          "tickvals": [m * 10.0**e for e in range(-5, 2) for m in (1, 2, 5)]}  # fmt: skip
     return figure.update_layout(**_LAYOUT, xaxis=x, yaxis=y)

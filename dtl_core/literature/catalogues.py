@@ -1,10 +1,11 @@
-"""Published tables of M dwarfs: their values as tidy frames, and where each comes from.
+"""Published tables of M dwarfs as tidy frames, with their provenance.
 
-Tables are read at run time from ``published/`` in the folder named by ``DTL_DATA`` or in the cache, or else from CDS
-(``vizier/`` in the same places, see :mod:`dtl_core.public_data.archives`); none is shipped. :func:`provenance` says
-which it was. A *tidy* frame has one row a star: karmn, teff [K], logg [cgs], mh [dex], vsini [km/s], and errors: ``e_``
-and ``E_`` (lower and upper) in catalogues of this method, one symmetric ``e_`` in the literature. Stars are matched by
-identifier, never by row order: :mod:`dtl_core.literature.names` has the rule.
+Tables are read from ``published/`` in the folder named by ``DTL_DATA`` or in the cache, or else from files of CDS
+(``vizier/`` in the same places, see :mod:`dtl_core.public_data.archives`); the package contains none.
+
+A *tidy* frame has one row per star: karmn, teff [K], logg [cgs], mh [dex], vsini [km/s], and errors: ``e_`` and ``E_``
+(lower and upper) in catalogues of this method, one symmetric ``e_`` in the literature. Stars are matched by identifier,
+see :mod:`dtl_core.literature.names`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ from ..errors import ConfigError, DataError
 from ..files import file_hash
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
 from ..public_data import registry
-from .names import normalise_karmn
+from .checks import FETCH, require_columns
+from .names import checked_identifiers
 
 __all__ = [
-    "CATALOGUE_COLUMNS",
     "SOURCES",
     "Source",
-    "as_qtable",
     "at_hand",
     "available",
     "provenance",
@@ -36,17 +36,19 @@ __all__ = [
     "read_published",
     "read_sources",
     "read_stars",
-    "require_columns",
     "tidy",
 ]
 
 
 _COLUMNS = {f"{e}{p}": f"{e}{name}" for p, name in PARAMETER_COLUMNS.items() for e in ("", "e_", "E_")}
-CATALOGUE_COLUMNS = ("karmn", "ra_gaiadr3", "dec_gaiadr3", *_COLUMNS.values())
-_PLAUSIBLE = {"teff": (1000, 10_000), "logg": (2, 7), "mh": (-4, 2), "vsini": (0, 300)}  # else: wrong unit or column
+_PLAUSIBLE = {
+    "teff": (1000, 10_000),
+    "logg": (2, 7),
+    "mh": (-4, 2),
+    "vsini": (0, 300),
+}  # other values: wrong unit or column
 _STAR_FLAGS = ("ha_active", "subdwarf_like", "schw19_young_extra")
 _STAR_NUMBERS = ("ra", "dec", "plx", "pmra", "pmdec", "rv", "lbol", "bp_mag", "g_mag", "rp_mag", "j_mag")
-_FETCH = "fetch the file again from its public origin"
 _CDS = {  # file of published/: the catalogue at CDS
     "mas_buitrago_2024.csv": "J/A+A/687/A205",
     "pass18.csv": "J/A+A/615/A6",
@@ -60,7 +62,7 @@ _CDS = {  # file of published/: the catalogue at CDS
     "gm14.csv": "J/ApJ/791/54",
 }
 _OWN_NAMES = "column names of the authors' repository, not of CDS: of a catalogue from CDS the mapping would be a guess"
-_KARMN_ADDED = "the paper has no Karmn identifiers: whoever made the file matched them, and a row from CDS has none"
+_KARMN_ADDED = "the paper has no Karmn identifiers: the author of the file matched them, and a row from CDS has none"
 _NOTES = {
     "dl.csv": _OWN_NAMES,
     "dtl.csv": _OWN_NAMES,
@@ -71,31 +73,27 @@ _NOTES = {
     "fgk_m_6.csv": "transcribed from Table 3 of Bello-García et al. (2023)",
 }
 _BIBCODE = "2024A&A...687A.205M"
-_UNITS = {  # astropy's names; errors have the unit of the value, but log g's is in dex
-    "teff": "K",
-    "logg": "dex(cm / s2)",
-    "mh": "dex",
-    "vsini": "km / s",
-    **dict.fromkeys(("ra", "dec", "ra_gaiadr3", "dec_gaiadr3"), "deg"),
-    "plx": "mas",
-    **dict.fromkeys(("pmra", "pmdec"), "mas / yr"),
-    **dict.fromkeys(("rv", "U", "V", "W"), "km / s"),
-    "lbol": "Lsun",
-    "radius": "Rsun",
-    "mass": "Msun",
-    **dict.fromkeys(("bp_mag", "g_mag", "rp_mag", "j_mag"), "mag"),
-    **dict.fromkeys(("separation", "unmoved"), "arcsec"),
-}
 
 
 @dataclass(frozen=True)
 class Source:
-    """One set of literature values: a file of ``published/``, its bibcode and its column for each tidy column."""
+    """One set of literature values.
+
+    Attributes
+    ----------
+    file : str
+        In ``published/``.
+    bibcode : str
+    columns : dict of str to str
+        Column of the file by tidy column.
+    limits : bool
+        Whether a v sin i without an error is an upper limit.
+    """
 
     file: str
     bibcode: str
-    columns: dict  # tidy name: name in the file
-    limits: bool = False  # a v sin i without an error is an upper limit
+    columns: dict
+    limits: bool = False
 
 
 def _source(file, bibcode, error="e_{}", limits=False, **columns):
@@ -128,20 +126,20 @@ SOURCES = {
 
 
 def available(*, stars=False):
-    """True where the published catalogue is in the folder named by ``DTL_DATA`` or in the cache, as file or from CDS.
+    """Whether the published catalogue is available; with ``stars``, also the table of :func:`read_stars`.
 
-    With ``stars`` the table of :func:`read_stars` must be there too; it has no public file, so only ``DTL_DATA`` can.
+    The latter has no public file, so it can only be in ``DTL_DATA``.
     """
     return at_hand("mas_buitrago_2024.csv") and (not stars or at_hand("stars_286.csv"))
 
 
 def at_hand(name):
-    """True where a table of ``published/`` lies in mirror or cache, or its catalogue from CDS does."""
+    """Whether a table of ``published/``, or its catalogue from CDS, is in mirror or cache."""
     return bool(registry.find(f"published/{name}") or (name in _CDS and registry.find(_cds_folder(name))))
 
 
 def _read(name, columns=()):
-    """A table of ``published/`` as strings, and its path; from CDS where there is not a file but its catalogue."""
+    """Path and content (as strings) of a table of ``published/``, or else of its catalogue from CDS."""
     path = registry.find("published/" + name)
     if path is not None:
         return path, _read_csv(path)
@@ -153,18 +151,18 @@ def _read(name, columns=()):
 
 
 def _read_csv(path):
-    """A CSV as strings; every way in which a file can be cut short is an error."""
+    """Read a CSV as strings; truncated files are errors."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=_FETCH) from None
+        raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=FETCH) from None
     header, *rows = list(csv.reader(text.splitlines())) or [[]]
     if not rows:
-        raise DataError("holds no stars", file=path, remedy=_FETCH)
+        raise DataError("holds no stars", file=path, remedy=FETCH)
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header) or (number == len(rows) + 1 and not text.endswith("\n")):
             last = header[max(min(len(row), len(header)) - 1, 0)]
-            raise DataError(f"line {number} is not whole", file=path, field=last, remedy=_FETCH)
+            raise DataError(f"line {number} is not whole", file=path, field=last, remedy=FETCH)
     return pd.DataFrame(rows, columns=header)
 
 
@@ -173,30 +171,30 @@ def _cds_folder(name):
 
 
 def _plain(column):
-    """What stays of a column's name in a VOTable, where ``[Fe/H]`` becomes ``__Fe_H_``: runs of other signs are one."""
+    """Name of a column with special characters collapsed, as VOTables turn ``[Fe/H]`` into ``__Fe_H_``."""
     return re.sub(r"[\W_]+", "_", column)
 
 
 def _cds_columns(given, wanted):
-    """Which of a table's columns each wanted one is, as a dict, or None when one is missing or could be two."""
+    """Column of a table by wanted column, or None if one is missing or ambiguous."""
     out = {}
     for column in wanted:
-        alike = [name for name in given if name == column] or [name for name in given if _plain(name) == _plain(column)]
-        if len(alike) != 1:
+        same = [name for name in given if name == column] or [name for name in given if _plain(name) == _plain(column)]
+        if len(same) != 1:
             return None
-        out[column] = alike[0]
+        out[column] = same[0]
     return out
 
 
 def _read_cds(folder, name, columns):
-    """The one table of a catalogue from CDS that has Karmn and the columns, under our names, as strings."""
+    """Path and content (as strings, our column names) of the one table of a CDS catalogue with these columns."""
     from astropy.table import Table
 
     fits = {}
     for path in sorted(folder.glob("*.ecsv")):
         try:
             table = Table.read(path, format="ascii.ecsv")
-        except Exception as error:  # each parser has its own
+        except Exception as error:  # parsers raise many kinds
             remedy = f"dtl data fetch {_cds_folder(name)}"
             raise DataError(f"cannot be read ({type(error).__name__})", file=path, remedy=remedy) from None
         names = _cds_columns(table.colnames, ["Karmn", *columns])
@@ -237,27 +235,14 @@ def _provenance(name, file, bibcode, path, raw, columns):
     }
 
 
-def require_columns(frame, path, columns):
-    """Refuse a table without these columns: DataError, which names the file ``path`` and the column."""
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError("no such column", file=path, field=column, remedy="rename it, or " + _FETCH)
-
-
 def _identifiers(frame, path):
     key = next((column for column in frame.columns if column.lower() == "karmn"), "karmn")
     require_columns(frame, path, [key])
-    names = pd.Series(normalise_karmn(frame[key]))
-    if (names == "").any():
-        raise DataError("a star has no identifier", file=path, field=key, remedy="give every star one")
-    if names.duplicated().any():
-        twice = names[names.duplicated()].iloc[0]
-        raise DataError(f"star {twice} is there twice", file=path, field=key, remedy="keep one row a star")
-    return names
+    return pd.Series(checked_identifiers(frame[key], path, key).to_numpy())
 
 
 def _numbers(values, path, field, bounds=(-np.inf, np.inf)):
-    """Float64 of a column; blank and masked entries become NaN, anything but a number within bounds is an error."""
+    """Float64 values of a column; blank and masked entries are NaN, other entries must be numbers within bounds."""
     out = np.empty(len(values))
     for i, value in enumerate(values):
         try:
@@ -271,19 +256,27 @@ def _numbers(values, path, field, bounds=(-np.inf, np.inf)):
 
 
 def tidy(table, file="catalogue", bounds=None):
-    """A catalogue with the published table's columns as a tidy frame.
+    """Convert a catalogue with the columns of the published table to a tidy frame.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     table : astropy.table.Table or pandas.DataFrame
-        Columns ``CATALOGUE_COLUMNS``; the position may be left out.
-    file : str, optional
-        The name that errors give to the table.
-    bounds : dict of parameter -> (low, high), optional
-        Values beyond are taken for a wrong unit; by default none are.
+        karmn, Teff, logg, [M/H] and vsini with their errors ``e_`` and ``E_`` and, optionally, the positions
+        ra_gaiadr3 and dec_gaiadr3.
+    file : str
+        Name of the table in error messages.
+    bounds : dict of str to (float, float), optional
+        Range of plausible values by parameter; others raise an error.
 
-    Returns: pandas.DataFrame, karmn, ra, dec [deg], and each parameter with ``e_`` (lower) and ``E_`` (upper) error.
-    Errors: DataError when a column is missing or not numeric, an error bar is negative, or a star appears twice.
+    Returns
+    -------
+    pandas.DataFrame
+        karmn, ra, dec [deg], and each parameter with its lower (``e_``) and upper (``E_``) error.
+
+    Raises
+    ------
+    DataError
+        A column is missing or not numeric, an error is negative, or a star occurs twice.
     """
     frame = table.reset_index(drop=True) if isinstance(table, pd.DataFrame) else table.to_pandas()
     require_columns(frame, file, _COLUMNS.values())
@@ -295,10 +288,17 @@ def tidy(table, file="catalogue", bounds=None):
 
 
 def read_published():
-    """The catalogue of Mas-Buitrago et al. (2024, A&A 687, A205): 286 M dwarfs with asymmetric errors.
+    """Read the catalogue of Mas-Buitrago et al. (2024, A&A 687, A205): 286 M dwarfs with asymmetric errors.
 
-    Returns: pandas.DataFrame, see :func:`tidy`.
-    Errors: DataError when ``DTL_DATA`` is not set or the file is missing, cut short or not what it should be.
+    Returns
+    -------
+    pandas.DataFrame
+        See :func:`tidy`; ``attrs["provenance"]`` as in :func:`provenance`.
+
+    Raises
+    ------
+    DataError
+        The file is missing, truncated or invalid.
     """
     file = "mas_buitrago_2024.csv"
     path, raw = _read(file, tuple(_COLUMNS.values()))
@@ -314,14 +314,26 @@ def _source_of(name):
 
 
 def read_literature(name):
-    """One set of literature values as a tidy frame; what the source does not give is NaN.
+    """Read one set of literature values as a tidy frame.
 
-    Arguments: name, a key of ``SOURCES``. The [M/H] of ``Mar21`` is the alpha-corrected one, log g of ``Schw19`` is
-    ``loggc`` (from mass and radius), while the paper quotes ``Schw19 spectroscopic``.
-    Returns: pandas.DataFrame with karmn, value and ``e_`` of each parameter, vsini_limit (bool: v sin i is a limit);
-    ``attrs["provenance"]`` as in :func:`provenance`.
-    Errors: ConfigError, unknown source; DataError, as for :func:`read_published`, and when only a catalogue from CDS is
-    at hand in which the columns cannot be told for certain.
+    Parameters
+    ----------
+    name : str
+        A key of ``SOURCES``. [M/H] of ``Mar21`` is corrected for alpha enhancement. log g of ``Schw19`` is ``loggc``,
+        from mass and radius, while the paper quotes ``Schw19 spectroscopic``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        karmn, value and ``e_`` of each parameter (NaN if not given) and vsini_limit (bool, upper limits);
+        ``attrs["provenance"]`` as in :func:`provenance`.
+
+    Raises
+    ------
+    ConfigError
+        Unknown source.
+    DataError
+        As for :func:`read_published`, or only a catalogue from CDS with ambiguous columns is available.
     """
     source = _source_of(name)
     path, raw = _read(source.file, tuple(source.columns.values()))
@@ -336,58 +348,65 @@ def read_literature(name):
 
 
 def read_sources(sources=None):
-    """Several sets of literature values.
+    """Read several sets of literature values.
 
-    Arguments: sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame, which stays as it is.
-    Returns: dict of name -> tidy frame. Errors: as for :func:`read_literature`.
+    Parameters
+    ----------
+    sources : iterable of str or dict of str to pandas.DataFrame, optional
+        Keys of ``SOURCES`` (by default all), or tidy frames, which are returned unchanged.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        Tidy frames by source.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As for :func:`read_literature`.
     """
     return sources if isinstance(sources, dict) else {name: read_literature(name) for name in sources or SOURCES}
 
 
 def provenance(name="published"):
-    """Where the values of a source come from.
+    """Origin of the values of a source.
 
-    Arguments: name, a key of ``SOURCES``, or ``published``: the catalogue itself.
-    Returns: dict with source; bibcode; catalogue, its identifier at CDS; file, under ``DTL_DATA`` or in the cache;
-    origin (``mirror``, ``cache`` or ``CDS``); table and fetched, of a table from CDS; sha256 of the file; as_registered
-    (bool: the registry's hash, None where it has none); columns, tidy name: name in the file; note.
-    Errors: as for :func:`read_literature`.
+    Parameters
+    ----------
+    name : str
+        A key of ``SOURCES``, or ``published`` for the catalogue itself.
+
+    Returns
+    -------
+    dict
+        source; bibcode; catalogue, its identifier at CDS; file, in ``DTL_DATA`` or the cache; origin (``mirror``,
+        ``cache`` or ``CDS``); table and fetched, of tables from CDS; sha256 of the file; as_registered (bool, whether
+        this is the hash in the registry, or None without one); columns, name in the file by tidy name; note.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As for :func:`read_literature`.
     """
     return (read_published() if name == "published" else read_literature(name)).attrs["provenance"]
 
 
-def as_qtable(frame):
-    """A frame of this module as an astropy table with units: K, dex(cm/s2), dex, km/s; deg, mas, mas/yr in others.
-
-    An error has the unit of its value; that of log g is in dex. Frames of :mod:`dtl_core.literature.matching` are taken
-    as well.
-
-    Returns: astropy.table.QTable; ``meta["provenance"]`` as in :func:`provenance`, where the frame has it.
-    """
-    from astropy import units
-    from astropy.table import QTable
-
-    table = QTable()
-    for column in frame.columns:
-        name = column[2:] if column[:2] in ("e_", "E_") else column
-        unit = _UNITS.get(name) if pd.api.types.is_float_dtype(frame[column]) else None
-        if unit and name != column:
-            unit = unit.removesuffix("(cm / s2)")
-        values = frame[column].to_numpy()
-        table[column] = values * units.Unit(unit) if unit else values.astype(str) if values.dtype == object else values
-    if "provenance" in frame.attrs:
-        table.meta["provenance"] = frame.attrs["provenance"]
-    return table
-
-
 def read_stars():
-    """What is known of the 286 stars besides their spectra (``stars_286.csv``).
+    """Read further properties of the 286 stars (``stars_286.csv``).
 
-    ``ha_active`` was reconstructed from published equivalent widths and the paper's figure: say so where it is shown.
+    ``ha_active`` was reconstructed from published equivalent widths and the paper's figure; figures and tables should
+    say so.
 
-    Returns: pandas.DataFrame with karmn; ra, dec [deg]; plx [mas]; pmra, pmdec [mas/yr]; rv, U, V, W [km/s]; lbol
-    [Lsun]; magnitudes; pop (TD, TD-D, D, YD); ha_active, subdwarf_like, schw19_young_extra (bool); the rest as it is.
-    Errors: DataError, as for :func:`read_published`.
+    Returns
+    -------
+    pandas.DataFrame
+        karmn; ra, dec [deg]; plx [mas]; pmra, pmdec [mas/yr]; rv, U, V, W [km/s]; lbol [Lsun]; magnitudes; pop (TD,
+        TD-D, D, YD); ha_active, subdwarf_like, schw19_young_extra (bool); other columns unchanged.
+
+    Raises
+    ------
+    DataError
+        As for :func:`read_published`.
     """
     path, raw = _read("stars_286.csv")
     require_columns(raw, path, ("pop", *_STAR_FLAGS, *_STAR_NUMBERS))
@@ -400,15 +419,30 @@ def read_stars():
                 raise DataError(f"holds {text[wrong].iloc[0]!r}", file=path, field=column, remedy="give 0 or 1")
             columns[column] = text.isin(["1", "True"])
             continue
-        worded = column.endswith("_id") or pd.to_numeric(text[text != ""], errors="coerce").isna().any()
-        columns[column] = text if worded and column not in _STAR_NUMBERS else _numbers(text, path, column)
+        is_text = column.endswith("_id") or pd.to_numeric(text[text != ""], errors="coerce").isna().any()
+        columns[column] = text if is_text and column not in _STAR_NUMBERS else _numbers(text, path, column)
     return pd.DataFrame(columns)
 
 
 def read_positions(name):
-    """The positions of a source, ``_RA`` and ``_DE`` as CDS adds them: karmn; ra, dec [deg], equinox and epoch J2000.
+    """Read the positions that CDS adds to a source as ``_RA`` and ``_DE``.
 
-    Errors: ConfigError, unknown source; DataError, as for :func:`read_literature`, or when the source gives none.
+    Parameters
+    ----------
+    name : str
+        A key of ``SOURCES``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        karmn; ra, dec [deg], equinox and epoch J2000.
+
+    Raises
+    ------
+    ConfigError
+        Unknown source.
+    DataError
+        As for :func:`read_literature`, or the source has no positions.
     """
     source = _source_of(name)
     path, raw = _read(source.file, (*source.columns.values(), "_RA", "_DE"))
@@ -419,10 +453,23 @@ def read_positions(name):
 
 
 def read_columns(name, columns):
-    """Columns of a table of ``published/`` as they are there.
+    """Read columns of a table of ``published/`` as strings.
 
-    Arguments: name, of the file; columns, names in it.
-    Returns: pandas.DataFrame with karmn and the columns, str. Errors: DataError, as for :func:`read_published`.
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    columns : iterable of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        karmn and the columns.
+
+    Raises
+    ------
+    DataError
+        As for :func:`read_published`.
     """
     path, raw = _read(name, tuple(columns))
     require_columns(raw, path, columns)

@@ -1,6 +1,6 @@
-"""How well catalogues agree: statistics of two, slopes with errors on both sides, differences, who agrees with whom.
+"""Agreement of catalogues: statistics of two, slopes with errors on both axes, differences, rank correlations of all.
 
-Frames are tidy ones, see :mod:`dtl_core.literature.catalogues`, and stars are matched by identifier.
+Frames are tidy, see :mod:`dtl_core.literature.catalogues`, and stars are matched by identifier.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy.spatial.distance import squareform
 
 from ..errors import ConfigError, DataError
 from ..parameters import PARAMETERS
-from .catalogues import read_sources, require_columns
+from .catalogues import read_sources
+from .checks import require_columns
 
 __all__ = [
     "Agreement",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-MIN_COMMON = 10  # stars; the rank correlation of fewer says little
+MIN_COMMON = 10  # stars needed for a rank correlation
 SPLITS = {"teff": 3750.0, "vsini": 12.0}  # K, km/s: where the paper splits its comparisons
 _STATISTICS = (
     "N",
@@ -61,7 +62,28 @@ def _check(parameter):
 
 
 def pairs(catalogue, literature, parameter, errors=()):
-    """Values of the stars in both frames: arrays x, y and one for each of the catalogue's error columns."""
+    """Values of the stars in both frames.
+
+    Parameters
+    ----------
+    catalogue, literature : pandas.DataFrame
+        Tidy frames.
+    parameter : str
+    errors : sequence of str
+        Further columns of the catalogue.
+
+    Returns
+    -------
+    list of (n_stars,) array
+        Values of the catalogue and of the literature, and those of ``errors``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown parameter.
+    DataError
+        Missing column.
+    """
     _check(parameter)
     require_columns(catalogue, "catalogue", ("karmn", parameter, *errors))
     require_columns(literature, "literature", ("karmn", parameter))
@@ -73,22 +95,35 @@ def pairs(catalogue, literature, parameter, errors=()):
 
 
 def compare(catalogue, literature, parameter):
-    r"""How a catalogue (:math:`x`) and literature values (:math:`y`) differ: :math:`\Delta = y - x`, the paper's sign.
+    r"""Statistics of the differences :math:`\Delta = y - x` of literature values :math:`y` and a catalogue :math:`x`.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     catalogue, literature : pandas.DataFrame
         Tidy frames, matched by karmn.
-    parameter : str
-        ``teff``, ``logg``, ``mh`` or ``vsini``.
+    parameter : {"teff", "logg", "mh", "vsini"}
 
     Returns
     -------
-    dict : N; mean_diff, median_diff, std_diff (N - 1), mad_sigma (1.4826 MAD) and rmse of the differences, in the
-        parameter's unit; pearson_r, spearman; ols_slope, ols_slope_err and theil_sen_slope of y on x; resid_slope, of
-        the differences on x. NaN where there are too few stars.
+    dict
+        N; mean_diff, median_diff, std_diff (N - 1), mad_sigma (1.4826 MAD) and rmse of the differences, in the unit of
+        the parameter; pearson_r, spearman; ols_slope, ols_slope_err and theil_sen_slope of y on x; resid_slope, of
+        the differences on x. NaN if there are too few stars.
 
-    Errors: ConfigError, unknown parameter; DataError, missing column.
+    Raises
+    ------
+    ConfigError
+        Unknown parameter.
+    DataError
+        Missing column.
+
+    Examples
+    --------
+    >>> ours = pd.DataFrame({"karmn": ["A", "B", "C"], "teff": [3200.0, 3500.0, 3800.0]})
+    >>> theirs = pd.DataFrame({"karmn": ["C", "B", "A"], "teff": [3850.0, 3550.0, 3230.0]})
+    >>> statistics = compare(ours, theirs, "teff")
+    >>> statistics["N"], round(statistics["mean_diff"], 1), round(statistics["rmse"], 1)
+    (3, 43.3, 44.3)
     """
     x, y = pairs(catalogue, literature, parameter)
     delta, out = y - x, dict.fromkeys(_STATISTICS, np.nan)
@@ -115,10 +150,19 @@ def compare(catalogue, literature, parameter):
 
 
 def comparison_table(catalogue, sources=None):
-    """Every comparison that the sources allow, whole and split at 3750 K and 12 km/s of this work's value.
+    """Compare a catalogue with every source, for all stars and split at 3750 K and 12 km/s of its own values.
 
-    Arguments: catalogue, a tidy frame; sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame.
-    Returns: pandas.DataFrame with source, parameter, subset (``all``, ``teff<3750`` ...) and :func:`compare`'s columns.
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        Tidy.
+    sources
+        As for :func:`dtl_core.literature.catalogues.read_sources`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        source, parameter, subset (``all``, ``teff<3750`` ...) and the statistics of :func:`compare`.
     """
     frames = read_sources(sources)
     rows = []
@@ -127,19 +171,26 @@ def comparison_table(catalogue, sources=None):
         subsets = {"all": value.notna()}
         if at:
             subsets |= {f"{parameter}<{at:g}": value < at, f"{parameter}>={at:g}": value >= at}
-        found = [
+        statistics = [
             {"source": name, "parameter": parameter, "subset": subset} | compare(catalogue[mask], literature, parameter)
             for subset, mask in subsets.items()
         ]
-        rows += found if found[0]["N"] else []
+        rows += statistics if statistics[0]["N"] else []
     return pd.DataFrame(rows, columns=["source", "parameter", "subset", *_STATISTICS])
 
 
 def coverage(catalogue, benchmark, parameter):
-    r"""How many benchmark values fall inside the catalogue's asymmetric 1-sigma bars, :math:`[x - e, x + E]`.
+    r"""Count the benchmark values inside the asymmetric 1-sigma intervals of the catalogue, :math:`[x - e, x + E]`.
 
-    Arguments: tidy frames (the benchmark's own errors are not added) and a parameter, as for :func:`compare`.
-    Returns: dict with N and inside (counts) and fraction (0.68 if the bars were right; NaN without stars).
+    Parameters
+    ----------
+    catalogue, benchmark, parameter
+        As for :func:`compare`; errors of the benchmark are ignored.
+
+    Returns
+    -------
+    dict
+        N and inside (counts) and fraction (0.68 is expected; NaN without stars).
     """
     x, y, low, high = pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
     inside = int(((y >= x - low) & (y <= x + high)).sum())
@@ -147,7 +198,16 @@ def coverage(catalogue, benchmark, parameter):
 
 
 class Line(NamedTuple):
-    """A straight line :math:`y = a + b x`: slope b, its 1-sigma error, intercept a, reduced chi2."""
+    """A straight line :math:`y = a + b x`.
+
+    Attributes
+    ----------
+    slope, slope_error : float
+        :math:`b` and its 1-sigma error.
+    intercept : float
+        :math:`a`.
+    reduced_chi2 : float
+    """
 
     slope: float
     slope_error: float
@@ -156,29 +216,32 @@ class Line(NamedTuple):
 
 
 def orthogonal_slope(x, y, x_error, y_error):
-    r"""The straight line through points with errors on both sides, exact for Gaussian errors without covariance.
+    r"""Fit a straight line to points with errors in x and y, exact for independent Gaussian errors.
 
     .. math:: \chi^2(a, b) = \sum_i \frac{(y_i - a - b x_i)^2}{\sigma_{y,i}^2 + b^2 \sigma_{x,i}^2}
 
-    It is minimised over the angle of the line, so that x and y are treated alike: exchanged, the slope becomes 1/slope.
-    Where the reduced chi2 is above 1, the error of the slope is multiplied by its root: the scatter is larger than the
-    quoted errors allow.
+    is minimised over the angle of the line, which treats x and y alike: if they are exchanged, the slope becomes
+    1/slope. If the reduced chi2 exceeds 1, the error of the slope is multiplied by its square root.
 
-    Arguments
-    ---------
-    x, y : (n_points,)
-    x_error, y_error : (n_points,) or float
+    Parameters
+    ----------
+    x, y : (n_points,) array
+    x_error, y_error : float or (n_points,) array
         Standard errors; one of the two may be zero.
 
     Returns
     -------
-    Line; all NaN for fewer than three points or where x or y does not vary.
+    Line
+        All NaN for fewer than three points, or if x or y is constant.
 
-    Errors
+    Raises
     ------
-    DataError : an error is negative or not finite, or a point has none on either side.
+    DataError
+        An error is negative or not finite, or both errors of a point are zero.
 
-    Source: York et al. (2004, Am. J. Phys. 72, 367), whose expression gives the error of the slope.
+    References
+    ----------
+    York et al. (2004, Am. J. Phys. 72, 367), who give the error of the slope.
     """
     x, y = (np.asarray(values, float) for values in (x, y))
     ex, ey = (np.broadcast_to(np.asarray(e, float), x.shape) for e in (x_error, y_error))
@@ -199,7 +262,7 @@ def orthogonal_slope(x, y, x_error, y_error):
         w, distance = weights(angle), np.cos(angle) * v - np.sin(angle) * u
         return np.sum(w * (distance - np.average(distance, weights=w)) ** 2)
 
-    step = np.pi / 180  # a coarse look first: there may be more than one minimum
+    step = np.pi / 180  # coarse grid first, as there may be several minima
     best = min((np.arange(180) - 89.5) * step, key=chi2)
     angle = minimize_scalar(chi2, bounds=(best - step, best + step), method="bounded", options={"xatol": 1e-12}).x
     b, w = np.tan(angle), weights(angle) * np.cos(angle) ** 2
@@ -213,13 +276,13 @@ def orthogonal_slope(x, y, x_error, y_error):
 
 
 def _error(frame, parameter, suffix=""):
-    """Standard errors of a merged frame: the mean of both for an asymmetric bar, NaN where the source gives none."""
+    """Standard errors of a merged frame: the mean of asymmetric errors, NaN if the source gives none."""
     columns = [c for c in (f"e_{parameter}{suffix}", f"E_{parameter}{suffix}") if c in frame]
     return frame[columns].mean(axis=1).to_numpy(float) if columns else np.full(len(frame), np.nan)
 
 
 def _common(catalogue, literature, parameter):
-    """Stars in both frames: karmn, values x and y, errors ex and ey; without those of which y is an upper limit."""
+    """Stars in both frames: karmn, values x and y, errors ex and ey; upper limits in y are left out."""
     _check(parameter)
     if parameter == "vsini" and "vsini_limit" in literature:
         literature = literature[~literature["vsini_limit"].astype(bool)]
@@ -232,9 +295,9 @@ def _common(catalogue, literature, parameter):
 
 
 def _fill(ex, ey, delta):
-    """Errors that a source does not give: the scatter of the differences that the given errors leave unexplained.
+    """Replace missing errors by the scatter of the differences that the given errors leave unexplained.
 
-    At least a tenth of the scatter, so that no star weighs infinitely; shared equally where both sides lack errors.
+    It is at least a tenth of the scatter, so that weights stay finite, and shared equally if both sides lack errors.
     """
     lacking = [np.isnan(e) for e in (ex, ey)]
     scatter = np.var(delta, ddof=1) or 1.0
@@ -245,15 +308,21 @@ def _fill(ex, ey, delta):
 
 
 def comparison_statistics(catalogue, sources=None):
-    """:func:`comparison_table` with slopes from a regression that knows the errors of both sides.
+    """:func:`comparison_table` with slopes from :func:`orthogonal_slope`.
 
-    An asymmetric bar counts as the mean of its two sides. Upper limits take no part. For a source without errors see
-    ``odr_errors``: ``scatter`` says that one common error was taken from the scatter of the differences. A split cuts
-    the range of x, which pulls every slope down: read those with care.
+    Asymmetric errors are averaged; upper limits are left out. Splitting limits the range of x, which biases the slopes
+    of the subsets low.
 
-    Arguments: catalogue, a tidy frame; sources, optional: keys of ``SOURCES`` (all), or a dict of name -> tidy frame.
-    Returns: pandas.DataFrame with the table's columns and odr_N, odr_slope, odr_slope_err, odr_chi2 (reduced; above 1
-    the error is scaled with it) and odr_errors (``quoted`` or ``scatter``).
+    Parameters
+    ----------
+    catalogue, sources
+        As for :func:`comparison_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of :func:`comparison_table` and odr_N, odr_slope, odr_slope_err, odr_chi2 (reduced) and odr_errors:
+        ``quoted``, or ``scatter`` if missing errors were estimated from the scatter of the differences.
     """
     frames = read_sources(sources)
     table = comparison_table(catalogue, frames)
@@ -274,33 +343,44 @@ def _odr(both):
 
 
 def difference_table(catalogue, sources, parameter):
-    r"""Every difference literature - this work, star by star, with the error that both bars together allow.
+    r"""Differences literature - this work of every star, with their combined errors; upper limits are left out.
 
-    Arguments: catalogue, a tidy frame; sources, a dict of name -> tidy frame; parameter.
-    Returns: pandas.DataFrame with source, karmn, value (of the catalogue), difference and sigma,
-    :math:`(\sigma_x^2 + \sigma_y^2)^{1/2}`, where a side without errors counts as zero. No upper limits.
-    Errors: ConfigError, unknown parameter.
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        Tidy.
+    sources : dict of str to pandas.DataFrame
+        Tidy frames by source.
+    parameter : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        source, karmn, value (of the catalogue), difference and sigma, :math:`(\sigma_x^2 + \sigma_y^2)^{1/2}`, where
+        missing errors count as zero.
+
+    Raises
+    ------
+    ConfigError
+        Unknown parameter.
     """
     tables = [pd.DataFrame(columns=["source", "karmn", "value", "difference", "sigma"])]
     for name, literature in sources.items():
         both = _common(catalogue, literature, parameter)
         sigma = np.hypot(both["ex"].fillna(0), both["ey"].fillna(0))
-        tables.append(
-            pd.DataFrame(
-                {
-                    "source": name,
-                    "karmn": both["karmn"],
-                    "value": both["x"],
-                    "difference": both["y"] - both["x"],
-                    "sigma": sigma,
-                }
-            )
-        )
-    return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
+        columns = {"karmn": both["karmn"], "value": both["x"], "difference": both["y"] - both["x"], "sigma": sigma}
+        tables.append(pd.DataFrame({"source": name} | columns))
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 class Agreement(NamedTuple):
-    """Square frames over catalogues: Spearman's r, stars in common, and the robust scatter about a straight line."""
+    """Agreement of every pair of catalogues.
+
+    Attributes
+    ----------
+    spearman, number, scatter : pandas.DataFrame
+        Square frames over catalogues: Spearman's r, stars in common, and robust scatter about a straight line.
+    """
 
     spearman: pd.DataFrame
     number: pd.DataFrame
@@ -308,20 +388,34 @@ class Agreement(NamedTuple):
 
 
 def agreement_matrix(frames, parameter):
-    """Which catalogues agree with which, whatever zero point and scale each of them has.
+    """Agreement of every pair of catalogues, regardless of their zero points and scales.
 
-    Spearman's r knows only the order of the stars. The scatter, in the parameter's unit, is 1.4826 MAD of the
-    perpendicular distances to the line through the means whose slope is the ratio of the standard deviations: the same
-    whichever of the two comes first. Rows stand in the order of a hierarchical clustering (average linkage of 1 - r,
-    unknown pairs at the median distance); catalogues that share too few stars with all others come last.
+    Parameters
+    ----------
+    frames : dict of str to pandas.DataFrame
+        Tidy frames by catalogue; those without the parameter are left out, and so are upper limits.
+    parameter : str
 
-    Arguments: frames, a dict of name -> tidy frame; parameter. Upper limits take no part.
-    Returns: Agreement; NaN where fewer than ``MIN_COMMON`` stars are common, number excepted. The diagonal holds 1, the
-    stars of the catalogue and 0. Catalogues without the parameter are left out.
-    Errors: ConfigError, unknown parameter.
+    Returns
+    -------
+    Agreement
+        spearman and scatter are NaN for pairs with fewer than ``MIN_COMMON`` common stars. The diagonals hold 1, the
+        number of stars of the catalogue, and 0.
+
+    Raises
+    ------
+    ConfigError
+        Unknown parameter.
+
+    Notes
+    -----
+    The scatter, in the unit of the parameter, is 1.4826 MAD of the perpendicular distances to the line through the
+    means whose slope is the ratio of the standard deviations, so it is symmetric. Catalogues are ordered by
+    hierarchical clustering (average linkage of 1 - r, unknown pairs at the median distance); those that share too few
+    stars with all others come last.
     """
     values = {name: _common(frame, frame, parameter).set_index("karmn")["x"] for name, frame in frames.items()}
-    values = {name: one for name, one in values.items() if len(one)}
+    values = {name: column for name, column in values.items() if len(column)}
     if not values:
         return Agreement(*[pd.DataFrame(dtype=float)] * 3)
     wide = pd.concat(values, axis=1)
@@ -341,7 +435,7 @@ def _perpendicular_scatter(x, y):
 
 
 def _order(spearman):
-    """Names so that those which agree stand together."""
+    """Names ordered by clustering, so that catalogues that agree are neighbours."""
     alone = spearman.notna().sum() == 1
     names = list(spearman.index[~alone])
     if len(names) > 2:
@@ -353,11 +447,18 @@ def _order(spearman):
 
 
 def standing(agreement):
-    """Where each catalogue sits among the others, best first.
+    """Agreement of each catalogue with all others, best first.
 
-    Arguments: agreement, of :func:`agreement_matrix`.
-    Returns: pandas.DataFrame by catalogue: partners (with enough common stars), median_r and median_scatter over these,
-    closest (name of the one with the highest r) and closest_r; NaN and a dash where there is no partner.
+    Parameters
+    ----------
+    agreement : Agreement
+        From :func:`agreement_matrix`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By catalogue: partners (number of catalogues with enough common stars), median_r and median_scatter over these,
+        closest (the catalogue of highest r) and closest_r; NaN and a dash without partners.
     """
     rows = {}
     for name in agreement.spearman.index:
@@ -371,17 +472,26 @@ def standing(agreement):
 
 
 def star_values(frames, karmn):
-    """What every catalogue says about one star.
+    """Values of one star in every catalogue that has it.
 
-    Arguments: frames, a dict of name -> tidy frame; karmn, the star's identifier.
-    Returns: pandas.DataFrame by catalogue, the parameters and their errors (``e_teff`` ..., asymmetric ones averaged);
-    catalogues without the star are left out. A v sin i that is an upper limit has no error.
+    Parameters
+    ----------
+    frames : dict of str to pandas.DataFrame
+        Tidy frames by catalogue.
+    karmn : str
+        Identifier of the star.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By catalogue: parameters and their errors (``e_teff`` ...), asymmetric ones averaged. Upper limits on v sin i
+        have no error.
     """
     rows = {}
     for name, frame in frames.items():
-        found = frame[frame["karmn"] == karmn]
-        if len(found) and found[list(PARAMETERS)].notna().any(axis=None):
-            values = {p: found[p].iloc[0] for p in PARAMETERS}
-            rows[name] = values | {f"e_{p}": _error(found, p)[0] for p in PARAMETERS}
+        star = frame[frame["karmn"] == karmn]
+        if len(star) and star[list(PARAMETERS)].notna().any(axis=None):
+            values = {p: star[p].iloc[0] for p in PARAMETERS}
+            rows[name] = values | {f"e_{p}": _error(star, p)[0] for p in PARAMETERS}
     columns = [c for p in PARAMETERS for c in (p, f"e_{p}")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns) if rows else pd.DataFrame(columns=columns)

@@ -1,4 +1,4 @@
-"""Isochrones of low-mass stars: PARSEC and Baraffe et al. (2015) tables, and the relation used where there are none.
+"""Isochrones of low-mass stars: PARSEC and Baraffe et al. (2015) tables, and a main-sequence relation without them.
 
 Tables lie under ``isochrones/`` in the mirror or the cache: ``parsec_*.dat`` are pages that the CMD web form makes on
 request (https://stev.oapd.inaf.it/cgi-bin/cmd: PARSEC 1.2S or later, ages 0.1 and 5 Gyr, the wanted [M/H], saved as
@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError
 from ..public_data import registry
+from .checks import require_columns
 from .kinematics import main_sequence_luminosity
 
 __all__ = ["COLUMNS", "curves", "find_isochrones", "read_baraffe", "read_parsec", "sequence"]
@@ -33,20 +34,13 @@ def _lines(path):
 
 
 def _row(words, header, wanted, path, number):
-    """The wanted columns of one line of numbers, which must have no fewer fields than the header has names."""
+    """The wanted columns of one line of numbers, which must have at least as many fields as the header."""
     try:
         if len(words) < len(header):
             raise ValueError
         return [float(words[header.index(name)]) for name in wanted]
     except ValueError:
         raise DataError(f"line {number} is not whole", file=path, field=wanted[0], remedy=_AGAIN) from None
-
-
-def _known(header, wanted, path):
-    for name in wanted:
-        if name not in header:
-            raise DataError("no such column", file=path, field=name, remedy=_AGAIN)
-    return header
 
 
 def _table(rows, source, path):
@@ -63,22 +57,36 @@ def _table(rows, source, path):
 
 
 def read_parsec(path):
-    """A table of the PARSEC isochrones as the CMD 3.x web form gives it, any number of ages and metallicities.
+    """Read PARSEC isochrones in the format of the CMD 3.x web form, any number of ages and metallicities.
 
-    Each block starts with the comment ``# Zini MH logAge Mini int_IMF Mass logL logTe logg ...``; columns are found
-    by these names.
+    Each block starts with the comment ``# Zini MH logAge Mini int_IMF Mass logL logTe logg ...``, which names the
+    columns.
 
-    Arguments: path of a text file.
-    Returns: pandas.DataFrame with age [Gyr], mh [dex], mass [Msun], teff [K], luminosity [Lsun], logg [cgs], source.
-    Errors: DataError for a file without that header, a line cut short, or no stars.
+    Parameters
+    ----------
+    path : path-like
+        Text file.
 
-    Source: Bressan et al. (2012, MNRAS 427, 127).
+    Returns
+    -------
+    pandas.DataFrame
+        age [Gyr], mh [dex], mass [Msun], teff [K], luminosity [Lsun], logg [cgs], source.
+
+    Raises
+    ------
+    DataError
+        The header is missing, a line is cut short, or there are no stars.
+
+    References
+    ----------
+    Bressan et al. (2012, MNRAS 427, 127).
     """
     header, rows = None, []
     for number, line in enumerate(_lines(path), start=1):
         words = line.lstrip("# ").split()
         if line.startswith("#"):
-            header = _known(words, _PARSEC, path) if words[:1] in (["Zini"], ["Z"]) else header
+            if words[:1] in (["Zini"], ["Z"]):
+                require_columns(header := words, path, _PARSEC, _AGAIN)
         elif words:
             if header is None:
                 raise DataError("has no header '# Zini MH logAge'", file=path, remedy=_AGAIN)
@@ -88,18 +96,30 @@ def read_parsec(path):
 
 
 def read_baraffe(path):
-    r"""Isochrones of Baraffe et al. (2015), [M/H] = 0, in the layout of ``BHAC15_iso.2mass`` and its like.
+    r"""Read isochrones of Baraffe et al. (2015), [M/H] = 0, in the format of ``BHAC15_iso.2mass``.
 
     A line ``! t (Gyr) = 0.1000`` starts each age; the comment ``! M/Ms Teff L/Ls g R/Rs ...`` names the columns.
-    In the files the column L/Ls is :math:`\log_{10} L/L_\odot`, which is held against
+    The column L/Ls is :math:`\log_{10} L/L_\odot`, which is checked against
     :math:`(R/R_\odot)^2 (T_{\rm eff}/5772\,{\rm K})^4`.
 
-    Arguments: path of a text file.
-    Returns: pandas.DataFrame as from :func:`read_parsec`.
-    Errors: DataError for a file without ages or header, a line cut short, or L more than 0.15 dex from that of R and
-        Teff.
+    Parameters
+    ----------
+    path : path-like
+        Text file.
 
-    Source: Baraffe et al. (2015, A&A 577, A42).
+    Returns
+    -------
+    pandas.DataFrame
+        As from :func:`read_parsec`.
+
+    Raises
+    ------
+    DataError
+        Ages or header are missing, a line is cut short, or L differs by more than 0.15 dex from that of R and Teff.
+
+    References
+    ----------
+    Baraffe et al. (2015, A&A 577, A42).
     """
     age, header, rows = None, None, []
     for number, line in enumerate(_lines(path), start=1):
@@ -107,7 +127,8 @@ def read_baraffe(path):
         if "t (Gyr)" in line:
             age = _row(line.partition("=")[2].split()[:1], ["t"], ["t"], path, number)[0]
         elif line.lstrip().startswith("!"):
-            header = _known(words, _BARAFFE, path) if words[:1] == ["M/Ms"] else header
+            if words[:1] == ["M/Ms"]:
+                require_columns(header := words, path, _BARAFFE, _AGAIN)
         elif words:
             if age is None or header is None:
                 raise DataError("has no '! t (Gyr) =' and '! M/Ms Teff' above its numbers", file=path, remedy=_AGAIN)
@@ -119,33 +140,56 @@ def read_baraffe(path):
 
 
 def find_isochrones():
-    """All isochrone tables in mirror and cache, never from the network.
+    """Read all isochrone tables in mirror and cache; nothing is downloaded.
 
-    Returns: pandas.DataFrame as from :func:`read_parsec`, without rows where there are none.
-    Errors: DataError for a file that is not what its name says.
+    Returns
+    -------
+    pandas.DataFrame
+        As from :func:`read_parsec`; without tables it has no rows.
+
+    Raises
+    ------
+    DataError
+        A file does not have the format that its name implies.
     """
-    found = [read_parsec(path) for path in registry.find_all("isochrones/parsec_*.dat")]
-    found += [read_baraffe(path) for path in registry.find_all("isochrones/BHAC15_iso*")]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+    tables = [read_parsec(path) for path in registry.find_all("isochrones/parsec_*.dat")]
+    tables += [read_baraffe(path) for path in registry.find_all("isochrones/BHAC15_iso*")]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
 def sequence(teff, mh=0.0, age=5.0):
-    r"""The main sequence of M dwarfs as a relation: what stands in for isochrones where there are no tables.
+    r"""Main sequence of M dwarfs from an empirical relation, used when there are no isochrone tables.
 
     .. math:: R/R_\odot = (16.7700 - 54.3210\,X + 57.6627\,X^2 - 19.6994\,X^3)(1 + 0.4565\,{\rm [Fe/H]}), \quad
               X = T_{\rm eff}/3500\,{\rm K}
 
-    good to 9 %; with mass equal to radius in solar units, :math:`\log g = 4.438 - \log_{10} R/R_\odot`, and L from
-    radius and temperature. [M/H] is taken for [Fe/H]. The age only has to be one at which M dwarfs are on the main
-    sequence; nothing else depends on it. Valid for 2700-4100 K, [M/H] -0.6 to +0.5. For the stars of the published
-    catalogue in this range L so found is 0.085 dex too high in the median.
+    accurate to 9 %. The mass equals the radius in solar units, so :math:`\log g = 4.438 - \log_{10} R/R_\odot`;
+    L follows from radius and temperature (:func:`dtl_core.literature.kinematics.main_sequence_luminosity`), and [M/H]
+    is used as [Fe/H]. The result does not depend on the age. For the stars of the published catalogue, L is 0.085 dex
+    too high in the median.
 
-    Arguments: teff, (n,) K; mh [dex]; age [Gyr].
-    Returns: pandas.DataFrame as from :func:`read_parsec`.
-    Errors: ConfigError for values out of this range, or an age below 0.5 Gyr: such M dwarfs still contract.
+    Parameters
+    ----------
+    teff : (n,) array, K
+        2700 to 4100 K.
+    mh : float or (n,) array, dex
+        -0.6 to +0.5.
+    age : float, Gyr
+        At least 0.5, as younger M dwarfs still contract.
 
-    Source: Mann et al. (2015, ApJ 804, 64; erratum 2016, ApJ 819, 87), Table 1, equation 5;
-    :func:`dtl_core.literature.kinematics.main_sequence_luminosity`.
+    Returns
+    -------
+    pandas.DataFrame
+        As from :func:`read_parsec`.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of these ranges.
+
+    References
+    ----------
+    Mann et al. (2015, ApJ 804, 64; erratum 2016, ApJ 819, 87), Table 1, equation 5.
     """
     teff = np.atleast_1d(np.asarray(teff, float))
     for name, value, (low, high) in (("teff", teff, (2700, 4100)), ("mh", mh, (-0.6, 0.5)), ("age", age, (0.5, 14))):
@@ -167,20 +211,24 @@ def sequence(teff, mh=0.0, age=5.0):
 
 
 def curves(table=None, ages=(0.1, 5.0), mh=(-0.4, 0.0, 0.1), max_mass=0.9):
-    """The lines to draw in Kiel and Hertzsprung-Russell diagrams, by what to call them.
+    """Isochrones to draw in Kiel and Hertzsprung-Russell diagrams, by their name in the legend.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     table : pandas.DataFrame, optional
-        Isochrones; those of :func:`find_isochrones` by default.
-    ages : Gyr; mh : dex
-        What is wanted: nodes within 10 % and 0.06 dex of it are taken. Without any table the lines are those of
-        :func:`sequence` for each [M/H], which has no young stars.
-    max_mass : Msun, beyond which nothing is kept: evolved stars.
+        Isochrones; by default those of :func:`find_isochrones`. If there are none, the lines are those of
+        :func:`sequence` for each [M/H], which do not include young stars.
+    ages : sequence of float, Gyr
+        Isochrones within 10 % are taken.
+    mh : sequence of float, dex
+        Isochrones within 0.06 dex are taken.
+    max_mass : float, Msun
+        More massive stars are left out, as they are evolved.
 
     Returns
     -------
-    dict of str to pandas.DataFrame, ordered by mass
+    dict of str to pandas.DataFrame
+        Ordered by mass.
     """
     table = find_isochrones() if table is None else table
     out = {}

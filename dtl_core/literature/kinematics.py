@@ -1,7 +1,7 @@
 """Space velocities, kinematic populations and their metallicities.
 
-U points to the Galactic centre, V along the rotation, W to the north pole; km/s. Heliocentric unless "LSR" is said.
-Populations: thick disc TD, transition TD-D, thin disc D, young disc YD.
+U points to the Galactic centre, V along the rotation, W to the north pole. Velocities are in km/s and heliocentric
+unless noted. Populations: thick disc TD, transition TD-D, thin disc D, young disc YD.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from astropy.coordinates import SkyCoord
 from scipy import stats
 
 from ..errors import ConfigError, DataError
+from .checks import require_columns
 
 __all__ = [
     "COMPONENTS",
@@ -78,29 +79,46 @@ def space_velocities(ra, dec, parallax, pm_ra_cosdec, pm_dec, rv, *, errors=None
     r"""Galactic space velocities :math:`(U, V, W)` of stars from their position, parallax, proper motion and velocity.
 
     :math:`(U, V, W)^T = R\,(v_r,\ k\mu_{\alpha*}/\varpi,\ k\mu_\delta/\varpi)^T`, :math:`k = 4.740` km/s yr, with
-    :math:`R` from astropy's ICRS and Galactic frames. Errors to first order, as if the inputs were uncorrelated.
+    :math:`R` from astropy's ICRS and Galactic frames. Errors are propagated to first order for uncorrelated inputs.
 
-    Arguments
-    ---------
-    ra, dec : (n_stars,) deg, ICRS
-    parallax : (n_stars,) mas, positive; NaN where unknown
-    pm_ra_cosdec, pm_dec : (n_stars,) mas/yr
-    rv : (n_stars,) km/s, barycentric
-        Floats in these units, or quantities in any that convert.
-    errors : dict, optional
-        1-sigma errors of ``parallax``, ``pm_ra_cosdec``, ``pm_dec`` and ``rv``, any of them.
+    Parameters
+    ----------
+    ra, dec : (n_stars,) array or Quantity, deg, ICRS
+    parallax : (n_stars,) array or Quantity, mas
+        Positive, or NaN if unknown.
+    pm_ra_cosdec, pm_dec : (n_stars,) array or Quantity, mas/yr
+    rv : (n_stars,) array or Quantity, km/s, barycentric
+    errors : dict of str to array, optional
+        1-sigma errors of any of ``parallax``, ``pm_ra_cosdec``, ``pm_dec`` and ``rv``.
     lsr : bool
-        Relative to the local standard of rest, i.e. with ``solar_motion`` (3 numbers, km/s) added.
+        Add the solar motion, so that velocities are relative to the local standard of rest.
+    solar_motion : (3,) sequence, km/s
 
     Returns
     -------
-    (3, n_stars) km/s, NaN where an input is; with ``errors`` a pair of them, velocities and 1-sigma errors.
+    velocities : (3, n_stars) array, km/s
+        NaN where an input is NaN.
+    velocity_errors : (3, n_stars) array, km/s
+        Only with ``errors``.
 
-    Errors
+    Raises
     ------
-    DataError : a parallax that is not positive, a wrong unit. ConfigError : an error of an unknown quantity.
+    DataError
+        A parallax is not positive, or a unit is wrong.
+    ConfigError
+        ``errors`` has an unknown key.
 
-    Source: Johnson & Soderblom (1987, AJ 93, 864), the oracle in the tests.
+    References
+    ----------
+    Johnson & Soderblom (1987, AJ 93, 864), whose matrices the tests compare with.
+
+    Examples
+    --------
+    Barnard's star, with Gaia DR3 astrometry:
+
+    >>> U, V, W = space_velocities(269.4485, 4.7394, 546.98, -801.55, 10362.39, -110.1)
+    >>> print(f"{U:.1f} {V:.1f} {W:.1f}")
+    -141.0 5.0 18.5
     """
     ra, dec, parallax, mu_ra, mu_dec, rv = np.broadcast_arrays(
         *(_plain(v, n) for v, n in zip((ra, dec, parallax, pm_ra_cosdec, pm_dec, rv), _INPUTS, strict=True))
@@ -128,26 +146,26 @@ def space_velocities(ra, dec, parallax, pm_ra_cosdec, pm_dec, rv, *, errors=None
 
 
 def space_velocities_with_errors(stars):
-    """U, V, W and their 1-sigma errors for a table of stars, see :func:`space_velocities`.
+    """Heliocentric U, V, W and their 1-sigma errors for a table of stars, see :func:`space_velocities`.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     stars : pandas.DataFrame
         karmn; ra, dec [deg]; plx, e_plx [mas]; pmra, e_pmra, pmdec, e_pmdec [mas/yr]; rv, e_rv [km/s].
 
     Returns
     -------
-    pandas.DataFrame : karmn, U, V, W, e_U, e_V, e_W [km/s], heliocentric; NaN where an input is: velocities need all
-        six values, errors the four errors besides.
+    pandas.DataFrame
+        karmn, U, V, W, e_U, e_V, e_W [km/s]; NaN where an input is NaN.
 
-    Errors
+    Raises
     ------
-    DataError : a missing column, or as for :func:`space_velocities`.
+    DataError
+        A missing column, or as for :func:`space_velocities`.
     """
     names = {"parallax": "plx", "pm_ra_cosdec": "pmra", "pm_dec": "pmdec", "rv": "rv"}
-    for column in ("karmn", "ra", "dec", *names.values(), *(f"e_{name}" for name in names.values())):
-        if column not in stars:
-            raise DataError("no such column", file="stars", field=column, remedy="give values and errors")
+    columns = ("karmn", "ra", "dec", *names.values(), *(f"e_{name}" for name in names.values()))
+    require_columns(stars, "stars", columns, "give values and errors")
     errors = {name: stars[f"e_{column}"].to_numpy(float) for name, column in names.items()}
     values = (stars[column].to_numpy(float) for column in ("ra", "dec", *names.values()))
     velocity, error = space_velocities(*values, errors=errors)
@@ -168,24 +186,30 @@ def _log_densities(U, V, W, fractions, lsr, solar_motion):
 
 
 def population_probabilities(U, V, W, *, fractions=None, lsr=False, solar_motion=SOLAR_MOTION):
-    r"""How probable thin disc, thick disc and halo are for a star of given velocity.
+    r"""Probabilities that a star of given velocity belongs to the thin disc, the thick disc or the halo.
 
     .. math:: f_i = \frac{X_i}{(2\pi)^{3/2}\sigma_U\sigma_V\sigma_W}
               \exp\left(-\frac{U^2}{2\sigma_U^2} - \frac{(V - V_{asym})^2}{2\sigma_V^2} - \frac{W^2}{2\sigma_W^2}\right)
 
     with velocities relative to the local standard of rest; :math:`TD/D = f_{TD}/f_D`.
 
-    Arguments
-    ---------
-    U, V, W : (n_stars,) km/s, heliocentric, or relative to the local standard of rest with ``lsr``
-    fractions : dict, optional
-        Local fraction of ``D``, ``TD`` or ``H``, in place of Bensby's 0.94, 0.06, 0.0015.
+    Parameters
+    ----------
+    U, V, W : (n_stars,) array, km/s
+    fractions : dict of str to float, optional
+        Local fractions of ``D``, ``TD`` or ``H`` that replace Bensby's 0.94, 0.06, 0.0015.
+    lsr : bool
+        Whether the velocities are relative to the local standard of rest instead of heliocentric.
+    solar_motion : (3,) sequence, km/s
 
     Returns
     -------
-    dict of (n_stars,) : D, TD, H, which add up to 1, and the ratio td_d.
+    dict of str to (n_stars,) array
+        D, TD and H, which add up to 1, and the ratio td_d.
 
-    Source: Bensby et al. (2003, A&A 410, 527), equations 1 and 3.
+    References
+    ----------
+    Bensby et al. (2003, A&A 410, 527), equations 1 and 3.
     """
     log = _log_densities(U, V, W, fractions, lsr, solar_motion)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -197,19 +221,31 @@ def population_probabilities(U, V, W, *, fractions=None, lsr=False, solar_motion
 def population(U, V, W, *, limits=(0.1, 10.0), **kwargs):
     """The kinematic population of each star: TD, TD-D, D or YD.
 
-    Thick disc where TD/D is above the upper limit, thin disc where it is below the lower, transition between them;
-    a thin-disc star inside Leggett's box (-50 < U < 20, -30 < V < 0, -25 < W < 10 km/s, heliocentric) is young disc.
+    Stars with TD/D above the upper limit are thick disc, those below the lower limit thin disc, and those in between
+    transition. Thin-disc stars inside Leggett's box (-50 < U < 20, -30 < V < 0, -25 < W < 10 km/s, heliocentric) are
+    young disc.
 
-    Arguments
-    ---------
-    U, V, W : (n_stars,) km/s; further keywords as for :func:`population_probabilities`
-    limits : (2,) of TD/D
+    Parameters
+    ----------
+    U, V, W : (n_stars,) array, km/s
+    limits : (float, float)
+        Of TD/D.
+    **kwargs
+        As for :func:`population_probabilities`.
 
     Returns
     -------
-    (n_stars,) of str, empty where a velocity is NaN.
+    (n_stars,) array of str
+        Empty where a velocity is NaN.
 
-    Source: Bensby et al. (2003); Leggett (1992, ApJS 82, 351).
+    References
+    ----------
+    Bensby et al. (2003, A&A 410, 527); Leggett (1992, ApJS 82, 351).
+
+    Examples
+    --------
+    >>> population([-141.0, 10.0], [5.0, -15.0], [18.5, -5.0]).tolist()
+    ['TD-D', 'YD']
     """
     ratio = np.asarray(population_probabilities(U, V, W, **kwargs)["td_d"])
     sun = kwargs.get("solar_motion", SOLAR_MOTION) if kwargs.get("lsr") else (0.0, 0.0, 0.0)
@@ -223,16 +259,19 @@ def population(U, V, W, *, limits=(0.1, 10.0), **kwargs):
 
 
 def confusion(labels, reference, order=POPULATIONS):
-    """How many stars carry each pair of labels.
+    """Count the stars with each pair of labels.
 
-    Arguments
-    ---------
-    labels, reference : (n_stars,) of str; a star with an empty label is left out
-    order : labels that come first, in this order; others follow as they sort, and those without stars are left out
+    Parameters
+    ----------
+    labels, reference : (n_stars,) array of str
+        Stars with an empty label are left out.
+    order : sequence of str
+        Labels that come first; others follow in alphabetical order.
 
     Returns
     -------
-    pandas.DataFrame : counts, a row for each of ``labels``, a column for each of ``reference``
+    pandas.DataFrame
+        Counts; rows are ``labels``, columns ``reference``.
     """
     pairs = pd.DataFrame({"here": np.asarray(labels, str), "reference": np.asarray(reference, str)})
     pairs = pairs[(pairs != "").all(axis=1)]
@@ -247,19 +286,29 @@ def activity_fractions(active, values, edges, names=None):
     .. math:: p_\pm = \frac{k + z^2/2}{N + z^2} \pm \frac{z}{N + z^2}\sqrt{\frac{k (N - k)}{N} + \frac{z^2}{4}},
               \quad z = 1
 
-    Arguments
-    ---------
-    active : (n_stars,) of bool
-    values : (n_stars,), e.g. the spectral subtype; NaN are left out
-    edges : (n_bins + 1,), ascending; a bin holds low <= value < high
-    names : (n_bins,) of str, optional
+    Parameters
+    ----------
+    active : (n_stars,) array of bool
+    values : (n_stars,) array
+        E.g. spectral subtypes; NaN are left out.
+    edges : (n_bins + 1,) array
+        Ascending; a bin holds low <= value < high.
+    names : (n_bins,) sequence of str, optional
 
     Returns
     -------
-    pandas.DataFrame : bin, low, high, N, active (counts), fraction, lower, upper (ends of the interval); NaN in the
-        last three where a bin has no stars
+    pandas.DataFrame
+        bin, low, high, N, active (counts), fraction, lower, upper (ends of the interval); the last three are NaN for
+        empty bins.
 
-    Source: Wilson (1927, J. Am. Stat. Assoc. 22, 209).
+    Raises
+    ------
+    ConfigError
+        Edges are not ascending, or their number does not fit ``names``.
+
+    References
+    ----------
+    Wilson (1927, J. Am. Stat. Assoc. 22, 209).
     """
     active, values, edges = np.asarray(active, bool), np.asarray(values, float), np.asarray(edges, float)
     if np.any(np.diff(edges) <= 0) or len(edges) < 2 or (names is not None and len(names) != len(edges) - 1):
@@ -270,13 +319,13 @@ def activity_fractions(active, values, edges, names=None):
         total, k = int(inside.sum()), int((inside & active).sum())
         row = {"bin": names[i] if names else f"{low:g}-{high:g}", "low": low, "high": high, "N": total, "active": k}
         middle, half = (k + 0.5) / (total + 1), np.sqrt(k * (total - k) / max(total, 1) + 0.25) / (total + 1)
-        found = (k / max(total, 1), max(middle - half, 0.0), min(middle + half, 1.0)) if total else (np.nan,) * 3
-        rows.append(row | dict(zip(("fraction", "lower", "upper"), found, strict=True)))
+        values_of_bin = (k / total, max(middle - half, 0.0), min(middle + half, 1.0)) if total else (np.nan,) * 3
+        rows.append(row | dict(zip(("fraction", "lower", "upper"), values_of_bin, strict=True)))
     return pd.DataFrame(rows)
 
 
 def _run_banyan(stars, banyan):
-    """BANYAN Sigma for all stars, one call for those with the same observables."""
+    """Run BANYAN Sigma for all stars, in one call per set of observables."""
     given = dict(ra="ra", dec="dec", pmra="pmra", pmdec="pmdec", epmra="e_pmra", epmdec="e_pmdec")
     more = {"use_plx": dict(plx="plx", eplx="e_plx"), "use_rv": dict(rv="rv", erv="e_rv")}
     known = pd.DataFrame({use: stars[list(names.values())].notna().all(axis=1) for use, names in more.items()})
@@ -292,47 +341,51 @@ def _run_banyan(stars, banyan):
 
 
 def associations(stars, *, threshold=0.8, compute=None):
-    """Which stars belong to young associations: by BANYAN Sigma, and those that Schw19 call young besides.
+    """Members of young associations: by BANYAN Sigma, and the stars that Schweitzer et al. (2019) call young.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     stars : pandas.DataFrame
         karmn, banyan_best_ya, banyan_best_ya_prob, ymg_ix and schw19_young_extra (bool), see
-        :func:`dtl_core.literature.catalogues.read_stars`; to compute, also its astrometry with errors.
+        :func:`dtl_core.literature.catalogues.read_stars`; to compute, also astrometry with errors.
     threshold : float
         Least probability of a member.
     compute : bool, optional
-        Whether to run the package ``banyan_sigma``; by default if it can be imported.
+        Whether to run the package ``banyan_sigma``; by default if it is installed.
 
     Returns
     -------
-    members : pandas.DataFrame with karmn, association, probability, ymg_ix (groups in the literature) and schw19, the
-        least probable last
-    source : str, which of the two: ``BANYAN Sigma, run here`` or ``published memberships``. The published probability
-        is that of the named association, the one run here that of any association: a little higher.
+    members : pandas.DataFrame
+        karmn, association, probability, ymg_ix (groups in the literature) and schw19, by decreasing probability.
+    source : str
+        ``BANYAN Sigma, run here`` or ``published memberships``. Published probabilities are those of the named
+        association; those computed here are for any association, which is slightly higher.
 
-    Errors
+    Raises
     ------
-    ConfigError : ``compute`` without the package. DataError : a missing column.
+    ConfigError
+        ``compute`` is true, but the package is not installed.
+    DataError
+        A missing column.
 
-    Source: Gagne et al. (2018, ApJ 856, 23); Schweitzer et al. (2019).
+    References
+    ----------
+    Gagne et al. (2018, ApJ 856, 23); Schweitzer et al. (2019, A&A 625, A68).
     """
-    for column in ("karmn", "banyan_best_ya", "banyan_best_ya_prob", "ymg_ix", "schw19_young_extra"):
-        if column not in stars:
-            raise DataError("no such column", file="stars", field=column, remedy="take catalogues.read_stars()")
-    found = stars[["banyan_best_ya", "banyan_best_ya_prob"]].set_axis(["association", "probability"], axis=1)
+    columns = ("karmn", "banyan_best_ya", "banyan_best_ya_prob", "ymg_ix", "schw19_young_extra")
+    require_columns(stars, "stars", columns, "take catalogues.read_stars()")
+    best = stars[["banyan_best_ya", "banyan_best_ya_prob"]].set_axis(["association", "probability"], axis=1)
     source = "published memberships"
     if compute or (compute is None and importlib.util.find_spec("banyan_sigma")):
         try:
             banyan = importlib.import_module("banyan_sigma")
         except ImportError:
-            raise ConfigError(
-                "is not installed", field="banyan_sigma", remedy="pip install it, or compute=False"
-            ) from None
-        found, source = _run_banyan(stars, banyan), "BANYAN Sigma, run here"
+            remedy = "pip install it, or compute=False"
+            raise ConfigError("is not installed", field="banyan_sigma", remedy=remedy) from None
+        best, source = _run_banyan(stars, banyan), "BANYAN Sigma, run here"
     table = pd.DataFrame(
         {"karmn": stars["karmn"]}
-        | {name: found[name] for name in found}
+        | {name: best[name] for name in best}
         | {"ymg_ix": stars["ymg_ix"], "schw19": stars["schw19_young_extra"].astype(bool)}
     )
     table = table[(table["probability"] > threshold) | table["schw19"]]
@@ -340,18 +393,20 @@ def associations(stars, *, threshold=0.8, compute=None):
 
 
 def draw_velocities(n_stars, seed=0, fractions=None):
-    """Heliocentric velocities of a simulated sample, drawn from the Gaussians of ``COMPONENTS``.
+    """Draw heliocentric velocities of a simulated sample from the Gaussians of ``COMPONENTS``.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     n_stars : int
     seed : int
-    fractions : dict, optional
-        Local fraction of ``D``, ``TD`` or ``H``; they are scaled to add up to 1.
+    fractions : dict of str to float, optional
+        Local fractions of ``D``, ``TD`` or ``H``; they are scaled to add up to 1.
 
     Returns
     -------
-    (3, n_stars) km/s and the (n_stars,) component of each star: D, TD or H.
+    velocities : (3, n_stars) array, km/s
+    components : (n_stars,) array of str
+        D, TD or H.
     """
     rng = np.random.default_rng(seed)
     weights = np.array([(fractions or {}).get(name, value[0]) for name, value in COMPONENTS.items()])
@@ -362,19 +417,22 @@ def draw_velocities(n_stars, seed=0, fractions=None):
 
 
 def metallicity_by_population(mh, pop, order=POPULATIONS):
-    """How [M/H] is distributed in each population, and how probable it is that two of them are alike.
+    """Statistics of [M/H] in each population, and Kolmogorov-Smirnov tests of every pair.
 
-    Arguments
-    ---------
-    mh : (n_stars,) dex; NaN are left out
-    pop : (n_stars,) of str
-    order : populations, in the order wanted
+    Parameters
+    ----------
+    mh : (n_stars,) array, dex
+        NaN are left out.
+    pop : (n_stars,) array of str
+    order : sequence of str
+        Populations to use, in this order; those without stars are left out.
 
     Returns
     -------
-    summary : pandas.DataFrame with pop, N, mean, median, std (N - 1), q16, q84, min, max
-    tests : pandas.DataFrame with pop1, pop2, KS_D and p of the two-sample Kolmogorov-Smirnov test (exact), each pair of
-        populations that have stars
+    summary : pandas.DataFrame
+        pop, N, mean, median, std (N - 1), q16, q84, min, max.
+    tests : pandas.DataFrame
+        pop1, pop2, KS_D and p of the exact two-sample test.
     """
     mh, pop = np.asarray(mh, float), np.asarray(pop, str)
     groups = {name: mh[(pop == name) & np.isfinite(mh)] for name in order}
@@ -404,37 +462,52 @@ def metallicity_by_population(mh, pop, order=POPULATIONS):
 
 
 def main_sequence_luminosity(teff, logg):
-    r"""Luminosity of a main-sequence M dwarf from temperature and gravity alone, for simulated stars.
+    r"""Luminosity of a main-sequence M dwarf from its temperature and gravity alone.
 
     :math:`M \simeq R` in solar units, so :math:`R/R_\odot = 10^{4.438 - \log g}` and
     :math:`L/L_\odot = (R/R_\odot)^2 (T_{\rm eff}/5772\,{\rm K})^4`.
 
-    An approximation: for the 280 CARMENES stars with measured mass and radius M/R is 0.98 +- 0.07, and L so found
-    is 0.02 dex too high in the mean with a scatter of 0.08 dex. Not for young or evolved stars.
+    An approximation for simulated stars, not valid for young or evolved ones: M/R is 0.98 +- 0.07 for the 280 CARMENES
+    stars with measured mass and radius, and L is 0.02 dex too high in the mean with a scatter of 0.08 dex.
 
-    Arguments: teff, (n_stars,) K; logg, (n_stars,) cgs. Returns: (n_stars,) Lsun.
+    Parameters
+    ----------
+    teff : (n_stars,) array, K
+    logg : (n_stars,) array, cgs
+
+    Returns
+    -------
+    (n_stars,) array, Lsun
+
+    Examples
+    --------
+    >>> main_sequence_luminosity([3200, 3800], [5.0, 4.7]).round(4)
+    array([0.0071, 0.0562])
     """
     radius = 10 ** (4.438 - np.asarray(logg, float))
     return radius**2 * (np.asarray(teff, float) / 5772.0) ** 4
 
 
 def luminosity_excess(teff, luminosity, reference):
-    r"""How far stars lie above the main sequence of a reference sample: :math:`\Delta\log L` at the same temperature.
+    r"""Height of stars above the main sequence of a reference sample: :math:`\Delta\log L` at the same temperature.
 
     The sequence is a quadratic in log Teff, fitted three times to the reference stars within 3 MAD-sigma.
 
-    Arguments
-    ---------
-    teff, luminosity : (n_stars,) K, Lsun
-    reference : (n_stars,) of bool, the stars that define the sequence
+    Parameters
+    ----------
+    teff, luminosity : (n_stars,) array, K, Lsun
+    reference : (n_stars,) array of bool
+        Stars that define the sequence.
 
     Returns
     -------
-    (n_stars,) dex, positive above the sequence; NaN where an input is.
+    (n_stars,) array, dex
+        Positive above the sequence; NaN where an input is NaN.
 
-    Errors
+    Raises
     ------
-    DataError : fewer than 5 reference stars with both values.
+    DataError
+        Fewer than 5 reference stars have both values.
     """
     x, y = np.log10(np.asarray(teff, float) / 3500), np.log10(np.asarray(luminosity, float))
     keep = np.asarray(reference, bool) & np.isfinite(x) & np.isfinite(y)

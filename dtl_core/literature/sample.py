@@ -1,9 +1,7 @@
-"""The stars that notebooks 05 and 06 and the book's interactive pages show.
+"""The stars shown in notebooks 05 and 06 and on the book's interactive pages.
 
-They are the paper's where the published tables are at hand; else the benchmark survey stands in, with its true labels.
-
-    literature_sample(run)    a catalogue and the sources that it is compared with
-    star_sample(run)          one row a star: parameters, luminosity, population, activity, velocities
+These are the stars of the paper if the published tables are available, else those of the benchmark survey with their
+true labels.
 """
 
 from __future__ import annotations
@@ -28,31 +26,56 @@ MAIN = {  # the sources that the paper shows, by parameter
 
 
 class Literature(NamedTuple):
-    """What is compared: is it published, a tidy catalogue, and tidy frames by the name of their source."""
+    """A catalogue and the sources that it is compared with.
+
+    Attributes
+    ----------
+    published : bool
+        Whether these are the published tables.
+    catalogue : pandas.DataFrame
+        Tidy.
+    sources : dict of str to pandas.DataFrame
+        Tidy frames by source.
+    """
 
     published: bool
     catalogue: pd.DataFrame
     sources: dict
 
     def main(self, parameter):
-        """Names of the sources that the paper shows for a parameter; without its tables, of all there are."""
-        return [n for n in MAIN[parameter] if n in self.sources] if self.published else list(self.sources)
+        """Names of the sources that the paper shows for a parameter, or of all if these are not published tables."""
+        return [name for name in MAIN[parameter] if name in self.sources] if self.published else list(self.sources)
 
 
 class Stars(NamedTuple):
-    """Stars with what is known besides their spectra: is it published, and the frame (see :func:`star_sample`)."""
+    """Properties of stars.
+
+    Attributes
+    ----------
+    published : bool
+        Whether these are the stars of the paper.
+    frame : pandas.DataFrame
+        See :func:`star_sample`.
+    """
 
     published: bool
     frame: pd.DataFrame
 
 
 def survey_stars(run):
-    """The stars of the benchmark survey as a run found them, beside their true labels.
+    """Estimates and true labels of the stars of the benchmark survey.
 
-    Luminosities [Lsun] follow from true temperature and gravity, see
+    Luminosities follow from the true temperature and gravity, see
     :func:`dtl_core.literature.kinematics.main_sequence_luminosity`.
 
-    Returns: pandas.DataFrame, a tidy catalogue with ``teff_true`` ..., luminosity, population, active.
+    Parameters
+    ----------
+    run : dtl_core.pipeline.results.Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        A tidy catalogue with ``teff_true`` ..., luminosity [Lsun], population and active.
     """
     survey = catalogues.tidy(run.catalogue).merge(run.truth, on="karmn", suffixes=("", "_true"))
     luminosity = kinematics.main_sequence_luminosity(survey["teff_true"], survey["logg_true"])
@@ -60,28 +83,51 @@ def survey_stars(run):
 
 
 def literature_sample(run):
-    """The published catalogue and every literature table at hand, or a run and the true labels of its survey.
+    """The published catalogue and all available literature tables, or else a run and the true labels of its survey.
 
-    True labels have no errors: theirs are zero; they are two sources, inactive and active stars.
+    The true labels form two sources, inactive and active stars, with zero errors.
 
-    Errors: DataError, a published table is damaged.
+    Parameters
+    ----------
+    run : dtl_core.pipeline.results.Run
+
+    Returns
+    -------
+    Literature
+
+    Raises
+    ------
+    DataError
+        A published table is damaged.
     """
-    found = [n for n, source in catalogues.SOURCES.items() if catalogues.at_hand(source.file)]
-    if catalogues.available() and set(_COMMON) <= set(found):
-        return Literature(True, catalogues.read_published(), {n: catalogues.read_literature(n) for n in found})
+    names = [name for name, source in catalogues.SOURCES.items() if catalogues.at_hand(source.file)]
+    if catalogues.available() and set(_COMMON) <= set(names):
+        return Literature(True, catalogues.read_published(), catalogues.read_sources(names))
     exact, active = run.truth.assign(**{f"e_{p}": 0.0 for p in PARAMETERS}), run.truth["active"]
     sources = {"True, inactive": exact[~active], "True, active": exact[active]}
     return Literature(False, catalogues.tidy(run.catalogue), sources)
 
 
 def star_sample(run):
-    """One row a star: karmn, parameters with errors, luminosity [Lsun], population, active; U, V, W [km/s].
+    """Stars with their parameters, luminosities, populations, activity and velocities.
 
-    The paper's stars have all columns of :func:`dtl_core.literature.catalogues.read_stars` besides, and e_U, e_V, e_W;
-    their velocities are computed here, the published ones are ``U_published`` .... Those of simulated stars are drawn
-    at random, each from the component in ``drawn``.
+    Velocities of the paper's stars are computed here; the published ones are ``U_published`` .... Those of simulated
+    stars are drawn at random, each from the component in ``drawn``.
 
-    Errors: DataError, a published table is damaged.
+    Parameters
+    ----------
+    run : dtl_core.pipeline.results.Run
+
+    Returns
+    -------
+    Stars
+        The frame has karmn, parameters with errors, luminosity [Lsun], population, active and U, V, W [km/s]; the
+        paper's stars also e_U, e_V, e_W and all columns of :func:`dtl_core.literature.catalogues.read_stars`.
+
+    Raises
+    ------
+    DataError
+        A published table is damaged.
     """
     if catalogues.available(stars=True):
         stars = catalogues.read_stars()
@@ -89,7 +135,7 @@ def star_sample(run):
         stars = stars.rename(columns={c: f"{c}_published" for c in ("U", "V", "W")})
         stars = pd.concat([stars, motion[[f"{e}{c}" for c in "UVW" for e in ("", "e_")]]], axis=1)
         names = {"lbol": "luminosity", "pop": "population", "ha_active": "active"}
-        published = catalogues.read_published().drop(columns=["ra", "dec"])  # which lacks the positions of five stars
+        published = catalogues.read_published().drop(columns=["ra", "dec"])  # lacks the positions of five stars
         return Stars(True, published.merge(stars, on="karmn").rename(columns=names))
     survey = survey_stars(run)
     velocities, drawn = kinematics.draw_velocities(len(survey), run.config.survey.seed)

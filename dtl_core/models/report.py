@@ -23,7 +23,7 @@ from ..estimates.calibration import LEVELS
 from ..lines import LINES
 from ..parameters import PARAMETERS, TABLE, heading
 from ..plots.benchmark_figures import corner_plot
-from ..plots.method_figures import BLUE, GREY, LABELS, ORANGE, RED, WAVELENGTH
+from ..plots.style import BLUE, GREY, LABELS, ORANGE, RED, WAVELENGTH
 from .loading import Model
 from .specialist import STRANGE, Examination, Specialist
 

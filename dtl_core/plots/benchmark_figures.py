@@ -1,19 +1,20 @@
-"""Figures of notebook 07: what the test bench for transfer found."""
+"""Figures of notebook 07: results of the benchmark of domain-adaptation methods."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 from ..parameters import PARAMETERS
-from .method_figures import BLUE, GREEN, GREY, LABELS, ORANGE, RED
+from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
 
 __all__ = [
-    "arm_errors",
     "axes_kept",
     "corner_plot",
     "coverage_curves",
+    "method_errors",
     "metrics_against_error",
     "rank_histograms",
     "region_bias",
@@ -24,22 +25,32 @@ __all__ = [
 
 TICKS = (0.2, 0.5, 1.0, 2.0, 5.0)  # of relative errors
 THIRDS = ("cool", "middle", "hot")
-COLOURS = (GREY, RED, ORANGE, GREEN, "#56B4E9", BLUE, "#CC79A7", "k")  # Okabe-Ito
-MARKERS = "osD^vP*X"
 
 
-def arm_errors(mean, spread, best="combined", scale=None):
-    """Rmse of every arm with its spread over seeds, a panel a parameter, logarithmic; arms from top to bottom.
+def _panels(count=4, figsize=(10, 3.2), **options):
+    return plt.subplots(1, count, figsize=figsize, layout="constrained", **options)
 
-    Arguments: mean, spread, DataFrames of arms by parameters; best, drawn in colour; scale, parameter -> rmse of always
-    saying the mean, a dotted line.
+
+def method_errors(mean, spread, best="combined", scale=None):
+    """Rmse of every method with its spread over seeds, one logarithmic panel per parameter.
+
+    Parameters
+    ----------
+    mean, spread : pandas.DataFrame
+        One row per method, drawn from top to bottom, and one column per parameter.
+    best : str
+        Method drawn in colour.
+    scale : dict of str to float, optional
+        Rmse of predicting the mean of each parameter, a dotted line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
-    fig, axes = plt.subplots(
-        1, len(PARAMETERS), figsize=(9.5, 0.28 * len(mean) + 1.2), sharey=True, layout="constrained"
-    )
+    fig, axes = _panels(figsize=(9.5, 0.28 * len(mean) + 1.2), sharey=True)
     place = np.arange(len(mean))[::-1]
+    colours = [BLUE if method == best else GREY for method in mean.index]
     for ax, name in zip(axes, PARAMETERS, strict=True):
-        colours = [BLUE if arm == best else GREY for arm in mean.index]
         ax.hlines(place, mean[name] - spread[name], mean[name] + spread[name], colors=colours, lw=1.2)
         ax.scatter(mean[name], place, c=colours, s=22, zorder=3)
         if scale:
@@ -50,103 +61,155 @@ def arm_errors(mean, spread, best="combined", scale=None):
     return fig
 
 
-def region_bias(errors, arms):
-    """Bias of some arms in each third of Teff, a panel a parameter: mean over seeds with their spread."""
-    fig, axes = plt.subplots(1, len(PARAMETERS), figsize=(10, 3.2), layout="constrained")
-    own = errors[errors["region"].astype(str) != "all"]
+def region_bias(errors, methods):
+    """Bias of some methods in each third of Teff, one panel per parameter: mean and spread over seeds.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Columns parameter, region, bias, arm and seed.
+    methods : list of str
+        Values of ``arm`` to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+
+    fig, axes = _panels()
+    errors = errors.assign(region=errors["region"].astype(str))
+    count = len(methods)
+    style = {"palette": COLOURS[:count], "markers": list(MARKERS[:count]), "markersize": 4, "linewidth": 0.8}
     for ax, name in zip(axes, PARAMETERS, strict=True):
-        for number, arm in enumerate(arms):
-            part = own[(own["arm"] == arm) & (own["parameter"] == name)].groupby("region")["bias"]
-            x = np.arange(3) + 0.12 * (number - len(arms) / 2)
-            style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 4, "lw": 0.8, "label": arm}
-            ax.errorbar(x, part.mean().to_numpy(float), part.std().to_numpy(float), **style)
+        sns.pointplot(
+            errors[errors["parameter"] == name], x="region", y="bias", hue="arm", order=list("012"), hue_order=methods,
+            errorbar="sd", dodge=0.12 * (count - 1), err_kws={"linewidth": 0.8}, ax=ax, **style,
+        )  # fmt: skip
         ax.axhline(0, color="k", lw=0.6)
-        ax.set(xticks=range(3), xticklabels=THIRDS, ylabel=f"bias of {LABELS[name]}")
-    fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8, frameon=False
-    )
+        ax.set(xlabel="", xticks=range(3), xticklabels=THIRDS, ylabel=f"bias of {LABELS[name]}")
+        ax.get_legend().remove()
+    shared_legend(fig, axes[0], count)
     return fig
 
 
 def axes_kept(axes):
-    """How the latent units of fine-tuned encoders agree with their former selves; ``axes`` as of the record."""
-    fig, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    """Histograms of how much each latent unit changes in fine-tuning: correlation and rms change.
+
+    Parameters
+    ----------
+    axes : pandas.DataFrame
+        Columns arm, live, correlation and moved, as recorded by the benchmark.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+
+    fig, panels = _panels(2, (9, 3.2))
     own = axes[axes["live"] & (axes["arm"] != "autoencoder")]
-    for number, (arm, part) in enumerate(own.groupby("arm", sort=False)):
-        style = {"histtype": "step", "color": (RED, BLUE)[number % 2], "lw": 1.4, "label": arm}
-        panels[0].hist(part["correlation"].dropna(), bins=np.linspace(-1, 1, 31), **style)
-        moved = part["moved"][np.isfinite(part["moved"])]
-        panels[1].hist(np.log10(moved[moved > 0]), bins=np.linspace(-2.5, 2, 31), **style)
+    moved = own["moved"].where(np.isfinite(own["moved"]) & (own["moved"] > 0))
+    own = own.assign(moved=np.log10(moved))
+    palette = [ORANGE, BLUE, "black", GREEN][: own["arm"].nunique()]  # neighbours differ in grey as well
+    style = {"element": "step", "fill": False, "palette": palette, "linewidth": 1.6}
+    for ax, column, edges in zip(panels, ("correlation", "moved"), ((-1, 1), (-2.5, 2)), strict=True):
+        sns.histplot(own, x=column, hue="arm", bins=np.linspace(*edges, 31), ax=ax, legend=ax is panels[0], **style)
     panels[0].set(xlabel="correlation of a unit, before and after", ylabel="live latent units")
-    panels[1].set(xlabel=r"$\log_{10}$ of the rms change / synthetic spread")
-    panels[0].legend(fontsize=8, frameon=False, loc="upper left")
+    panels[1].set(xlabel=r"$\log_{10}$ of the rms change / synthetic spread", ylabel="")
+    sns.move_legend(panels[0], "upper left", title=None, **SMALL)
     return fig
 
 
 def metrics_against_error(gaps, relative):
-    """Relative error of the arms against each gap metric of their latents, a panel a metric, a point a seed."""
-    metrics = list(gaps["metric"].unique())
-    fig, axes = plt.subplots(1, len(metrics), figsize=(10, 3.4), sharey=True, layout="constrained")
-    arms = [arm for arm in gaps["arm"].unique() if arm != "fluxes"]
-    colours = plt.get_cmap("cividis")(np.linspace(0, 1, len(arms)))
+    """Relative error of the methods against each gap metric of their latents, one panel per metric, one point per seed.
+
+    Parameters
+    ----------
+    gaps : pandas.DataFrame
+        Columns metric, value, arm and seed.
+    relative : pandas.Series
+        Relative error by arm and seed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+
+    table = gaps[gaps["arm"] != "fluxes"].join(relative.rename("relative"), on=["arm", "seed"])
+    metrics, count = table["metric"].unique(), table["arm"].nunique()
+    fig, axes = _panels(len(metrics), (10, 3.4), sharey=True)
+    style = {"hue": "arm", "style": "arm", "palette": "cividis", "markers": list((MARKERS * count)[:count]), "s": 20}
     for ax, metric in zip(axes, metrics, strict=True):
-        own = gaps[gaps["metric"] == metric].set_index(["arm", "seed"])["value"]
-        for number, arm in enumerate(arms):
-            x, y = own.loc[arm], relative.loc[arm]
-            ax.scatter(x, y.loc[x.index], marker=MARKERS[number % len(MARKERS)], color=colours[number], s=20, label=arm)
-        logarithmic = own[arms].gt(0).all() and metric != "AUC"
+        own = table[table["metric"] == metric]
+        sns.scatterplot(own, x="value", y="relative", linewidth=0, ax=ax, **style)
+        logarithmic = metric != "AUC" and (own["value"] > 0).all()
         ax.set(yscale="log", xscale="log" if logarithmic else "linear", xlabel=metric)
+        ax.get_legend().remove()
     axes[0].set_ylabel("rmse / spread of the truth")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    shared_legend(fig, axes[0], 5)
     return fig
 
 
 def strength_curves(relative, marked="combined"):
-    """Relative error of some arms against the strength of each planted effect, a panel an effect.
+    """Relative error of some methods against the strength of each injected effect, one panel per effect.
 
-    Arguments: relative, Series by effect, strength and arm.
+    Parameters
+    ----------
+    relative : pandas.Series
+        Relative error by effect, strength and arm.
+    marked : str
+        Method drawn with a wider line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
-    table = relative.reset_index()
-    effects, arms = table["effect"].unique(), list(table["arm"].unique())
-    at_one = table[table["strength"] == 1].set_index("arm")["relative"]
-    rows = -(-len(effects) // 3)
+    import seaborn as sns
+
+    table = relative.rename("relative").reset_index()
+    effects, methods = table["effect"].unique(), list(table["arm"].unique())
+    at_one, rest = table[table["strength"] == 1], table[table["strength"] != 1]  # strength 1 is the same survey for all
+    table = pd.concat([rest, *(at_one.assign(effect=effect) for effect in effects)])
+    rows, count = -(-len(effects) // 3), len(methods)
     fig, axes = plt.subplots(rows, 3, figsize=(9.5, 2.2 * rows + 0.5), sharex=True, sharey=True, squeeze=False,
                              layout="constrained")  # fmt: skip
+    style = {"palette": COLOURS[:count], "markers": list(MARKERS[:count]), "dashes": False, "markersize": 4}
+    widths = {method: 1.8 if method == marked else 0.9 for method in methods}
     for ax, effect in zip(axes.flat, effects, strict=False):
-        own = table[(table["effect"] == effect) & (table["strength"] != 1)]
-        for number, arm in enumerate(arms):
-            part = own[own["arm"] == arm]
-            x, y = np.append(part["strength"], 1), np.append(part["relative"], at_one[arm])
-            order = np.argsort(x)
-            style = {
-                "color": COLOURS[number],
-                "marker": MARKERS[number],
-                "ms": 3.5,
-                "lw": 1.8 if arm == marked else 0.9,
-            }
-            ax.plot(x[order], y[order], label=arm, **style)
+        sns.lineplot(
+            table[table["effect"] == effect], x="strength", y="relative", hue="arm", hue_order=methods, style="arm",
+            style_order=methods, size="arm", sizes=widths, errorbar=None, markeredgewidth=0, ax=ax, **style,
+        )  # fmt: skip
         ax.set_title(effect.replace("_", " "), fontsize=9)
-        ax.set(yscale="log", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
+        ax.set(yscale="log", ylabel="", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
         ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.get_legend().remove()
     for ax in axes.flat[len(effects) :]:
         ax.remove()
     for ax in axes[-1]:
         ax.set_xlabel("strength, times the survey's", fontsize=8)
     fig.supylabel("rmse / spread of the truth", fontsize=9)
-    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8,
-               frameon=False)  # fmt: skip
+    shared_legend(fig, axes.flat[0], count)
     return fig
 
 
 def coverage_curves(coverage, others=None):
-    """Share of stars inside their intervals against the level, a panel a parameter, the thirds of Teff apart.
+    """Share of stars inside their intervals against the level, one panel per parameter, one curve per third of Teff.
 
-    Arguments
-    ---------
-    coverage : DataFrame, see :func:`dtl_core.pipeline.benchmark_results.coverage`
-    others : dict of label -> DataFrame of parameter, level and share, drawn dashed
+    Parameters
+    ----------
+    coverage : pandas.DataFrame
+        See :func:`dtl_core.pipeline.benchmark_results.coverage`.
+    others : dict of str to pandas.DataFrame, optional
+        Dashed curves by label: columns parameter, level and share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
-    fig, axes = plt.subplots(1, len(PARAMETERS), figsize=(10, 3.1), sharex=True, sharey=True, layout="constrained")
+    fig, axes = _panels(figsize=(10, 3.1), sharex=True, sharey=True)
     names = {"all": "all stars", **dict(zip("012", THIRDS, strict=True))}
     for ax, name in zip(axes, PARAMETERS, strict=True):
         ax.plot([0.4, 1], [0.4, 1], color="k", lw=0.6)
@@ -160,18 +223,26 @@ def coverage_curves(coverage, others=None):
             ax.plot(part["level"], part["share"], color=RED, ls="--", marker="X", ms=5, lw=0.9, label=label)
         ax.set(title=LABELS[name], xlabel="level of the interval", ylim=(0, 1.02))
     axes[0].set_ylabel("share of stars inside")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    shared_legend(fig, axes[0], 6)
     return fig
 
 
 def rank_histograms(ranks, n_bins=10):
-    """Histograms of the truth's ranks within each star's posterior, with the band in which uniform ones lie.
+    """Histograms of the rank of the truth within each star's posterior; the band holds 95 % of the bins if uniform.
 
-    Arguments: ranks, parameter -> (n,) of 0..1; the band holds 95 % of the bins.
+    Parameters
+    ----------
+    ranks : dict of str to (n_stars,) array
+        Ranks from 0 to 1 by parameter.
+    n_bins : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     from scipy.stats import binom
 
-    fig, axes = plt.subplots(1, len(ranks), figsize=(10, 2.6), sharey=True, layout="constrained")
+    fig, axes = _panels(len(ranks), (10, 2.6), sharey=True)
     for ax, (name, rank) in zip(axes, ranks.items(), strict=True):
         low, high = binom.ppf([0.025, 0.975], len(rank), 1 / n_bins)
         ax.axhspan(low, high, color=GREY, alpha=0.25, lw=0)
@@ -182,8 +253,18 @@ def rank_histograms(ranks, n_bins=10):
 
 
 def widths(tables):
-    """Error of stars against the width of their intervals, in bins; ``tables`` is parameter -> table."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(10, 2.8), layout="constrained")
+    """Rms error of stars against the half width of their intervals, in bins, one panel per parameter.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame
+        Columns width and error by parameter.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig, axes = _panels(len(tables), (10, 2.8))
     for ax, (name, table) in zip(axes, tables.items(), strict=True):
         half, error = table["width"] / 2, table["error"]
         ax.plot(half, error, color=BLUE, marker="o", ms=4, lw=0.9)
@@ -195,9 +276,19 @@ def widths(tables):
 
 
 def corner_plot(samples, truth=None, others=None):
-    """Joint posterior of a star: its samples (n, 4) in every pair of parameters, the truth as lines.
+    """Joint posterior of a star in every pair of parameters.
 
-    Arguments: others, (n, 4) samples of another kind, drawn over them.
+    Parameters
+    ----------
+    samples : (n, 4) array
+    truth : (4,) array, optional
+        Drawn as lines.
+    others : (n, 4) array, optional
+        Samples of another posterior, drawn on top.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     import corner
 

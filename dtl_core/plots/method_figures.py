@@ -1,9 +1,8 @@
-"""Figures of notebooks 01 to 04; each function takes arrays and returns a matplotlib Figure."""
+"""Figures of notebooks 01 to 04 and of the book's star pages; functions take arrays and return matplotlib figures."""
 
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -12,9 +11,9 @@ import numpy as np
 from ..estimates.density import kde_curve, kde_mode
 from ..lines import STRONG_LINES
 from ..parameters import PARAMETERS, TABLE
+from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SMALL, WAVELENGTH, shared_legend
 
 __all__ = [
-    "LABELS",
     "architecture",
     "as_svg",
     "domain_map",
@@ -23,7 +22,6 @@ __all__ = [
     "errors_against_time",
     "job_graph",
     "kde_panel",
-    "kiel",
     "latent_image",
     "latent_maps",
     "loss_curves",
@@ -36,18 +34,13 @@ __all__ = [
 ]
 
 
-LABELS = {name: f"{parameter.latex} [{parameter.latex_unit}]" for name, parameter in TABLE.items()}
-SQUARED = {  # the same with the units of squared errors
-    name: re.sub(r"\[([^]]*)\]$", lambda unit: f"[({unit[1]})$^2$]" if " " in unit[1] else f"[{unit[1]}$^2$]", label)
-    for name, label in LABELS.items()
+SQUARED = {  # labels of squared errors
+    name: f"{p.latex} [{f'({p.latex_unit})' if ' ' in p.latex_unit else p.latex_unit}$^2$]" for name, p in TABLE.items()
 }
-# Okabe-Ito: told apart by every kind of colour vision
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
-WAVELENGTH = r"vacuum wavelength [$\mathrm{\AA}$]"
 
 
 def as_svg(figure):
-    """A figure as SVG, the same bytes each time; it is closed."""
+    """Close a figure and return it as SVG bytes, which are reproducible."""
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "dtl"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -56,7 +49,19 @@ def as_svg(figure):
 
 
 def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
-    """One synthetic and one observed spectrum in the window, the strong atomic lines named."""
+    """One synthetic and one observed spectrum with the strong atomic lines named.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, vacuum A
+    synthetic, observed : (n_pixels,) array
+        Continuum at 1; the observed flux is drawn lower by 0.5.
+    labels : (str, str)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
     ax.plot(wavelength, synthetic, color=BLUE, lw=0.9, label=labels[0])
     ax.plot(wavelength, observed - 0.5, color=RED, lw=0.9, label=f"{labels[1]}, shifted by $-0.5$")
@@ -65,12 +70,23 @@ def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
             ax.axvline(line, color=GREY, lw=0.6, ls=":")
             ax.text(line, 1.1, name, ha="center", color=GREY, fontsize=9)
     ax.set(xlabel=WAVELENGTH, ylabel="flux / continuum", ylim=(-0.45, 1.2), xlim=wavelength[[0, -1]])
-    ax.legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    ax.legend(loc="lower right", ncols=2, **SMALL)
     return fig
 
 
 def model_comparison(wavelength, spectra, models, titles):
-    """Observed spectra over the nearest synthetic ones, a panel each."""
+    """Observed spectra and the nearest synthetic ones, one panel each.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, vacuum A
+    spectra, models : (n_spectra, n_pixels) array
+    titles : list of str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, axes = plt.subplots(
         len(spectra), 1, figsize=(9, 1.9 * len(spectra)), sharex=True, layout="constrained", squeeze=False
     )
@@ -79,13 +95,23 @@ def model_comparison(wavelength, spectra, models, titles):
         ax.plot(wavelength, model, color=ORANGE, lw=0.9, label="nearest synthetic")
         ax.set_title(title, fontsize=9, loc="left")
         ax.set_ylabel("flux / continuum")
-    axes[0, 0].legend(loc="lower right", ncols=2, fontsize=8, frameon=False)
+    axes[0, 0].legend(loc="lower right", ncols=2, **SMALL)
     axes[-1, 0].set(xlabel=WAVELENGTH, xlim=wavelength[[0, -1]])
     return fig
 
 
 def effect_bars(sizes):
-    """Root mean square change of flux that each effect of the survey makes, as bars."""
+    """Bars of the rms change of flux caused by each effect of the survey.
+
+    Parameters
+    ----------
+    sizes : dict of str to float
+        Change as a fraction of the continuum, by effect.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     names = sorted(sizes, key=sizes.get)
     ax.barh([n.replace("_", " ") for n in names], [100 * sizes[n] for n in names], color=BLUE)
@@ -94,7 +120,21 @@ def effect_bars(sizes):
 
 
 def domain_map(synthetic, observed, teff, title="", ax=None):
-    """Two-dimensional map of both domains: synthetic spectra coloured by Teff, observed ones as triangles."""
+    """Two-dimensional map of both domains: synthetic spectra coloured by Teff, observed spectra as triangles.
+
+    Parameters
+    ----------
+    synthetic : (n_synthetic, 2) array
+    observed : (n_observed, 2) array
+    teff : (n_synthetic,) array, K
+    title : str
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; by default of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6.4, 5), layout="constrained")
     points = ax.scatter(*synthetic.T, c=teff, s=5, cmap="viridis", rasterized=True, label="synthetic")
     ax.scatter(*observed.T, marker="^", s=16, facecolor="none", edgecolor=RED, lw=0.8, label="observed")
@@ -105,7 +145,18 @@ def domain_map(synthetic, observed, teff, title="", ax=None):
 
 
 def latent_maps(maps, teff):
-    """Maps of the latents before and after fine-tuning, side by side; ``maps`` is title -> (synthetic, observed)."""
+    """Maps of the latents before and after fine-tuning, side by side.
+
+    Parameters
+    ----------
+    maps : dict of str to (array, array)
+        Synthetic and observed points by title, as for :func:`domain_map`.
+    teff : (n_synthetic,) array, K
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, axes = plt.subplots(1, len(maps), figsize=(5.6 * len(maps), 4.4), layout="constrained")
     for ax, (title, (synthetic, observed)) in zip(np.atleast_1d(axes), maps.items(), strict=True):
         domain_map(synthetic, observed, teff, title, ax)
@@ -113,7 +164,19 @@ def latent_maps(maps, teff):
 
 
 def architecture(widths, frozen=4):
-    """The layers of an autoencoder as boxes: height by width, the layers frozen in fine-tuning hatched."""
+    """The layers of an autoencoder as boxes; the layers frozen in fine-tuning are hatched.
+
+    Parameters
+    ----------
+    widths : list of int
+        Widths of the layers from the input to the latent.
+    frozen : int
+        Number of frozen layers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     sizes = [*widths, *widths[-2::-1]]
     fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
     for k, size in enumerate(sizes):
@@ -139,7 +202,19 @@ def architecture(widths, frozen=4):
 
 
 def loss_curves(histories, labels, ylabel="mean squared error of the test spectra"):
-    """Test error of each autoencoder against the epoch."""
+    """Test error of each autoencoder against the epoch.
+
+    Parameters
+    ----------
+    histories : list of (n_epochs,) array
+    labels : list of str
+        Shown for up to ten curves.
+    ylabel : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
     for k, (history, label) in enumerate(zip(histories, labels, strict=True)):
         test = np.asarray(history)
@@ -153,12 +228,23 @@ def loss_curves(histories, labels, ylabel="mean squared error of the test spectr
         )
     ax.set(xlabel="epoch", ylabel=ylabel)
     if len(labels) <= 10:
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(**SMALL)
     return fig
 
 
 def reconstruction(wavelength, flux, outputs):
-    """A spectrum, its reconstructions (label -> flux) and their residuals below."""
+    """A spectrum, its reconstructions, and their residuals below.
+
+    Parameters
+    ----------
+    wavelength, flux : (n_pixels,) array
+    outputs : dict of str to (n_pixels,) array
+        Reconstructions by label.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, (top, low) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, height_ratios=(2.2, 1), layout="constrained")
     top.plot(wavelength, flux, color="k", lw=0.9, label="input")
     for (label, output), color in zip(outputs.items(), (BLUE, RED, GREEN), strict=False):
@@ -172,7 +258,17 @@ def reconstruction(wavelength, flux, outputs):
 
 
 def latent_image(latent, shape=(8, 4)):
-    """The latent of one spectrum as an image; crosses mark units at zero."""
+    """The latent vector of one spectrum as an image; crosses mark units at zero.
+
+    Parameters
+    ----------
+    latent : (n_units,) array
+    shape : (int, int)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = plt.subplots(figsize=(3, 4.6), layout="constrained")
     image = np.reshape(latent, shape)
     shown = ax.imshow(image, cmap="viridis")
@@ -184,18 +280,40 @@ def latent_image(latent, shape=(8, 4)):
 
 
 def error_change(before, after):
-    """Reconstruction error of each observed star before and after fine-tuning."""
+    """Histograms of the reconstruction error of each observed star before and after fine-tuning.
+
+    Parameters
+    ----------
+    before, after : (n_stars,) array
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+
     fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    edges = np.geomspace(min(before.min(), after.min()), max(before.max(), after.max()), 30)
-    ax.hist(before, edges, color=BLUE, alpha=0.6, label="before fine-tuning")
-    ax.hist(after, edges, color=RED, alpha=0.6, label="after")
-    ax.set(xscale="log", xlabel="mean squared reconstruction error of a star", ylabel="stars")
-    ax.legend(fontsize=8, frameon=False)
+    errors = {"before fine-tuning": before, "after": after}
+    sns.histplot(errors, bins=29, log_scale=True, palette=[BLUE, ORANGE], alpha=0.7, linewidth=0.3, ax=ax)
+    ax.set(xlabel="mean squared reconstruction error of a star", ylabel="stars")
+    sns.move_legend(ax, "best", title=None, **SMALL)
     return fig
 
 
 def regression_curves(history, column):
-    """Test error of the regressors of one autoencoder, (epochs, E), a panel a parameter."""
+    """Test errors of the regressors of one autoencoder, one panel per parameter.
+
+    Parameters
+    ----------
+    history : (n_epochs, n_regressors) array
+        Mean squared errors.
+    column : (n_regressors,) array of int
+        Index of the parameter of each regressor.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), layout="constrained")
     for k, (ax, name) in enumerate(zip(axes, PARAMETERS, strict=True)):
         ax.semilogy(np.arange(1, len(history) + 1), np.sqrt(history[:, column == k]), color=BLUE, lw=1, alpha=0.8)
@@ -207,11 +325,18 @@ def regression_curves(history, column):
 def errors_against_time(curves, targets=None, titles=None):
     """Test errors while networks train, against wall time, both logarithmic.
 
-    Arguments
-    ---------
-    curves : dict of panel -> dict of label -> (seconds, errors), the end of every epoch
-    targets : dict of panel -> error to be reached, optional
-    titles : dict of panel -> title
+    Parameters
+    ----------
+    curves : dict of str to dict of str to (array, array)
+        Seconds and errors at the end of every epoch, by panel and label.
+    targets : dict of str to float, optional
+        Error to be reached, by panel.
+    titles : dict of str to str, optional
+        By panel.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     fig, axes = plt.subplots(1, len(curves), figsize=(max(5.6, 2.8 * len(curves)), 3.2), layout="constrained")
     styles = list(zip((GREY, "k", BLUE, GREEN), (":", "--", "-", "-."), strict=True))
@@ -223,12 +348,21 @@ def errors_against_time(curves, targets=None, titles=None):
         ax.set(xlabel="seconds on one core", title=(titles or SQUARED).get(panel, panel))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("mean squared error of the test set")
-    fig.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, frameon=False)
+    shared_legend(fig, first, 2, "outside upper center")
     return fig
 
 
 def predictions(truth, predicted):
-    """Predicted against true labels: dicts of parameter -> (n,), a panel each."""
+    """Predicted against true labels, one panel per parameter.
+
+    Parameters
+    ----------
+    truth, predicted : dict of str to (n_stars,) array
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, axes = plt.subplots(1, len(truth), figsize=(3.1 * len(truth), 3.2), layout="constrained")
     for ax, name in zip(np.atleast_1d(axes), truth, strict=True):
         x, y = np.asarray(truth[name]), np.asarray(predicted[name])
@@ -240,7 +374,21 @@ def predictions(truth, predicted):
 
 
 def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
-    """Kernel density of one star's estimates with its mode, 1-sigma bounds and, if known, the truth."""
+    """Kernel density of the estimates of one star with its mode, its 1-sigma bounds and, if known, the truth.
+
+    Parameters
+    ----------
+    values : (n_estimates,) array
+    truth : float, optional
+    name : str
+        Parameter.
+    grid_size, rule
+        See :func:`dtl_core.estimates.density.kde_curve`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     fig, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
     x, density = kde_curve(values, grid_size=grid_size, rule=rule)
     mode, lower, upper = (v[0] for v in kde_mode(np.asarray(values)[:, None], grid_size=grid_size, rule=rule))
@@ -253,40 +401,34 @@ def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
     if truth is not None:
         ax.axvline(truth, color=RED, lw=1.2, ls="--", label="truth")
     ax.set(xlabel=LABELS[name], ylabel="density", ylim=(0, None))
-    ax.legend(fontsize=8, frameon=False)
-    return fig
-
-
-def kiel(teff, logg, mh, vsini, relation=None):
-    """Kiel diagram: log g against Teff, coloured by [M/H], sized by v sin i; ``relation`` is label -> (teff, logg)."""
-    fig, ax = plt.subplots(figsize=(6.6, 4.8), layout="constrained")
-    points = ax.scatter(teff, logg, c=mh, s=6 + 4 * np.asarray(vsini), cmap="cividis", alpha=0.8, edgecolor="k", lw=0.2)
-    for (label, (x, y)), style in zip((relation or {}).items(), ("-", "--", ":"), strict=False):
-        ax.plot(x, y, color=RED, ls=style, lw=1, label=label)
-    if relation:
-        ax.legend(fontsize=8, frameon=False)
-    ax.set(xlabel=LABELS["teff"], ylabel=LABELS["logg"])
-    ax.invert_xaxis()
-    ax.invert_yaxis()
-    fig.colorbar(points, ax=ax, label=LABELS["mh"])
+    ax.legend(**SMALL)
     return fig
 
 
 def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
-    """A spectrum over a synthetic one in three stretches, lines named above, residuals beneath; legible on a phone.
+    """An observed and a synthetic spectrum in three rows, with line names and residuals; legible on a phone.
 
-    Arguments
-    ---------
-    wavelength, model : (n_pixels,) vacuum A, continuum = 1
-    observed : (n_pixels,), or None for the synthetic spectrum alone
-    lines : pairs of wavelength [A] and name;  masked : pairs of first and last wavelength [A] of what was bridged
+    Parameters
+    ----------
+    wavelength, model : (n_pixels,) array, vacuum A
+        The continuum is 1.
+    observed : (n_pixels,) array, optional
+        Without it, only the synthetic spectrum is drawn.
+    lines : iterable of (float, str)
+        Wavelength [A] and name of each line.
+    masked : iterable of (float, float)
+        First and last wavelength [A] of each interpolated range.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     edges, alone = np.linspace(wavelength[0], wavelength[-1], 4), observed is None
     residual = np.zeros(len(model)) if alone else observed - model
     bottom = np.floor(10 * min(model.min(), 1.0 if alone else observed.min())) / 10
     reach = max(0.05, np.ceil(20 * np.percentile(np.abs(residual), 99.5)) / 20)
     fig = plt.figure(figsize=(5.2, 5.2 if alone else 7.8))
-    # no constrained layout: its last digits differ from one drawing to the next, and so would the file
+    # no constrained layout, whose last digits differ between runs: the file would differ too
     low, gap, ratios = (0.09, 0.28, (1,)) if alone else (0.06, 0.17, (2.6, 1))
     rows = fig.add_gridspec(3, 1, left=0.155, right=0.98, bottom=low, top=0.985, hspace=gap)
     for k, row in enumerate(rows):
@@ -313,16 +455,26 @@ def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
             ax.yaxis.set_label_coords(-0.13, 0.5)
             for start, stop in masked:
                 ax.axvspan(start, stop, color=GREY, alpha=0.25, lw=0)
-    fig.axes[0].legend(loc="lower left", ncols=2, fontsize=8, frameon=False)
+    fig.axes[0].legend(loc="lower left", ncols=2, **SMALL)
     fig.axes[-1].set_xlabel(WAVELENGTH)
     return fig
 
 
 def job_graph(graph, captions, rows):
-    """Boxes of the rules of a workflow, in columns by what they wait for, with arrows to those that wait.
+    """The rules of a workflow as boxes, each in a column after those that it depends on, with arrows between them.
 
-    Arguments: graph, dict of rule -> rules that it waits for, which come first; captions and rows, dict of rule -> what
-    it makes, and its height in the figure.
+    Parameters
+    ----------
+    graph : dict of str to list of str
+        The rules that each rule depends on, which come first in the dict.
+    captions : dict of str to str
+        What each rule makes.
+    rows : dict of str to float
+        Vertical position of each rule.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     column, behind, boxes = {}, {}, {}
     for rule, before in graph.items():
@@ -340,7 +492,7 @@ def job_graph(graph, captions, rows):
     for rule, before in graph.items():
         for other in before:
             if any(other in behind[third] for third in before):
-                continue  # it is waited for by way of another
+                continue  # implied by another dependency
             ends = [(column[name], rows[name]) for name in (rule, other)]
             far = column[rule] - column[other] > 1
             style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.1, "patchA": boxes[other], "patchB": boxes[rule]}

@@ -1,4 +1,4 @@
-"""What notebooks hand over to the pages of the book."""
+"""Values that notebooks pass to the pages of the book."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ __all__ = ["glue_all"]
 
 
 def glue_all(mapping, prefix=""):
-    """Glue every scalar of a dictionary, so that any page of the book can show it.
+    """Glue every scalar of a dictionary, so that all pages of the book can show it.
 
-    Another page writes {glue:text}`notebooks/04_regression.ipynb::key:.1f`, always with a format (``:s`` for text).
+    Other pages write {glue:text}`notebooks/04_regression.ipynb::key:.1f`, always with a format (``:s`` for text).
 
-    Arguments
-    ---------
-    mapping : dict of str -> number or str
-        NumPy and torch scalars become plain numbers, which the page then formats.
+    Parameters
+    ----------
+    mapping : dict of str to number or str
+        NumPy and torch scalars become plain numbers, None becomes NaN.
     prefix : str
         Put before every key.
 
-    Errors
+    Raises
     ------
-    ConfigError : a value is neither a number nor text.
+    ConfigError
+        A value is neither a number nor text.
     """
     from myst_nb import glue
 

@@ -1,36 +1,15 @@
-"""Published tables: read, refused when broken, from CDS, with units and provenance."""
+"""Published tables: read, refused when broken, from CDS, with provenance."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import QTable, Table
+from astropy.table import Table
 from published import STARS, published_frame
 
 from dtl_core import config
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues
 from dtl_core.public_data import registry
-
-
-def test_columns_are_those_of_the_published_table():
-    assert catalogues.CATALOGUE_COLUMNS == (
-        "karmn",
-        "ra_gaiadr3",
-        "dec_gaiadr3",
-        "Teff",
-        "e_Teff",
-        "E_Teff",
-        "logg",
-        "e_logg",
-        "E_logg",
-        "[M/H]",
-        "e_[M/H]",
-        "E_[M/H]",
-        "vsini",
-        "e_vsini",
-        "E_vsini",
-    )
-    assert set(published_frame().columns) == set(catalogues.CATALOGUE_COLUMNS)
 
 
 def test_available_follows_the_environment(mirror, monkeypatch):
@@ -193,7 +172,7 @@ def test_unknown_sources_are_refused(mirror):
         catalogues.read_literature("Mar20")
 
 
-# --- from CDS, units, provenance ---
+# --- from CDS, provenance ---
 
 CDS = {
     "pass18.csv": "J_A+A_615_A6",
@@ -315,22 +294,6 @@ def test_provenance_says_where_values_come_from(mirror):
     assert catalogues.read_literature("Mar21").attrs["provenance"] == found
     with pytest.raises(ConfigError, match="unknown source 'Mar20'"):
         catalogues.provenance("Mar20")
-
-
-def test_tables_have_units(mirror, tmp_path):
-    table = catalogues.as_qtable(catalogues.read_published())
-    assert table["teff"].unit == table["E_teff"].unit == "K" and table["ra"].unit == "deg"
-    assert str(table["logg"].unit) == "dex(cm / s2)" and table["e_logg"].unit == table["mh"].unit == "dex"
-    assert table["vsini"].unit == "km / s" and list(table["karmn"]) == STARS
-    assert table["logg"][0].physical.to_value("m / s2") == pytest.approx(10**3.1)
-    assert table.meta["provenance"]["bibcode"] == "2024A&A...687A.205M"
-    table.write(tmp_path / "table.ecsv")
-    back = QTable.read(tmp_path / "table.ecsv")
-    assert back["logg"].unit == table["logg"].unit and back.meta["provenance"]["catalogue"] == "J/A+A/687/A205"
-    literature = catalogues.as_qtable(catalogues.read_literature("Pass18"))
-    assert np.isnan(literature["vsini"]).all() and literature["vsini_limit"].dtype == bool
-    stars = catalogues.as_qtable(catalogues.read_stars())
-    assert stars["plx"].unit == "mas" and stars["lbol"].unit == "Lsun" and "provenance" not in stars.meta
 
 
 # --- the published numbers ---

@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
 
 from dtl_core.parameters import PARAMETERS  # noqa: E402
-from dtl_core.plots import comparison_figures, hr_figures, method_figures  # noqa: E402
+from dtl_core.plots import comparison_figures, method_figures, star_figures  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 VISION = {
@@ -65,7 +65,7 @@ def test_the_simulation_is_the_published_one():
     assert distance(red, green, "full") > 50 > 15 > distance(red, green, "deuteranopia")
 
 
-MAPS = sorted(set(re.findall(r"(?:cmap=\\?[\"']|plt\.cm\.)(\w+)", sources("dtl_core/*.py", "notebooks/*.ipynb"))))
+MAPS = sorted(set(re.findall(r"(?:cmap=\\?[\"']|plt\.cm\.)(\w+)", sources("dtl_core/**/*.py", "notebooks/*.ipynb"))))
 
 
 @pytest.mark.parametrize("vision", VISION)
@@ -79,7 +79,7 @@ def test_lightness_rises_or_falls_all_along_a_colour_map(name, vision):
 @pytest.mark.parametrize("vision", VISION)
 def test_the_palette_is_told_apart(vision):
     assert {"viridis", "cividis"} <= set(MAPS)
-    used = {colour.upper() for colour in re.findall(r"#[0-9A-Fa-f]{6}\b", sources("dtl_core/*plots.py"))} | {"#000000"}
+    used = {colour.upper() for colour in re.findall(r"#[0-9A-Fa-f]{6}\b", sources("dtl_core/plots/*.py"))} | {"#000000"}
     greys = {colour for colour in used if len(set(to_rgb(colour))) == 1} - {"#000000"}
     assert used - greys <= OKABE_ITO and len(used - greys) > 5
     close = {pair: distance(*map(to_rgb, pair), vision) for pair in combinations(sorted(used - greys), 2)}
@@ -118,13 +118,12 @@ FIGURES = {
     "reconstruction": lambda: method_figures.reconstruction(WAVE, FLUX[0], dict(zip("abc", FLUX[1:4], strict=True))),
     "errors": lambda: method_figures.error_change(10 ** RNG.normal(-3, 0.2, N), 10 ** RNG.normal(-4, 0.2, N)),
     "votes": lambda: method_figures.kde_panel(RNG.normal(3500, 20, N), 3510.0),
-    "Kiel": lambda: method_figures.kiel(TEFF, LOGG, MH, VSINI, {str(k): (TEFF, LOGG) for k in range(3)}),
     "star": lambda: method_figures.star_spectrum(WAVE, *FLUX[:2]),
-    "Kiel, isochrones": lambda: hr_figures.kiel(TEFF, LOGG, MH, VSINI, CURVES, marks=MARKS),
-    "HR, isochrones": lambda: hr_figures.hr_isochrones(TEFF, L, STARS["active"], CURVES, marks=MARKS),
-    "colours": lambda: hr_figures.colour_colour(TEFF, L, TEFF, marks=MARKS),
-    "HR": lambda: comparison_figures.hr_diagram(TEFF, L, STARS["active"], POP, marks=MARKS),
-    "Toomre": lambda: comparison_figures.toomre(*RNG.normal(0, 40, (3, N)), POP),
+    "Kiel, isochrones": lambda: star_figures.kiel(TEFF, LOGG, MH, VSINI, CURVES, marks=MARKS),
+    "HR, isochrones": lambda: star_figures.hr_isochrones(TEFF, L, STARS["active"], CURVES, marks=MARKS),
+    "colours": lambda: star_figures.colour_colour(TEFF, L, TEFF, marks=MARKS),
+    "HR": lambda: star_figures.hr_diagram(TEFF, L, STARS["active"], POP, marks=MARKS),
+    "Toomre": lambda: star_figures.toomre(*RNG.normal(0, 40, (3, N)), POP),
     "recovered": lambda: comparison_figures.recovered(FOUND, STARS),
 }
 

@@ -6,6 +6,7 @@ from drawing import close_figures, drawn  # noqa: F401
 
 from dtl_core.parameters import PARAMETERS
 from dtl_core.plots import method_figures
+from dtl_core.plots.style import LABELS
 
 RNG = np.random.default_rng(0)
 WAVE = np.linspace(8800, 8835, 50)
@@ -54,7 +55,7 @@ def test_domain_map():
     ax, bar = figure.axes
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("UMAP 1", "UMAP 2", "title")
     assert [len(c.get_offsets()) for c in ax.collections[:2]] == [20, 5]
-    assert bar.get_ylabel() == method_figures.LABELS["teff"]
+    assert bar.get_ylabel() == LABELS["teff"]
 
 
 @pytest.mark.parametrize("titles", [["before", "after"], ["one"]])
@@ -110,7 +111,7 @@ def test_error_change():
 
 def test_regression_curves():
     figure = drawn(method_figures.regression_curves(RNG.random((6, 8)) + 0.1, np.repeat(np.arange(4), 2)))
-    assert [ax.get_title() for ax in figure.axes] == [method_figures.LABELS[name] for name in PARAMETERS]
+    assert [ax.get_title() for ax in figure.axes] == [LABELS[name] for name in PARAMETERS]
     assert [len(ax.lines) for ax in figure.axes] == [2, 2, 2, 2]
 
 
@@ -133,7 +134,7 @@ def test_predictions(names):
     truth = {name: RNG.random(12) for name in names}
     predicted = {name: RNG.random(12) for name in names}
     figure = drawn(method_figures.predictions(truth, predicted))
-    assert [ax.get_xlabel() for ax in figure.axes] == [f"true {method_figures.LABELS[name]}" for name in names]
+    assert [ax.get_xlabel() for ax in figure.axes] == [f"true {LABELS[name]}" for name in names]
     for ax, name in zip(figure.axes, names, strict=True):
         np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.transpose([truth[name], predicted[name]]))
 
@@ -141,20 +142,10 @@ def test_predictions(names):
 def test_kde_panel():
     values = RNG.normal(3500, 20, 40)
     (ax,) = drawn(method_figures.kde_panel(values, 3510.0, "teff")).axes
-    assert ax.get_xlabel() == method_figures.LABELS["teff"] and ax.get_ylim()[0] == 0
+    assert ax.get_xlabel() == LABELS["teff"] and ax.get_ylim()[0] == 0
     assert {"single regressors", "mode", "truth"} <= set(legend(ax))
     (same,) = drawn(method_figures.kde_panel(np.full(5, 3500.0))).axes  # no density, but the values
     assert "mode" in legend(same) and "truth" not in legend(same)
-
-
-def test_kiel():
-    teff, logg = RNG.uniform(3000, 4000, 10), RNG.uniform(4.6, 5.1, 10)
-    relation = {"[M/H] = 0": (np.array([3000, 4000]), np.array([5.0, 4.6]))}
-    ax, bar = drawn(method_figures.kiel(teff, logg, RNG.normal(0, 0.2, 10), RNG.uniform(1, 9, 10), relation)).axes
-    assert ax.xaxis_inverted() and ax.yaxis_inverted()
-    assert bar.get_ylabel() == method_figures.LABELS["mh"] and legend(ax) == ["[M/H] = 0"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == (method_figures.LABELS["teff"], method_figures.LABELS["logg"])
-    assert drawn(method_figures.kiel(teff, logg, teff, teff / 1e3)).axes[0].get_legend() is None
 
 
 @pytest.mark.parametrize("alone", [True, False])
