@@ -83,7 +83,7 @@ class Downloader:
         Parameters
         ----------
         keeper : pooch.Pooch
-            From :func:`dtl_core.public_data.registry.keeper`.
+            From ``dtl_core.public_data.registry.keeper``.
         name : str
             In the registry of ``keeper``.
         limit : int, bytes

@@ -319,8 +319,8 @@ def read_many(spectra, *, strict=False, progress=None, workers=1, **options):
     Parameters
     ----------
     spectra : path, spectrum, or iterable of these
-        Paths as for :func:`open_source`; a :class:`Spectrum`, a specutils.Spectrum, or a table as for
-        :func:`dtl_core.reading.conversion.converted`; or a list of exposures of one star.
+        Paths as for :func:`open_source`; a :class:`dtl_core.reading.readers.Spectrum`, a specutils.Spectrum or a
+        table, as for :func:`dtl_core.reading.conversion.converted`; or a list of exposures of one star.
     strict : bool
         Raise the error of the first spectrum that cannot be read.
     progress : callable, optional
@@ -355,7 +355,7 @@ def read_many(spectra, *, strict=False, progress=None, workers=1, **options):
         for name in options:
             if name not in about and options[name] is not None:
                 remedy = "leave it out, or put it into the spectrum"
-                raise ConfigError(f"is for files, and {where} is not one", field=name, remedy=remedy)
+                raise ConfigError(f"is for files, not for {where}", field=name, remedy=remedy)
         try:
             exposures = conversion.exposures(value, where, **about)
         except DataError as error:
