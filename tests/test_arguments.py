@@ -17,7 +17,7 @@ from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.models import adapting, bulk, exports, loading, prediction, report, specialist
 from dtl_core.preparing import chain
-from dtl_core.reading import readers, sources
+from dtl_core.reading import sources
 from dtl_core.reading.readers import read
 from dtl_core.synthetic.examples import write_examples
 
@@ -68,7 +68,6 @@ MANY = {  # entry points that take spectra: one argument after the other is wron
     "Model.prepare": lambda m, wrong: m.prepare(wrong),
     "Model.examine": lambda m, wrong: m.examine(wrong),
     "examine": lambda m, wrong: prediction.examine(m, wrong),
-    "read_spectra": lambda m, wrong: prediction.read_spectra(wrong),
     "chain.prepare": lambda m, wrong: chain.prepare(wrong, CONFIG),
     "prepare_many": lambda m, wrong: chain.prepare_many(wrong, CONFIG, strict=True),
     "coadd": lambda m, wrong: chain.coadd(wrong, CONFIG),
@@ -77,10 +76,9 @@ MANY = {  # entry points that take spectra: one argument after the other is wron
     "group_exposures": lambda m, wrong: chain.group_exposures(wrong),
     "signal_to_noise": lambda m, wrong: chain.signal_to_noise(wrong),
     "read": lambda m, wrong: read(wrong),
-    "read_many": lambda m, wrong: readers.read_many(wrong, strict=True),
-    "list_files": lambda m, wrong: readers.list_files(wrong),
+    "read_many": lambda m, wrong: sources.read_many(wrong, strict=True),
+    "list_files": lambda m, wrong: sources.list_files(wrong),
     "open_source": lambda m, wrong: sources.open_source(wrong),
-    "read_all": lambda m, wrong: sources.read_all(wrong, strict=True),
     "read_anchors": lambda m, wrong: adapting.read_anchors(wrong),
     "load": lambda m, wrong: dtl_core.load(wrong),
     "hashes": lambda m, wrong: loading.hashes(wrong),
@@ -193,7 +191,8 @@ def test_options_are_checked_and_unknown_ones_refused_with_the_nearest(options, 
         (lambda s: loading.load().adapt([s], anchors={"a": {"teff": "hot"}}), "'anchors'"),
         (lambda s: loading.load().adapt([s], anchors="absent.csv"), "absent.csv: not found"),
         (lambda s: loading.load().save(None), "'folder'"),
-        (lambda s: loading.load().predict(s, instrument="HPF"), "'instrument'.*layout of files"),
+        (lambda s: loading.load().predict(s, instrument="HPF"), "'instrument'.*is for files"),
+        (lambda s: loading.load().predict(s, berv=3.0), "'berv'.*is for files"),
         (lambda s: loading.load().predict(s, medium="air"), "'medium'.*in vacuum as it is"),
         (lambda s: loading.load().predict([s, s], star="A"), "'star'.*several"),
         (lambda s: sources.open_source(s.file, resolution=3), "'resolution'.*resolving_power"),

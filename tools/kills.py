@@ -108,8 +108,8 @@ def survey_of(folder):
 
 def simulate(folder, n=4000, distinct=200):
     """A store of simulated stars, which come again and again, one in ten of them broken."""
-    code = "import sys, numpy as np; sys.path.insert(0, 'tests'); from toys import simulated\n"
-    code += "from dtl_core import sources\n"
+    code = "import sys, numpy as np; sys.path.insert(0, 'tests/support'); from toys import simulated\n"
+    code += "from dtl_core.reading import sources\n"
     code += f"w, f, _ = simulated({distinct}); f = np.resize(f, ({n}, f.shape[1])).astype(np.float32)\n"
     code += "f[::10] = np.nan\n"
     code += "a = [dict(flux=f, uncertainty=np.full(f.shape, 0.005, np.float32))]\n"

@@ -68,7 +68,7 @@ def predict(
     machine.one_thread()
     source, in_parts = sources.open_source(files, **reading), str(output).lower().endswith(".parquet")
     if output and not in_parts:
-        check_output(output, None, *files, *source.stretch(0, len(source)).paths, *([anchors] if anchors else ()))
+        check_output(output, None, *files, *source.batch().paths, *([anchors] if anchors else ()))
     workers = workers or machine.affordable_workers()
     if in_parts:
         alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
@@ -76,7 +76,7 @@ def predict(
         return
     model, unread, at_once = loading.load(name), [], not (workers > 1 and len(source) > prediction.BATCH)
     if at_once or adapt or coadd:
-        spectra, unread = source.stretch(0, len(source)).read()
+        spectra, unread = source.batch().read()
         spectra = chain.group_exposures(spectra) if coadd else spectra
         if adapt:
             model = _adapted(model, spectra, anchors, save_models, rv, quiet)
@@ -232,7 +232,9 @@ def examples(folder):
 @click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, quiet):
-    """Bring spectra (files or folders) to the network's input, and report what was done to each.
+    """Bring spectra to the network's input, and report what was done to each.
+
+    PATHS are files, folders, patterns in quotes, @LIST, or one store, as for dtl predict.
 
     Every spectrum is broadened to the profile's resolving power, or to that of the least resolved one. What cannot be
     used is listed on standard error, and the exit status is then 1.
@@ -249,19 +251,19 @@ def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, q
     from ..characters import legible
     from ..config import load_profile
     from ..preparing import chain
-    from ..reading import readers
+    from ..reading.sources import open_source
 
     config = load_profile(profile, overrides_of(settings))
-    files = readers.list_files(paths)
-    check_output(output, None, *files)
-    with progress_bar(2 * len(files), quiet) as bar:
-        found, refused = readers.read_many(files, strict=strict, progress=bar.update, **reading)
+    source = open_source(paths, **reading)
+    check_output(output, None, *source.batch().paths)
+    with progress_bar(2 * len(source), quiet) as bar:
+        found, refused = source.batch().read(strict=strict, progress=bar.update)
         power = min([config.window.resolving_power, *(s.resolving_power for s in found if s.resolving_power > 0)])
         window = dataclasses.replace(config.window, resolving_power=float(power))
         config = dataclasses.replace(config, window=window)
         items = chain.group_exposures(found) if coadd else found
         flux, reports, failures = chain.prepare_many(items, config, strict=strict, progress=bar.update)
-    failures = [*((legible(file), error) for file, error in refused.itertuples(index=False)), *failures]
+    failures = [*((legible(file), error) for file, error in refused), *failures]
     if output:
         chain.save(output, flux, reports, failures, config)
     if as_json:
@@ -277,7 +279,7 @@ def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, q
             table[name].format = text
         say("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
         for report in reports:
-            say_warnings(report, report.warnings, len(files) > 1)
+            say_warnings(report, report.warnings, len(source) > 1)
     for _, error in failures:
         say(f"dtl: {error}", err=True)
     sys.exit(1 if failures else 0)

@@ -31,9 +31,10 @@ from ..errors import ConfigError, DataError
 from ..estimates import outliers
 from ..parameters import PARAMETERS
 from ..preparing import chain
+from ..reading.readers import READING
+from ..reading.sources import read_many
 from ..spectra.spectrum import Spectrum
 from . import making
-from .prediction import READING, read_spectra
 from .specialist import Specialist
 from .specialists import Specialists
 
@@ -135,19 +136,18 @@ _BUDGET = {
 
 
 @checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_anchors, strict=a_flag,
-coadd=a_flag,
-         velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
+         coadd=a_flag, velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
 def adapt(
-    model, spectra, *, anchors=None, strict=True, velocity=None, seed=0, n_spectra=4000, epochs=None, progress=None,
-    **options,
+    model, spectra, *, anchors=None, strict=True, coadd=False, velocity=None, seed=0, n_spectra=4000, epochs=None,
+    progress=None, **options,
 ):  # fmt: skip
     """A model for the instrument of a survey's spectra, which need no labels.
 
     Arguments
     ---------
     model : :class:`dtl_core.models.loading.Model` to begin with
-    spectra, strict, options : as for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` of them; all
-        are brought to the resolving power of the least resolved one's specialist
+    spectra, strict, coadd, options : as for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` of
+        them; all are brought to the resolving power of the least resolved one's specialist
     anchors : dict as of :func:`read_anchors`, or the path of its table, of stars among the spectra; optional. Without
         any, what the line list has wrong for all stars alike stays in the metallicities
     velocity : km/s, barycentric radial velocity of all stars, where it is known
@@ -163,7 +163,8 @@ def adapt(
     ------
     DataError : too few spectra, none of the anchor stars among them, or as for ``examine``.
     """
-    items, _ = read_spectra(spectra, strict=strict, **options)
+    items, _ = read_many(spectra, strict=strict, **options)
+    items = chain.group_exposures(items) if coadd else items
     first = [one if isinstance(one, Spectrum) else one[0] for one in items]
     if len(items) < FEWEST:
         problem = f"{len(items)} spectra are too few to adapt to, {FEWEST} are needed"

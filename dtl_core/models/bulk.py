@@ -70,7 +70,7 @@ class Survey:
     def __init__(self, folder, source, name="shipped", *, part=PART, velocity=None):
         if part < 1:
             raise ConfigError(f"cannot be {part}", field="--part-size", remedy=f"leave it out for {PART}")
-        if not hasattr(source, "stretch"):
+        if not hasattr(source, "batch"):
             raise ConfigError(
                 "is not a source", field="source", remedy="give what dtl_core.reading.sources.open_source gives"
             )
@@ -102,14 +102,14 @@ class Survey:
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise DataError("is a folder with other files", file=self.folder, remedy="choose another name")
 
-    def stretch(self, number):
+    def batch(self, number):
         """Spectra of a part."""
-        return self.source.stretch(number * self.part, min((number + 1) * self.part, len(self.source)))
+        return self.source.batch(number * self.part, min((number + 1) * self.part, len(self.source)))
 
     def ready(self, number):
         """Whether a part is there, whole, and made of the spectra as they are now."""
         note = read_note(self.folder, number)
-        return bool(note) and note["stamp"] == self.stretch(number).stamp() and _unspoilt(self.folder, number, note)
+        return bool(note) and note["stamp"] == self.batch(number).stamp() and _unspoilt(self.folder, number, note)
 
     def tidy(self):
         """Remove the notes of parts that are spoilt or whose spectra changed, and a manifest that lists anything else.
@@ -188,7 +188,7 @@ class Survey:
                 continue
             with contextlib.suppress(OSError):  # from now on it would tell of parts that are gone
                 (self.folder / MANIFEST).unlink(missing_ok=True)
-            yield number, self.stretch(number), str(self.folder), self.velocity
+            yield number, self.batch(number), str(self.folder), self.velocity
 
     def _computed(self, jobs, workers):
         """Numbers of parts as they are finished."""
@@ -264,9 +264,9 @@ def _unspoilt(folder, number, note):
 
 def _make(job):
     """Compute a part and put it in its place, its note last. Returns: its number."""
-    number, stretch, folder, velocity = job
-    stamp = stretch.stamp()
-    examined, refused = parallel.examine_stretch(stretch, velocity)
+    number, batch, folder, velocity = job
+    stamp = batch.stamp()
+    examined, refused = parallel.examine_batch(batch, velocity)
     content = _as_parquet(prediction.as_table(examined, [], parallel.worker_model()))
     path, note = _names(folder, number)
     write_atomic(path, content)

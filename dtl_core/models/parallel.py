@@ -11,14 +11,14 @@ from ..machine import one_thread
 from .loading import load
 from .prediction import _PROGRESS, BATCH, examine
 
-__all__ = ["examine_files", "examine_stretch", "start_worker", "worker_model"]
+__all__ = ["examine_files", "examine_batch", "start_worker", "worker_model"]
 
 
 _model = None  # of a worker process
 
 
 def start_worker(name):
-    """Load a model for :func:`examine_stretch`: what a worker process begins with."""
+    """Load a model for :func:`examine_batch`: what a worker process begins with."""
     global _model
     one_thread()
     _model = load(name)
@@ -29,10 +29,10 @@ def worker_model():
     return _model
 
 
-def examine_stretch(stretch, velocity=None):
-    """:func:`examine` for a stretch of spectra, in batches, with the model of :func:`start_worker`."""
+def examine_batch(batch, velocity=None):
+    """:func:`examine` for a batch of spectra, a few at a time, with the model of :func:`start_worker`."""
     examined, refused = [], []
-    for piece in stretch.pieces(BATCH):
+    for piece in batch.pieces(BATCH):
         items, unread = piece.read()
         good, bad = examine(_model, items, strict=False, velocity=velocity) if items else ([], [])
         examined += good
@@ -48,10 +48,10 @@ def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     the others as there.
     """
     begins = range(0, len(source), BATCH)
-    stretches = (source.stretch(begin, begin + BATCH) for begin in begins)
+    batches = (source.batch(begin, begin + BATCH) for begin in begins)
     examined, refused = [], []
     with ProcessPoolExecutor(min(workers, len(begins)), get_context("spawn"), start_worker, (name,)) as pool:
-        for begin, (good, bad) in zip(begins, pool.map(examine_stretch, stretches, repeat(velocity)), strict=False):
+        for begin, (good, bad) in zip(begins, pool.map(examine_batch, batches, repeat(velocity)), strict=False):
             examined += good
             refused += bad
             if progress:

@@ -6,77 +6,27 @@ table = as_table(examined, refused, model)
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 from astropy.table import QTable, Table
 
 from .._version import __version__
-from ..arguments import VELOCITY, a_flag, a_path, a_text, checked, instance
+from ..arguments import VELOCITY, a_flag, checked, instance
 from ..characters import legible
 from ..errors import ConfigError, DataError
 from ..estimates.calibration import LEVELS
 from ..parameters import PARAMETER_COLUMNS, TABLE, heading
 from ..preparing import chain
-from ..reading import conversion, readers, sources
+from ..reading.readers import READING
+from ..reading.sources import read_many
 from . import exports
 from .specialists import Specialists
 
-__all__ = ["as_lines", "as_records", "as_table", "examine", "read_spectra"]
+__all__ = ["as_lines", "as_records", "as_table", "examine"]
 
 
 BATCH = 64  # spectra that are estimated together
 ONE_SIGMA = LEVELS.index(0.68)
-READING = readers.READING | {"star": a_text}
 _PROGRESS = instance(callable, optional=True)
-
-
-@checked(strict=a_flag, coadd=a_flag, **READING)
-def read_spectra(spectra, *, strict=True, coadd=False, **options):
-    """What is meant by paths or spectra, or a list of either.
-
-    Arguments
-    ---------
-    spectra : path, :class:`dtl_core.reading.readers.Spectrum`, what :mod:`dtl_core.reading.conversion` makes one of (a
-        specutils.Spectrum, a table), a list of any of these, or of lists of exposures of one star
-    strict : raise the error of the first file or spectrum that cannot be read
-    coadd : exposures of one star and instrument become one
-    options : instrument, medium, resolving_power, star for :func:`dtl_core.reading.readers.read`; star only with one
-        file
-
-    Returns
-    -------
-    items : list of Spectrum or of lists of exposures
-    refused : list of (name, message)
-    """
-    star = options.pop("star", None)
-    about = {name: value for name, value in options.items() if name != "instrument"}
-    paths, items, refused = [], [], []
-    for where, one in conversion.each(spectra):
-        if isinstance(one, str | os.PathLike):
-            paths.append(a_path(one, where))
-            continue
-        if options.get("instrument"):
-            problem = "is a layout of files, and this is none"
-            raise ConfigError(problem, field="instrument", remedy="leave it out, or put it into the spectrum")
-        try:
-            found = conversion.exposures(one, where, star=star, **about)
-        except DataError as error:
-            if strict:
-                raise
-            refused.append((where, str(error)))
-        else:
-            items.append(found if len(found) > 1 else found[0])
-    several = len(paths) + len(items) + len(refused) != 1
-    if star is not None and (several or (paths and Path(paths[0]).is_dir())):
-        raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
-    if paths and star is not None:
-        items = [readers.read(paths[0], star=star, **options)]
-    elif paths or not (items or refused):
-        found, unread = sources.read_all(paths, strict=strict, **options)
-        items, refused = items + found, refused + unread
-    return chain.group_exposures(items) if coadd else items, refused
 
 
 @checked(velocity=VELOCITY, progress=_PROGRESS, strict=a_flag, coadd=a_flag, **READING)
@@ -86,7 +36,8 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     Arguments
     ---------
     model : :class:`dtl_core.models.loading.Model`
-    spectra, strict, coadd, options : as for :func:`read_spectra`; folders count as the files in them
+    spectra, strict, options : as for :func:`dtl_core.reading.sources.read_many`
+    coadd : exposures of one star and instrument become one
     velocity : km/s, barycentric radial velocity that is known, instead of the one found
     progress : callable, optional, called with 1 after each spectrum
 
@@ -99,7 +50,8 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     ------
     DataError : a spectrum cannot be used, and ``strict`` is true.
     """
-    items, refused = read_spectra(spectra, strict=strict, coadd=coadd, **options)
+    items, refused = read_many(spectra, strict=strict, **options)
+    items = chain.group_exposures(items) if coadd else items
     if not isinstance(model, Specialists):
         raise ConfigError("is not a Model", field="model", remedy="give what dtl_core.load() gives")
     examined = []

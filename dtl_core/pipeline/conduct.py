@@ -29,8 +29,8 @@ from ..files import atomic_path, load_arrays
 from ..machine import affordable_workers, one_thread
 from ..parameters import PARAMETERS
 from ..public_data import registry
-from ..reading import readers
 from ..reading.hpf import RESOLVING_POWER as HPF_RESOLVING_POWER
+from ..reading.sources import list_files
 from ..source_code import versions
 from ..synthetic import libraries
 from . import search, stages
@@ -84,7 +84,7 @@ def resolve(config):
         power = min(config.window.resolving_power, HPF_RESOLVING_POWER)
         window = dataclasses.replace(config.window, resolving_power=power)
         config = dataclasses.replace(config, window=window)
-    own = readers.list_files(config.survey.spectra)
+    own = list_files(config.survey.spectra)
     for path in own:
         if not path.is_file():
             raise DataError("not found", file=path, remedy="check the path")

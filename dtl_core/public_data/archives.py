@@ -1,4 +1,4 @@
-"""Tables from public archives through astroquery: catalogues of CDS/VizieR, and Gaia DR3."""
+"""Tables from public archives via astroquery: catalogues of CDS/VizieR, and Gaia DR3."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ GAIA_COLUMNS = (
 ).split()
 
 
-GAIA_CHUNK = 100  # stars a query
+GAIA_CHUNK = 100  # stars per query
 _ASTROQUERY = threading.Lock()  # its cache switch and its warnings are global
 
 
 @contextmanager
 def _astroquery(timeout):
-    """astroquery without its cache and warnings, and with a limit of time for the TAP client, which has none."""
+    """Switch off astroquery's cache and warnings, and give its TAP client a timeout, which it lacks."""
     from astroquery import cache_conf
 
     before = socket.getdefaulttimeout()
@@ -57,7 +57,7 @@ def _provenance(resource):
 
 
 def fetch_vizier(resource, downloader):
-    """Every table of a CDS catalogue as ECSV in one folder, which appears whole or not at all."""
+    """Write all tables of a CDS catalogue as ECSV files into a new folder of the cache, all or none."""
     from astroquery.exceptions import TableParseError
     from astroquery.vizier import VizierClass
 
@@ -93,20 +93,24 @@ def fetch_vizier(resource, downloader):
 
 
 def gaia_table(source_ids, downloader=None):
-    """Gaia DR3 astrometry, photometry and velocities of stars.
+    """Query astrometry, photometry and velocities of stars in Gaia DR3.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     source_ids : sequence of int
+        Gaia DR3 identifiers.
     downloader : Downloader, optional
+        For its timeout and retries.
 
     Returns
     -------
-    Table, one row a star that Gaia DR3 knows, by ``source_id``; ``meta["missing"]`` lists the others
+    astropy.table.Table
+        One row per star in Gaia DR3, sorted by ``source_id``. ``meta["missing"]`` lists the other identifiers.
 
-    Errors
+    Raises
     ------
-    DataError : the archive does not answer, or knows none of the stars.
+    DataError
+        The archive does not answer, or has none of the stars.
     """
     import requests
     from astropy.table import vstack
@@ -121,14 +125,14 @@ def gaia_table(source_ids, downloader=None):
         query = f"SELECT {', '.join(GAIA_COLUMNS)} FROM gaiadr3.gaia_source WHERE source_id IN ({str(chunk)[1:-1]})"
         try:
             return TapPlus(url=server).launch_job(query).get_results()
-        except requests.HTTPError as error:  # raised without the answer, its status stands in the text
+        except requests.HTTPError as error:  # raised without the response; the status is in the text
             error.response = requests.Response()
             error.response.status_code = int((re.search(r"Error (\d{3})", str(error)) or [0, 500])[1])
             raise
         except (OSError, http.client.HTTPException) as error:
             cut = isinstance(error, http.client.IncompleteRead)
             raise (requests.exceptions.ChunkedEncodingError if cut else requests.ConnectionError)(str(error)) from None
-        except Exception as error:  # each parser has its own
+        except Exception as error:  # each parser raises its own
             problem = f"the answer is not a table ({type(error).__name__})"
             raise DataError(problem, file=server, remedy="try again later") from None
 
@@ -146,7 +150,7 @@ def gaia_table(source_ids, downloader=None):
 
 
 def fetch_gaia(resource, downloader):
-    """Put the entry of the registry for the stars of the paper into the cache; see :func:`gaia_table`."""
+    """Write the Gaia table of the paper's stars into the cache; see :func:`gaia_table`."""
     stars = find("published/stars_286.csv")
     if stars is None:
         raise DataError(

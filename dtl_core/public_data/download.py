@@ -1,17 +1,20 @@
-"""Files from the network into the cache, whole or not at all.
+"""Downloads of public files into the cache. A file appears there complete or not at all.
 
     downloader = Downloader(progress=bar.update)
     path = downloader.fetch(keeper, "published/pass18.csv")
 
-``keeper`` is a ``pooch.Pooch``: it knows addresses and hashes, and lets a file appear under its name only when the hash
-is right. On the way the bytes lie in ``<name>.part``, which a later call completes with a Range request; beside it
-``<name>.part.tag`` remembers which version they belong to. Whoever writes the part holds a lock on it.
+``keeper`` is a ``pooch.Pooch``. It maps names to addresses and hashes, verifies each download and moves it to its name.
+This module supplies pooch's ``downloader`` and the retries. ``pooch.HTTPDownloader`` cannot resume a file, limits
+neither its size nor the connections to a server, and does not lock it; pooch's retries repeat a 404 or a wrong hash
+like a 503 and ignore ``Retry-After``, and those of urllib3 do not cover a body that is cut.
+
+The bytes arrive in ``<name>.part``, which a later call completes with a Range request. ``<name>.part.tag`` records the
+version of the file on the server. The process that writes a part holds a lock on it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import fcntl
 import itertools
 import os
@@ -25,6 +28,8 @@ from pathlib import Path
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from .._version import __version__
 from ..errors import DataError, DTLError
@@ -34,26 +39,32 @@ __all__ = ["Downloader", "progress_bar"]
 
 USER_AGENT = f"dtl-mdwarfs/{__version__} (+https://github.com/dtl-mdwarfs/dtl-mdwarfs)"
 CONNECTIONS_PER_HOST = 2
-LONGEST_WAIT = 120.0  # s; a server that asks for more is left alone
-FINAL = {400, 401, 403, 404, 405, 406, 410, 414, 451}  # answers that no repetition changes
+LONGEST_WAIT = 120.0  # s; if a server asks for more, the download fails
+FINAL = {400, 401, 403, 404, 405, 406, 410, 414, 451}  # status codes that are not worth a retry
 _COPY = "set DTL_DATA to a folder with a copy"
 _LATER = "run the same command later"
 
 
 class _Again(requests.RequestException):
-    """A reason to try again."""
+    """An answer after which the download is tried again."""
 
 
 class Downloader:
-    """Patient and polite downloads; one object serves all threads of a command.
+    """Downloads with retries, resumption and a limit on connections; safe to share between threads.
 
-    Arguments
-    ---------
-    timeout : float, s, to connect and between two pieces of a body: a line that stalls longer counts as cut
-    tries : int, of one file
-    backoff : float, s before the second try, doubled before each further one, times a random 0.5 to 1.5
-    workers : int, files at once; never more than two connections to one server
-    progress : callable, optional, called with the number of bytes since the last call (negative when a try is lost)
+    Parameters
+    ----------
+    timeout : float, s
+        To connect, and between two pieces of a body.
+    tries : int
+        Attempts per file.
+    backoff : float, s
+        Pause before the second attempt. It doubles before each further one and is multiplied by a random factor from
+        0.5 to 1.5.
+    workers : int
+        Files at once; there are never more than two connections per server.
+    progress : callable, optional
+        Called with the number of bytes since the last call, negative if bytes of a failed attempt are lost.
     """
 
     def __init__(self, *, timeout=30.0, tries=4, backoff=1.0, workers=4, progress=None):
@@ -67,22 +78,25 @@ class Downloader:
             self.session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS_PER_HOST, pool_block=True))
 
     def fetch(self, keeper, name, limit=2**30):
-        """One file: found in the keeper's folder with the right hash, or downloaded, or completed.
+        """Return the path of a file, after downloading it if it is missing or its hash is wrong.
 
-        Arguments
-        ---------
+        Parameters
+        ----------
         keeper : pooch.Pooch
-        name : str, in its registry
-        limit : int, bytes; a longer file is refused
+            From ``dtl_core.public_data.registry.keeper``.
+        name : str
+            In the registry of ``keeper``.
+        limit : int, bytes
+            A longer file is refused.
 
         Returns
         -------
         Path
 
-        Errors
+        Raises
         ------
-        DataError : one line with address and remedy. The folder then holds a part that the next call completes, or
-            nothing.
+        DataError
+            The file is not available. The folder then holds a part that the next call completes, or nothing.
         """
         import pooch
 
@@ -92,7 +106,7 @@ class Downloader:
             with self.locked(path) as part:
                 _sweep(path.parent)
                 return Path(keeper.fetch(name, downloader=partial(self._complete, name, part, limit)))
-        except ValueError as error:  # pooch's word for a wrong hash; it has removed the file
+        except ValueError as error:  # raised by pooch for a wrong hash, after it removed the file
             hashes = re.findall(r"\b[0-9a-f]{64}\b", str(error))
             if len(hashes) != 2:
                 raise
@@ -107,7 +121,7 @@ class Downloader:
 
     @contextlib.contextmanager
     def locked(self, path):
-        """The part of a file, open and ours alone: others wait. It is removed again when nothing is in it."""
+        """Open the part of a file and lock it against other processes; remove it afterwards if it is empty."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         while True:
@@ -115,7 +129,7 @@ class Downloader:
                 while not _try_lock(file):
                     self._pause(0.05)
                 if not _is_open_at(part, file):
-                    continue  # another process finished it meanwhile
+                    continue  # another process finished it in the meantime
                 try:
                     yield file
                 finally:
@@ -125,8 +139,8 @@ class Downloader:
                 return
 
     def _complete(self, name, part, limit, url, output_file, keeper):
-        """pooch's downloader: completes the part and moves it to the temporary name that pooch checks."""
-        os.unlink(output_file)  # a placeholder: a process killed from here on leaves the part only
+        """Complete the part and move it to the temporary name that pooch verifies: a ``downloader`` of pooch."""
+        os.unlink(output_file)  # a placeholder; if this process is killed from here on, only the part is left
         tag = Path(part.name + ".tag")
         stream = partial(self._stream, part, tag, limit, name, url, bool(keeper.registry[name]))
         self.retry(stream, name, url, _LATER + ": it continues where it stopped")
@@ -139,13 +153,13 @@ class Downloader:
         have = part.seek(0, os.SEEK_END)
         version = tag.read_text("latin-1") if tag.exists() else ""
         headers = {}
-        if have and (version or checked):  # a part of unknown version is completed only if a hash will tell
+        if have and (version or checked):  # without a hash, a part of unknown version cannot be verified
             headers = {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
         with self.session.get(url, headers=headers, stream=True, timeout=self.timeout) as reply:
             span = re.match(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", reply.headers.get("Content-Range", ""))
             first, total = span.groups() if span else (None, None)
             if reply.status_code == 416 and headers and total == str(have):
-                return self._count(have)  # it was whole already
+                return self._count(have)  # it was complete already
             if headers and (reply.status_code == 416 or reply.status_code == 206 and first != str(have)):
                 part.truncate(0)
                 raise _Again("the file has changed")
@@ -154,7 +168,7 @@ class Downloader:
             if reply.status_code == 200:
                 part.truncate(have := 0)
                 etag, date = reply.headers.get("ETag", ""), reply.headers.get("Last-Modified", "")
-                # not a weak one: it does not tell bytes apart
+                # a weak ETag does not guarantee identical bytes
                 tag.write_text(etag if etag.startswith('"') else date, "latin-1")
                 total = None if "Content-Encoding" in reply.headers else reply.headers.get("Content-Length")
             total = int(total) if total and total.isdigit() else None
@@ -185,7 +199,22 @@ class Downloader:
         return n_bytes
 
     def retry(self, work, name, url, later=_LATER):
-        """Call ``work`` until it succeeds, with growing pauses; DataError when that is no use or the tries run out."""
+        """Call ``work`` until it succeeds.
+
+        Parameters
+        ----------
+        work : callable
+            Without arguments; raises ``requests.RequestException`` if it fails.
+        name, url : str
+            What is downloaded from where, for the error.
+        later : str
+            Remedy in the error if the attempts run out.
+
+        Raises
+        ------
+        DataError
+            A retry cannot help, or the attempts have run out.
+        """
         for attempt in range(1, self.tries + 1):
             try:
                 return work()
@@ -202,7 +231,7 @@ class Downloader:
             raise KeyboardInterrupt
 
     def each(self, work, items):
-        """``work(item)`` for all items, several at once: (results, errors), both in the order of the items."""
+        """Call ``work(item)`` for all items in threads: (results, errors), both in the order of the items."""
         results, errors = {}, {}
         with ThreadPoolExecutor(max(1, min(self.workers, len(items)))) as pool:
             try:
@@ -214,7 +243,7 @@ class Downloader:
                         errors[futures[future]] = error
                     except OSError as error:
                         errors[futures[future]] = _unwritable(error, error.filename)
-            except BaseException:  # Ctrl-C: every thread stops after its present piece, parts stay
+            except BaseException:  # Ctrl-C: each thread stops after its current piece; parts stay
                 self._stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -222,14 +251,14 @@ class Downloader:
 
 
 def progress_bar(total, *, quiet=False, label="fetch"):
-    """A tqdm bar of bytes on the standard error: done, rate, time left. Silent when quiet or on no terminal."""
+    """Progress bar of bytes on standard error; hidden if ``quiet`` or if standard error is not a terminal."""
     from tqdm import tqdm
 
     return tqdm(total=total, unit="B", unit_scale=True, desc=label, disable=quiet or None)
 
 
 def _sweep(folder, older_than=3600.0):
-    """Remove the temporary files of a pooch that was killed between the last byte and the hash."""
+    """Remove temporary files of pooch processes that were killed before the hash was verified."""
     for stray in folder.glob("tmp????????"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - stray.stat().st_mtime > older_than:
@@ -257,14 +286,14 @@ def _unwritable(error, path):
 
 
 def _judge(error, timeout):
-    """Why a try failed, how long to wait, s (infinity where another try is no use), and what else to do at the end."""
+    """Reason of a failure, pause before a retry in s (infinite if a retry cannot help), and remedy."""
     text, errors, never = str(error), requests.exceptions, float("inf")
     if isinstance(error, requests.HTTPError):
         reply = error.response
         answer = f"the server answers {reply.status_code} {reply.reason or ''}".strip()
         if reply.status_code in FINAL:
             return answer, never, "the file may have moved: " + _COPY
-        wait = _retry_after(reply.headers.get("Retry-After", ""))
+        wait = _retry_after(reply)
         return answer, wait, f"try again in {wait:.0f} s" if wait else ""
     if isinstance(error, requests.TooManyRedirects):
         return "redirected without end", never, _COPY
@@ -279,10 +308,8 @@ def _judge(error, timeout):
     return "no connection" if isinstance(error, requests.ConnectionError) else "the line was cut", 0.0, ""
 
 
-def _retry_after(text):
-    """Seconds of a Retry-After header, a number or a date; 0 when there is none."""
-    if text.isdigit():
-        return float(text)
-    with contextlib.suppress(ValueError):
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+def _retry_after(reply):
+    """Seconds that a server asks to wait, 0 without a valid Retry-After header."""
+    with contextlib.suppress(InvalidHeader):
+        return float(Retry().get_retry_after(reply) or 0)
     return 0.0

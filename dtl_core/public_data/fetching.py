@@ -14,23 +14,29 @@ __all__ = ["fetch"]
 
 
 def fetch(names=None, *, offline=False, quiet=False, workers=4, downloader=None):
-    """Make data available: from the mirror, the cache or the network.
+    """Find data in the mirror or the cache, and download what is missing.
 
-    Arguments
-    ---------
-    names : names and groups; by default every fixed file
-    offline : bool, also set by ``DTL_OFFLINE=1``: the network is not touched
-    quiet : bool, no progress
-    workers : int, files at once
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Names and groups; by default all files with a fixed hash.
+    offline : bool
+        Do not use the network; ``DTL_OFFLINE=1`` has the same effect.
+    quiet : bool
+        Show no progress.
+    workers : int
+        Files at once.
     downloader : Downloader, optional
+        In place of one with ``workers``.
 
     Returns
     -------
-    list of paths
+    list of Path
 
-    Errors
+    Raises
     ------
-    DataError : something could not be had; the rest has been fetched and stays.
+    DataError
+        Something is not available. Everything else has been fetched and stays.
     """
     chosen = registry.select(names) if names is not None else [r for r in registry.load().values() if r.kind == "file"]
     missing = [r for r in chosen if not registry.in_place(r.name)]

@@ -1,9 +1,8 @@
-"""PHOENIX-ACES spectra (Husser et al. 2013, A&A 553, A6): reading, fetching a label range, and a library of the cuts.
+"""PHOENIX-ACES spectra (Husser et al. 2013, A&A 553, A6): reading one, and fetching a range of labels.
 
-    fetch_range(teff=(2800, 4000))      about 6 MB a spectrum on the way, 70 kB of each kept
-    library = load_phoenix()            goes through ``synthetic.expand`` like the embedded one
+    fetch_range(teff=(2800, 4000))      downloads about 6 MB per spectrum, keeps 70 kB of each
 
-The library's files lie below ``https://phoenix.astro.physik.uni-goettingen.de/data/v2.0/HiResFITS/``; older links read
+The files are below ``https://phoenix.astro.physik.uni-goettingen.de/data/v2.0/HiResFITS/``; older links read
 ``ftp://phoenix.astro.physik.uni-goettingen.de/HiResFITS/``. ``DTL_PHOENIX_URL`` names another server of the same
 layout.
 """
@@ -27,13 +26,13 @@ __all__ = ["WAVE_FILE", "fetch_range", "file_name", "label_range", "read_phoenix
 
 WAVE_FILE = "WAVE_PHOENIX-ACES-AGSS-COND-2011.fits"
 KEYS = {"teff": "PHXTEFF", "logg": "PHXLOGG", "mh": "PHXM_H", "alpha": "PHXALPHA"}
-WINDOW = (8785.0, 8850.0)  # vacuum A: the 8800-8835 A of the paper, 5 A for the continuum, the rest for shift and width
+WINDOW = (8785.0, 8850.0)  # vacuum A: the paper's 8800-8835 A, 5 A for the continuum, the rest for shift and width
 NODES = {  # of the grid, for [alpha/M] = 0
     "teff": tuple(range(2300, 7001, 100)),
     "logg": tuple(np.arange(0.0, 6.1, 0.5).tolist()),
     "mh": (-4.0, -3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
 }
-SPECTRUM_BYTES, WAVE_BYTES = 6.3e6, 12.6e6  # of one file each, for the total shown before
+SPECTRUM_BYTES, WAVE_BYTES = 6.3e6, 12.6e6  # per file, to announce the total
 _AGAIN = "download the file again"
 
 
@@ -67,23 +66,28 @@ def _wavelength_file(path):
 
 
 def read_phoenix(path, wavelength_file=None):
-    """One PHOENIX-ACES high-resolution spectrum, as downloaded or cut to the window.
+    """Read a PHOENIX-ACES high-resolution spectrum, as downloaded or cut to the window.
 
-    Arguments
-    ---------
-    path : ``lte03500-5.00-0.0.PHOENIX-ACES-AGSS-COND-2011-HiRes.fits`` or the like
-    wavelength_file : path of ``WAVE_PHOENIX-ACES-AGSS-COND-2011.fits``; by default looked for beside the spectrum, in
-        the folders above, in ``DTL_DATA`` and in the cache. A cut has its own wavelengths.
+    Parameters
+    ----------
+    path : str or Path
+        Such as ``lte03500-5.00-0.0.PHOENIX-ACES-AGSS-COND-2011-HiRes.fits``.
+    wavelength_file : str or Path, optional
+        By default ``WAVE_PHOENIX-ACES-AGSS-COND-2011.fits`` in the folder of the spectrum, in those above, in
+        ``DTL_DATA`` or in the cache. A cut contains its own wavelengths.
 
     Returns
     -------
-    wavelength : (n_pixels,) vacuum A
-    flux : (n_pixels,) erg/s/cm2/cm
-    labels : dict of teff [K], logg, mh, alpha
+    wavelength : (n_pixels,) array, vacuum A
+    flux : (n_pixels,) array, erg/s/cm2/cm
+    labels : dict
+        teff [K], logg, mh and alpha.
 
-    Errors
+    Raises
     ------
-    DataError : no whole FITS file, no spectrum, a label missing or no number, no wavelengths or not as many as fluxes.
+    DataError
+        The FITS file is damaged or holds no spectrum, a label is missing or not a number, or the wavelengths are
+        missing or differ in number from the fluxes.
     """
     flux, header, wavelength = _read(path, "WAVELENGTH")
     labels = {}
@@ -109,7 +113,7 @@ def read_phoenix(path, wavelength_file=None):
 
 
 def file_name(teff, logg, mh):
-    """Name of a node's file, e.g. ``lte03500-5.00-0.0.PHOENIX-ACES-AGSS-COND-2011-HiRes.fits``: [M/H] = 0 is -0.0."""
+    """File name of a node, e.g. ``lte03500-5.00-0.0.PHOENIX-ACES-AGSS-COND-2011-HiRes.fits``: [M/H] = 0 is -0.0."""
     return f"lte{teff:05.0f}-{logg:.2f}{_sign(mh)}.PHOENIX-ACES-AGSS-COND-2011-HiRes.fits"
 
 
@@ -123,19 +127,22 @@ def _base_url(base_url):
 
 
 def label_range(teff=(2300, 4500), logg=(4.5, 5.5), mh=(-1.0, 1.0)):
-    """Nodes of the grid inside a range of labels.
+    """List the nodes of the grid in a range of labels.
 
-    Arguments
-    ---------
-    teff, logg, mh : (lowest, highest), K, dex, dex
+    Parameters
+    ----------
+    teff, logg, mh : (float, float), K, dex, dex
+        Lowest and highest value.
 
     Returns
     -------
-    list of (teff, logg, mh), Teff outermost
+    list of (teff, logg, mh)
+        Teff varies slowest.
 
-    Errors
+    Raises
     ------
-    DataError : no node inside.
+    DataError
+        There is no node in the range.
     """
     axes = []
     for name, (low, high) in {"teff": teff, "logg": logg, "mh": mh}.items():
@@ -147,7 +154,7 @@ def label_range(teff=(2300, 4500), logg=(4.5, 5.5), mh=(-1.0, 1.0)):
 
 
 def fetch_wavelengths(downloader, base_url=None):
-    """The wavelength file's path, fetched into the cache where it is not there and whole."""
+    """Return the path of the wavelength file, after downloading it if it is missing or damaged."""
     name = f"phoenix/{WAVE_FILE}"
     if not registry.in_place(name):
         path, url = registry.cache_root() / name, f"{_base_url(base_url)}/{WAVE_FILE}"
@@ -159,7 +166,7 @@ def fetch_wavelengths(downloader, base_url=None):
 
 
 def _discard_unless_readable(read, path, url):
-    """``read(path)``; a file of the cache that cannot be read is removed: there was no hash to refuse it on arrival."""
+    """``read(path)``; remove a file of the cache that cannot be read, which no hash could refuse on arrival."""
     try:
         return read(path)
     except DataError as error:
@@ -182,24 +189,33 @@ def fetch_range(
     confirm=None,
     downloader=None,
 ):
-    """Fetch the spectra of a range of labels and keep of each the window, in the cache's ``phoenix/cut``.
+    """Download the spectra of a range of labels, and keep the window of each in ``phoenix/cut`` of the cache.
 
-    Arguments
-    ---------
-    teff, logg, mh : (lowest, highest), K, dex, dex
-    window : (start, stop), vacuum A
-    keep_full : bool, keep the whole files too, in ``phoenix/full``
-    base_url : str, by default ``DTL_PHOENIX_URL`` or the registry's
-    offline, quiet, workers, downloader : as in :func:`dtl_core.public_data.fetching.fetch`
-    confirm : callable(bytes), called before anything is downloaded; nothing is when it returns False
+    Parameters
+    ----------
+    teff, logg, mh : (float, float), K, dex, dex
+        Lowest and highest value.
+    window : (float, float), vacuum A
+        First and last wavelength to keep.
+    keep_full : bool
+        Also keep the complete files, in ``phoenix/full``.
+    base_url : str, optional
+        By default ``DTL_PHOENIX_URL`` or the address in the registry.
+    offline, quiet, workers, downloader
+        As for :func:`dtl_core.public_data.fetching.fetch`.
+    confirm : callable, optional
+        Called with the number of bytes before the download, which does not start if it returns False.
 
     Returns
     -------
-    list of the cuts' paths
+    list of Path
+        The cuts.
 
-    Errors
+    Raises
     ------
-    DataError : no such range, not confirmed, offline, or some spectra could not be had (the others stay).
+    DataError
+        The range has no node, the download is not confirmed or not allowed, or it failed for some spectra. The others
+        stay.
     """
     names = [file_name(*node) for node in label_range(teff, logg, mh)]
     missing = [n for n in names if not _usable(n, window) or keep_full and not registry.in_place(f"phoenix/full/{n}")]
@@ -227,7 +243,7 @@ def fetch_range(
 
 
 def _usable(name, window):
-    """Whether a whole cut that reaches over the window is there."""
+    """Whether there is an undamaged cut that covers the window."""
     if not registry.in_place(f"phoenix/cut/{name}"):
         return False
     try:
@@ -241,7 +257,7 @@ def _usable(name, window):
 def _fetch_cut(name, window, keep_full, base_url, downloader):
     full_name, cut = f"phoenix/full/{name}", registry.cache_root() / "phoenix" / "cut" / name
     url = f"{_base_url(base_url)}/PHOENIX-ACES-AGSS-COND-2011/Z{name[13:17]}/{name}"
-    with downloader.locked(cut):  # one process a node
+    with downloader.locked(cut):  # one process per node
         if not registry.in_place(full_name):
             (registry.cache_root() / full_name).unlink(missing_ok=True)
             downloader.fetch(registry.keeper(registry.cache_root(), {full_name: url}), full_name, limit=2**26)
@@ -252,7 +268,7 @@ def _fetch_cut(name, window, keep_full, base_url, downloader):
         row = registry.check(full_name)[0]
         if row.where == "cache" and keep_full:
             registry.record([full], url)
-        elif row.where == "cache" and row.status == "unverifiable":  # not noted: nobody asked to keep it
+        elif row.where == "cache" and row.status == "unverifiable":  # not recorded, so it was not downloaded to be kept
             full.unlink()
 
 

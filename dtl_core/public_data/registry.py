@@ -1,12 +1,11 @@
-"""What data the project uses, where each set comes from, and where it lies on this machine.
+"""Index of the public data: origin, licence and hash of each set, and its place on this machine.
 
-    find("published/pass18.csv")        a path, or None: the mirror DTL_DATA first, then the cache, never the network
-    fetch(["published", "hpf"])         the network too, by names or groups; see dtl_core.public_data.download
-    verify()                            hashes of all that is there
+    find("published/pass18.csv")        a path, or None: in the mirror DTL_DATA, then in the cache, never the network
+    verify()                            compares everything on this machine with its hash
 
-The entries stand in ``registry.toml``. The cache is ``DTL_CACHE``, or the user's cache folder. What has no fixed hash
-(VizieR, Gaia, PHOENIX, isochrones) gets one in the cache's ``manifest.json`` when it arrives, so that later damage
-shows.
+The entries are in ``registry.toml``. The cache is ``DTL_CACHE``, or the user's cache folder. For data without a fixed
+hash (VizieR, Gaia, PHOENIX, isochrones), the hash at arrival is recorded in ``manifest.json`` of the cache, so that
+later damage is detected. :func:`dtl_core.public_data.fetching.fetch` downloads.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ __all__ = [
 
 
 GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded", "models")
-_NEEDS = {  # kind: fields that it must have besides those without default
+_NEEDS = {  # kind: required fields, besides those without default
     "file": ("url", "sha256", "size"),
     "open": ("url",),  # a file without a published hash
     "vizier": ("url", "catalogue"),
@@ -61,10 +60,23 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Resource:
-    """One set of data: a file, or the folder of a catalogue.
+    """A set of data: a file, or the folder of a catalogue.
 
-    ``name`` is its path in mirror and cache; ``cite`` are keys of the book's bibliography; ``checked`` says what has
-    been compared with the origin.
+    Attributes
+    ----------
+    name : str
+        Path in mirror and cache.
+    group, kind : str
+        One of :data:`GROUPS`; how it is fetched.
+    what, licence : str
+        Description and terms of use.
+    checked : str
+        What has been compared with the origin.
+    cite : tuple of str
+        Keys of the book's bibliography.
+    url, catalogue, sha256 : str
+        Empty if they do not apply.
+    size : int, bytes
     """
 
     name: str
@@ -81,7 +93,7 @@ class Resource:
 
 
 class Check(NamedTuple):
-    """What :func:`verify` found: status is ok, wrong hash, wrong size, absent or unverifiable."""
+    """A result of :func:`verify`; ``status`` is ok, wrong hash, wrong size, absent or unverifiable."""
 
     name: str
     where: str
@@ -94,11 +106,12 @@ class Check(NamedTuple):
 
 @functools.cache
 def load(path=None):
-    """All resources of ``registry.toml``, in its order, by name.
+    """Read ``registry.toml``: dict of name to :class:`Resource`, in the order of the file.
 
-    Errors
+    Raises
     ------
-    DataError : an entry with an unknown, missing or malformed field, or a name used twice.
+    DataError
+        An entry has an unknown, missing or malformed field, or a name is used twice.
     """
     path = Path(path or Path(__file__).with_name("registry.toml"))
 
@@ -133,11 +146,12 @@ def resources(group=None):
 
 
 def get(name):
-    """The resource of this name.
+    """Return the :class:`Resource` of a name.
 
-    Errors
+    Raises
     ------
-    DataError : no such resource; the message names the nearest ones.
+    DataError
+        There is none; the message gives the nearest name.
     """
     if name not in load():
         short = {full.rpartition("/")[2]: full for full in load()} | {full: full for full in (*load(), *GROUPS)}
@@ -188,7 +202,7 @@ def _places():
 
 
 def where(name):
-    """Source (``mirror``, ``cache``, ``embedded`` or ``-``) and path of a file or folder, which may have any name."""
+    """Place (``mirror``, ``cache``, ``embedded`` or ``-``) and path of a file or folder, listed or not."""
     if name in load() and load()[name].kind == "embedded":
         return "embedded", DATA / name
     for source, folder in _places():
@@ -198,12 +212,12 @@ def where(name):
 
 
 def find(name):
-    """The path of a file or folder, e.g. ``published/pass18.csv``, or None. Never touches the network."""
+    """Path of a file or folder, e.g. ``published/pass18.csv``, or None. Does not use the network."""
     return where(name)[1]
 
 
 def find_all(pattern):
-    """Paths that match a pattern, e.g. ``observed/hpf/Slope-*.fits``, by file name; the mirror wins over the cache."""
+    """Sorted paths that match a pattern, e.g. ``observed/hpf/Slope-*.fits``; the mirror takes precedence."""
     found = {}
     for _, folder in reversed(_places()):
         found |= {path.relative_to(folder): path for path in folder.glob(pattern)}
@@ -211,7 +225,7 @@ def find_all(pattern):
 
 
 def fingerprint():
-    """SHA-256 of all public data at hand that notebooks and pages read, by name: what they show depends on these."""
+    """SHA-256, by name, of the public data on this machine that notebooks and pages of the book read."""
     read = ("*.npy", "published/*", "vizier/*/*", "gaia/*", "isochrones/*", "linelists/*", "observed/hpf/*")
     paths = {path for pattern in read for path in find_all(pattern) if path.is_file()}
     return {f"{path.parent.name}/{path.name}": file_hash(path) for path in sorted(paths)}
@@ -225,7 +239,7 @@ def _manifest():
 
 
 def record(paths, url):
-    """Note size and SHA-256 of files that have just arrived in the cache."""
+    """Record size and SHA-256 of new files of the cache in its manifest."""
     root, date = cache_root(), time.strftime("%Y-%m-%d", time.gmtime())
     new = {
         str(path.relative_to(root)): dict(sha256=file_hash(path), size=path.stat().st_size, url=url, date=date)
@@ -233,7 +247,7 @@ def record(paths, url):
     }
     folder = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # other processes note theirs
+        fcntl.flock(folder, fcntl.LOCK_EX)  # other processes write to it too
         with atomic_path(root / "manifest.json") as part:
             part.write_text(json.dumps(_manifest() | new, indent=1, sort_keys=True) + "\n")
     finally:
@@ -249,7 +263,7 @@ def _compare(path, sha256, size):
 
 
 def check(name):
-    """The rows of :func:`verify`, one a file, for one name, which may be any in the cache."""
+    """Rows of :func:`verify`, one per file, for a name, listed or not."""
     source, path = where(name)
     known = load().get(name)
     if path is None:
@@ -266,7 +280,7 @@ def check(name):
 
 
 def select(names):
-    """Resources of names and groups in order, each once; of a group only what can be fetched or is there."""
+    """Resources of names and groups, each once; those of a group only if they exist or can be fetched."""
     out = {}
     for name in names:
         if name in GROUPS:
@@ -277,22 +291,23 @@ def select(names):
 
 
 def verify(names=None):
-    """Compare what lies in mirror, cache and package with its hashes.
+    """Compare files of mirror, cache and package with their hashes.
 
-    Arguments
-    ---------
-    names : names and groups; everything by default
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Names and groups; by default everything.
 
     Returns
     -------
-    list of :class:`Check`
+    list of Check
     """
     chosen = load().values() if names is None else select(names)
     return [row for resource in chosen for row in check(resource.name)]
 
 
 def remedy(name):
-    """What brings a set of data here."""
+    """How to get a set of data, as the remedy of an error."""
     known = load().get(name)
     if known and known.kind == "derived":
         return "set DTL_DATA to a folder that holds it"
@@ -300,13 +315,13 @@ def remedy(name):
 
 
 def in_place(name):
-    """Whether a file lies in the mirror, or in the cache with no sign of damage."""
+    """Whether a file is in the mirror, or undamaged in the cache."""
     rows = check(name)
     return rows[0].where in ("mirror", "embedded") or all(row.status in ("ok", "unverifiable") for row in rows)
 
 
 def refuse_offline(offline, names):
-    """Raise a DataError when the network is switched off by argument or by ``DTL_OFFLINE``."""
+    """Raise a DataError if the network is switched off by argument or by ``DTL_OFFLINE``."""
     if offline or os.environ.get("DTL_OFFLINE", "0") not in ("", "0"):
         more = f" (nor {len(names) - 1} more)" if len(names) > 1 else ""
         raise DataError(
@@ -317,7 +332,7 @@ def refuse_offline(offline, names):
 
 
 def raise_first(errors, n_items):
-    """One DataError for all that failed; the error itself when it is the only item."""
+    """Raise one DataError for all errors, or the error itself if there is only one item."""
     if errors and n_items == 1:
         raise errors[0]
     if errors:
@@ -326,7 +341,7 @@ def raise_first(errors, n_items):
 
 
 def keeper(folder, urls, hashes=None):
-    """A ``pooch.Pooch`` over files of the cache: their addresses and, where known, SHA-256 by name."""
+    """A ``pooch.Pooch`` for files of a folder: dicts of name to address, and of name to SHA-256 if known."""
     import pooch
 
     return pooch.create(path=folder, base_url="", registry=hashes or dict.fromkeys(urls), urls=urls)

@@ -19,15 +19,16 @@ SHAPE, RESOLVING_POWER = (61, 4096), 94_600.0
 
 @one_line_errors
 def read_carmenes(path):
-    """One night's spectrum of CARMENES VIS: 61 orders x 4096 pixels, merged around the window.
+    """Read a nightly spectrum of CARMENES VIS, and merge the orders around the window.
 
-    Image extensions SPEC, CONT, SIG and WAVE (vacuum A, observatory's frame); the primary header gives ``CARACAL BERV``
-    [km/s] and ``CARACAL BJD`` (less 2,400,000). ``in_frame("barycentric")`` applies the correction.
+    The image extensions SPEC, CONT, SIG and WAVE (vacuum A, observatory's frame) have 61 orders x 4096 pixels. The
+    primary header gives ``CARACAL BERV`` [km/s] and ``CARACAL BJD`` (minus 2,400,000).
+    ``in_frame("barycentric")`` applies the correction.
 
     Raises
     ------
     DataError
-        An extension missing or of another shape, cut short, no good pixels.
+        An extension is missing, damaged or of another shape, or there is no good pixel.
 
     References
     ----------
@@ -58,20 +59,20 @@ def read_carmenes(path):
 
 @one_line_errors
 def read_serval(path, *, notes=()):
-    """A template that serval co-added (Zechmeister et al. 2018): barycentric frame, vacuum, orders merged.
+    """Read a co-added template of serval (Zechmeister et al. 2018), barycentric and in vacuum, and merge the orders.
 
-    Image extensions SPEC and WAVE, perhaps SIG and QMAP (not 0 where a pixel is bad), of orders x pixels or of one row;
-    WAVE is ln of A (values below 20), or A. Older templates have FLUX and WAVE alone, shorter orders being filled up
-    with zeros. R is CARMENES' 94,600 if ``INSTRUME`` says so or is missing.
+    Image extensions SPEC and WAVE, optionally SIG and QMAP (not 0 where a pixel is bad), of orders x pixels or one row;
+    WAVE is ln of A (values below 20), or A. Older templates have only FLUX and WAVE, with shorter orders padded with
+    zeros. R is CARMENES' 94,600 if ``INSTRUME`` names it or is missing.
 
     Raises
     ------
     DataError
-        An extension missing or of another shape, cut short, no good pixels.
+        An extension is missing, damaged or of another shape, or there is no good pixel.
 
     References
     ----------
-    github.com/mzechmeister/serval: what srv.py and read_spec.py (``write_template``) write.
+    github.com/mzechmeister/serval: srv.py and read_spec.py (``write_template``).
     """
     hdus = extensions(path)
     spec = "FLUX" if "FLUX" in hdus and "SPEC" not in hdus else "SPEC"
@@ -104,7 +105,7 @@ def read_serval(path, *, notes=()):
 
 
 def _rows(hdus, name, path):
-    """An image as (n_orders, n_pixels); one row may come without its second axis."""
+    """An image as (n_orders, n_pixels); a single row may lack the second axis."""
     if name in hdus and len(hdus[name].shape) == 1:
         return hdus[name].image()[None]
     return image(hdus, name, path)
@@ -112,16 +113,15 @@ def _rows(hdus, name, path):
 
 @one_line_errors
 def read_nagel(path):
-    """A telluric-corrected CARMENES template of Nagel et al. (2023, A&A 680, A73): barycentric frame, vacuum.
+    """Read a telluric-corrected CARMENES template of Nagel et al. (2023, A&A 680, A73), barycentric and in vacuum.
 
-    The layout is an assumption, drawn from descriptions of the public library and not from its files: serval's
-    extensions SPEC, SIG and WAVE (61 orders, ln of A). A binary table with columns of wavelength, flux and perhaps
-    error is read as well.
+    The layout is assumed from descriptions of the public library, not from its files: serval's extensions SPEC, SIG and
+    WAVE (61 orders, ln of A). A binary table with columns of wavelength, flux and optionally error is read too.
 
     Raises
     ------
     DataError
-        As :func:`read_serval`, or as ``read_table`` for a table.
+        As for :func:`read_serval`, or ``read_table`` for a table.
     """
     notes = ("telluric absorption corrected by Nagel et al. (2023)",)
     if "WAVE" in extensions(path):

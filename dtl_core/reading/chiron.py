@@ -23,7 +23,7 @@ MAX_ORDERS = 300
 def is_cube(hdu):
     """Whether an image holds orders x pixels x (wavelength, flux, perhaps an uncertainty).
 
-    The first plane has to be positive and to grow, or to fall, along the pixels of every order that is not empty.
+    The first plane must be positive and increase or decrease along each order that is not empty.
     """
     if hdu.kind != "IMAGE" or len(hdu.shape) != 3 or hdu.shape[2] not in (2, 3) or "CRVAL1" in hdu.meta:
         return False
@@ -37,31 +37,31 @@ def is_cube(hdu):
 
 @one_line_errors
 def read_chiron(path, *, medium=None, object=None):
-    """Orders in an array of order x pixel x (wavelength, flux), without keywords for wavelengths; merged.
+    """Read and merge orders in an array of order x pixel x (wavelength, flux).
 
-    A third plane is taken as the uncertainty if it can be one. CHIRON's wavelengths are in air, in the observatory's
-    frame, and its blaze is still in the flux: it is estimated and divided out. Of other instruments air or vacuum as
-    for tables.
+    A third plane is taken as the uncertainty if that is plausible. CHIRON's wavelengths are in air and in the
+    observatory's frame, and its flux contains the blaze, which is estimated and divided out. For other instruments air
+    or vacuum are determined as for tables.
 
     Parameters
     ----------
     path : Path
     medium : "air" or "vacuum", optional
-        If the file does not say or is wrong.
+        In place of what the file says.
     object : str or int, optional
         Which of several spectra in the file, see :func:`dtl_core.reading.orders.one_star`.
 
     Raises
     ------
     DataError
-        No such array, no good pixels, too short a range.
+        There is no such array, no good pixel, or the range is too short.
 
     References
     ----------
-    Tokovinin et al. (2013, PASP 125, 1336) on the pipeline. The planes, their order and that the blaze is left in were
-    checked against serval's reader (inst_CHIRON.py) and the notes of Walter (2015, 2017) on CHIRON's data. Air follows
-    from pychell, which has to shift the pipeline's wavelengths by what parts air from vacuum to meet an iodine cell.
-    Assumptions: the meaning of a third plane, and the nominal R of each mode.
+    Tokovinin et al. (2013, PASP 125, 1336) describe the pipeline. The planes, their order and the presence of the blaze
+    were checked against serval's reader (inst_CHIRON.py) and the notes of Walter (2015, 2017). pychell converts the
+    pipeline's wavelengths from air to vacuum to match an iodine cell. Assumptions: the meaning of a third plane, and
+    the nominal R of each mode.
     """
     hdus = fits_hdus(content(path), path)
     hdu = next(filter(is_cube, hdus), None)

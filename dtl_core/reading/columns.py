@@ -1,4 +1,4 @@
-"""Which column of a table holds what, from its name."""
+"""Columns of a table by what they hold, recognised by their names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from ..errors import ConfigError, DataError
 __all__ = ["KINDS", "choose_columns", "find_columns", "words_of"]
 
 
-# The words of a column's name that say what it holds, best first. The order of the kinds counts: a name belongs to the
-# first that it has a word of.
+# Words in the names of columns by kind, best first. The first kind that matches a name counts.
 WORDS = {
     "wavelength": "wavelength wavelengths wave lambda lam wav wl loglam lnlam wavenumber wavenumbers",
     "ivar": "ivar invvar",
@@ -24,18 +23,18 @@ WORDS = {
 }
 WORDS = {kind: words.split() for kind, words in WORDS.items()}
 KINDS = tuple(WORDS)
-# Words of columns that hold something else than the star.
+# Words in the names of columns that do not hold the star's spectrum
 OTHERS = {"background", "bg", "bkg", "blaze", "cal", "cont", "continuum", "model", "resid", "residual", "residuals"}
 OTHERS |= {"and", "or", "sky", "snr", "synth", "synthetic", "template"}
 
 
 def words_of(name):
-    """The words of a name, in small letters."""
+    """The words of a name in lower case: list of str."""
     return re.findall(r"[a-zåµμ]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name)).lower())
 
 
 def _kind(name):
-    """What a column holds and how well its name says so (smaller is better), or (None, 0)."""
+    """Kind of a column and rank of its name (smaller is better), or (None, 0)."""
     words = words_of(re.sub(r"[(\[].*?[)\]]", " ", str(name)))  # without units in parentheses
     for kind, known in WORDS.items():
         ranks = [known.index(word) for word in words if word in known]
@@ -52,12 +51,12 @@ def _kind(name):
 
 
 def find_columns(names):
-    """Which column holds what: {"wavelength": name, "flux": name, ...}, the best name of each kind."""
+    """Find the best name for each kind: dict such as {"wavelength": name, "flux": name}."""
     return {kind: ranked[0][1] for kind, ranked in _ranked(names).items()}
 
 
 def _ranked(names):
-    """By kind, the columns that may hold it as (rank, name), best first."""
+    """Candidates by kind: lists of (rank, name), best first."""
     out = {}
     for name in names:
         kind, rank = _kind(name)
@@ -67,26 +66,28 @@ def _ranked(names):
 
 
 def choose_columns(table, path, asked=None):
-    """Which column of a table holds what, with what the user says, and remarks on what was assumed.
+    """Choose the columns of a table by their names and the user's choice.
 
     Parameters
     ----------
     table : dtl_core.reading.formats.Columns
     path : Path
     asked : dict, optional
-        The user's choice, of kind (:data:`KINDS`) -> name of a column, or its number, counted from 1.
+        The user's choice: kind (:data:`KINDS`) to name of a column, or its number counted from 1.
 
     Returns
     -------
-    found : dict of kind -> name
+    found : dict
+        Kind to name.
     notes : list of str
+        What was assumed.
 
     Raises
     ------
     ConfigError
-        An unknown kind.
+        Unknown kind.
     DataError
-        No such column, no column of wavelengths or fluxes, or several that may be the flux.
+        A column is missing, or several may be the flux.
     """
     asked, notes = dict(asked or {}), []
     for kind, wanted in asked.items():
@@ -112,7 +113,7 @@ def choose_columns(table, path, asked=None):
         if others:
             listed = ", ".join(clean(name, 20) for name in others[:4])
             notes.append(f"flux taken from column {clean(found['flux'], 20)}, not {listed}")
-    # of several uncertainties, the one whose name goes with that of the flux
+    # of several uncertainties, the one whose name matches that of the flux
     own = set(words_of(found["flux"])) - set(WORDS["flux"])
     for kind in ("uncertainty", "variance", "ivar"):
         if own and kind not in asked and len(ranked.get(kind, ())) > 1:
@@ -126,7 +127,7 @@ def choose_columns(table, path, asked=None):
 
 
 def _named(names, wanted, path):
-    """A column by its name, whatever the case, or by its number."""
+    """Find a column by its name, ignoring case, or by its number."""
     same = [name for name in names if str(name).lower() == str(wanted).strip().lower()]
     if same:
         return same[0]

@@ -1,8 +1,8 @@
-"""Spectra in memory, whatever they are objects of: specutils, astropy tables, pandas; and clear words for all others.
+"""Conversion of spectra in memory: specutils, astropy tables and pandas.
 
     star = from_specutils(specutils.Spectrum.read("my_star.fits"))
 
-``model.predict`` and the other functions that take spectra call this by themselves.
+``model.predict`` and the other functions that take spectra convert them by themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .tables import read_columns
 __all__ = ["converted", "each", "exposures", "from_specutils", "from_table"]
 
 
-MOST_ROWS = 400_000  # of a table: a spectrum has some thousand
+MOST_ROWS = 400_000  # of a table; a spectrum has a few thousand
 _REMEDY = "give a path, a Spectrum, a specutils.Spectrum, a table with columns wavelength and flux, or a list of these"
 _KEYS = {"star": "STAR", "instrument": "INSTRUME", "resolving_power": "RESOLVING_POWER", "frame": "FRAME",
          "berv": "BERV", "time": "BJD", "rv": "RV"}  # fmt: skip
@@ -37,7 +37,7 @@ def _refuse(value, where):
 
 
 def _kind(value):
-    """What is known of an object without importing its package: "spectrum", "specutils", "table", "list" or None."""
+    """Kind of an object, without importing its package: "spectrum", "specutils", "table", "list" or None."""
     if isinstance(value, Spectrum):
         return "spectrum"
     if isinstance(value, type):
@@ -58,7 +58,7 @@ def _kind(value):
 
 
 def _read(table, where, medium):
-    """A table as it would be read from a file: the rules for names, units and keywords are there."""
+    """Read a table by the rules for names, units and keywords of a file."""
     units = {name: str(column.unit) for name, column in table.columns.items() if column.unit is not None}
     about = {name: str(column.description or "") for name, column in table.columns.items()}
     meta = {str(key).upper(): value for key, value in table.meta.items()}
@@ -72,7 +72,7 @@ def _read(table, where, medium):
 
 
 def _plain(value, unit=""):
-    """A keyword as a number or a text; None for what is neither."""
+    """A keyword as a number or a text, or None if it is neither."""
     if hasattr(value, "to_value"):
         value = value.to_value(unit)[()] if unit and value.unit.is_equivalent(unit) else value.value
     if isinstance(value, np.generic):
@@ -87,10 +87,10 @@ def _named(found, star, power, file=""):
 
 @checked(medium=one_of("air", "vacuum"), star=a_text, resolving_power=POWER, where=a_text)
 def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, where="specutils.Spectrum"):
-    """A :class:`dtl_core.reading.readers.Spectrum` from a ``specutils.Spectrum``.
+    """Convert a ``specutils.Spectrum`` to a :class:`dtl_core.reading.readers.Spectrum`.
 
     The spectral axis may be in any unit of wavelength, frequency, energy or wavenumber; uncertainties are converted to
-    standard deviations. Other facts come from ``meta``, under the names of the fields of ``Spectrum`` as
+    standard deviations. Other fields come from ``meta``, under the names of the fields of ``Spectrum`` as
     :func:`dtl_core.reading.readers.to_specutils` writes them, or as keywords of a FITS header.
 
     Parameters
@@ -100,9 +100,13 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
     medium : str, optional
         "air" or "vacuum", if ``meta`` does not say.
     star, resolving_power : optional
-        In place of what ``meta`` says.
+        In place of the values in ``meta``.
     where : str
-        What it is called in an error.
+        Name for errors.
+
+    Returns
+    -------
+    Spectrum
 
     Raises
     ------
@@ -126,7 +130,7 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
         raise DataError(f"is in {flux.unit}", file=where, field="flux", remedy="give a flux that is not a magnitude")
     try:
         wavelength = spectrum.spectral_axis.to_value(units.AA, units.spectral())
-    except ValueError:  # UnitConversionError is a kind of it
+    except ValueError:  # includes UnitConversionError
         problem = f"is in {spectrum.spectral_axis.unit}, which is not a wavelength"
         raise DataError(problem, file=where, field="spectral_axis", remedy="give A, nm, um, Hz or 1/cm") from None
     columns = {"wavelength": wavelength * units.AA, "flux": values}
@@ -164,7 +168,7 @@ def _deviation(spectrum, unit, where):
             raise TypeError
         values = np.squeeze(np.asarray(found.array, float))
         return values if found.unit is None else np.squeeze(found.quantity.to_value(unit))
-    except Exception:  # astropy and specutils raise several kinds
+    except Exception:  # astropy and specutils raise several types
         problem = f"is a {type(spectrum.uncertainty).__name__} in another unit or of unknown kind"
         remedy = "give StdDevUncertainty, VarianceUncertainty or InverseVariance"
         raise DataError(problem, file=where, field="uncertainty", remedy=remedy) from None
@@ -172,9 +176,9 @@ def _deviation(spectrum, unit, where):
 
 @checked(medium=one_of("air", "vacuum"), star=a_text, resolving_power=POWER, where=a_text)
 def from_table(table, *, medium=None, star=None, resolving_power=None, where="table"):
-    """A :class:`dtl_core.reading.readers.Spectrum` from an astropy Table or QTable, or a pandas DataFrame.
+    """Convert an astropy Table or QTable, or a pandas DataFrame, to a :class:`dtl_core.reading.readers.Spectrum`.
 
-    Its columns and keywords (``meta``, or ``attrs`` of a DataFrame) mean what they would mean in a file; see
+    Columns and keywords (``meta``, or ``attrs`` of a DataFrame) have the same meaning as in a file; see
     :func:`dtl_core.reading.readers.read_table`.
 
     Parameters
@@ -183,6 +187,10 @@ def from_table(table, *, medium=None, star=None, resolving_power=None, where="ta
         With columns wavelength and flux.
     medium, star, resolving_power, where : optional
         As for :func:`from_specutils`.
+
+    Returns
+    -------
+    Spectrum
 
     Raises
     ------
@@ -207,14 +215,38 @@ def from_table(table, *, medium=None, star=None, resolving_power=None, where="ta
 
 
 def converted(value, where="spectrum", *, medium=None, star=None, resolving_power=None):
-    """An object in memory as a Spectrum: a Spectrum as it is but for the star and resolving power that are given.
+    """Convert any object that holds a spectrum; a Spectrum is returned with the given star and resolving power.
+
+    Parameters
+    ----------
+    value : Spectrum, specutils.Spectrum, astropy.table.Table or pandas.DataFrame
+        The object.
+    where : str
+        Name for errors.
+    medium, star, resolving_power : optional
+        As for :func:`from_specutils`.
+
+    Returns
+    -------
+    Spectrum
 
     Raises
     ------
     ConfigError
-        It is not a spectrum at all.
+        The object is not a spectrum.
     DataError
         As for :func:`from_specutils` and :func:`from_table`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from dtl_core.reading.conversion import converted
+    >>> wavelength = np.linspace(8790.0, 8840.0, 2001)
+    >>> table = Table({"wavelength": wavelength, "flux": np.ones(2001)}, meta={"OBJECT": "GJ 699", "BERV": -11.3})
+    >>> spectrum = converted(table, medium="vacuum", resolving_power=80_000)
+    >>> spectrum.star, spectrum.berv, spectrum.resolving_power
+    ('GJ 699', -11.3, 80000.0)
     """
     kind, options = _kind(value), {"star": star, "resolving_power": resolving_power}
     if kind == "specutils":
@@ -236,7 +268,7 @@ def converted(value, where="spectrum", *, medium=None, star=None, resolving_powe
 
 
 def exposures(value, where="spectrum", **options):
-    """One spectrum or several exposures of a star, as a list of Spectrum; options as for :func:`converted`."""
+    """Convert a spectrum or several exposures of a star to a list of Spectrum; options as for :func:`converted`."""
     if _kind(value) != "list":
         return [converted(value, where, **options)]
     found = [converted(one, f"{where}[{number}]", **options) for number, one in enumerate(value)]
@@ -246,7 +278,7 @@ def exposures(value, where="spectrum", **options):
 
 
 def each(value, where="spectra"):
-    """What one object or a list of them holds, with a name for errors: pairs of name and object, not yet converted."""
+    """Iterate over an object or a list of them: pairs of a name for errors and the object, not yet converted."""
     kind = _kind(value)
     if kind in ("spectrum", "specutils", "table") or isinstance(value, str | os.PathLike):
         yield where, value

@@ -1,4 +1,4 @@
-"""NEID, and the standard of data for extremely precise radial velocities (EPRV), into which other spectrographs' go."""
+"""NEID, and the data standard for extreme precision radial velocities (EPRV), which other spectrographs use too."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["is_eprv", "is_neid", "read_eprv", "read_neid"]
 
 FIRST_ORDER = 173  # the échelle order in the first row of NEID's images
 NEID_POWERS = {"HR": 110_000.0, "HE": 60_000.0}
-# lambda / FWHM of the instruments that reach the window, by how their names begin
+# lambda / FWHM of instruments that cover the window, by the beginning of their names
 POWERS = {"MAROON": 85_000.0, "CARM": 94_600.0, "NEID": 110_000.0, "HPF": 53_000.0}
-SCIENCE = ("SCI", "TARG", "OBJ", "STAR")  # how TRACEn begins where a trace holds the star
+SCIENCE = ("SCI", "TARG", "OBJ", "STAR")  # beginnings of TRACEn for traces of the star
 STITCHED = ("STITCHED_CORR_SCI_", "STITCHED_CORR_TRACE1_", "COADD_STITCHED_CORR_")
 
 
@@ -36,11 +36,11 @@ def is_eprv(named):
 
 @one_line_errors
 def read_neid(path):
-    """One exposure of NEID, level 2 or 1: 122 orders x 9216 pixels, the blaze divided out, merged around the window.
+    """Read an exposure of NEID, level 2 or 1, divide out the blaze and merge the orders around the window.
 
-    Image extensions SCIFLUX, SCIWAVE (vacuum A, observatory's frame; 0 in orders without wavelengths), SCIVAR and
-    SCIBLAZE; the primary header gives ``SSBRVnnn`` [km/s] and ``SSBJDnnn`` of each échelle order nnn, ``OBS-MODE`` (HR
-    or HE) and ``OBJECT``.
+    The image extensions SCIFLUX, SCIWAVE (vacuum A, observatory's frame; 0 in orders without wavelengths), SCIVAR and
+    SCIBLAZE have 122 orders x 9216 pixels. The primary header gives ``SSBRVnnn`` [km/s] and ``SSBJDnnn`` of each
+    échelle order nnn, ``OBS-MODE`` (HR or HE) and ``OBJECT``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_neid(path):
     Raises
     ------
     DataError
-        An extension missing or of another shape, cut short, no good pixels.
+        An extension is missing, damaged or of another shape, or there is no good pixel.
 
     References
     ----------
@@ -84,12 +84,12 @@ def read_neid(path):
 
 @one_line_errors
 def read_eprv(path, *, object=None):
-    """A spectrum in the EPRV data standard, level 2 (orders, merged here) or 3 (merged already).
+    """Read a spectrum in the EPRV data standard, level 2 (orders, which are merged) or 3 (already merged).
 
-    Level 2: images TRACEn_FLUX, TRACEn_WAVE (vacuum A, observatory's frame), TRACEn_VAR and TRACEn_BLAZE of orders x
-    pixels, TRACEn_QUALITY (not 0 where a pixel is bad); BARYCORR_KMS and BJD_TDB with one value, or one for each order
-    or pixel. Of several traces the first is taken whose keyword ``TRACEn`` says that it holds the star, or the one that
-    ``object`` names; MAROON-X' combined one before its parts. Level 3: STITCHED_CORR_SCI_FLUX, _WAVE (vacuum,
+    Level 2: images TRACEn_FLUX, TRACEn_WAVE (vacuum A, observatory's frame), TRACEn_VAR, TRACEn_BLAZE and
+    TRACEn_QUALITY (not 0 where a pixel is bad) of orders x pixels; BARYCORR_KMS and BJD_TDB with one value, or one per
+    order or pixel. ``object`` chooses the trace; by default it is the first that holds the star according to the
+    keyword ``TRACEn``, and MAROON-X' combined trace precedes its parts. Level 3: STITCHED_CORR_SCI_FLUX, _WAVE (vacuum,
     barycentric) and _VAR.
 
     Parameters
@@ -101,12 +101,12 @@ def read_eprv(path, *, object=None):
     Raises
     ------
     DataError
-        An extension missing or of another shape, cut short, no good pixels, no such trace.
+        An extension is missing, damaged or of another shape, or there is no good pixel or no such trace.
 
     References
     ----------
     EPRV data standard (eprv-data-standard.readthedocs.io), with the lists of extensions and keywords in the repository
-    EPRV-RCN/RVData, and its translators of NEID and MAROON-X. Assumptions: the words by which ``TRACEn`` names the star
+    EPRV-RCN/RVData, and its translators of NEID and MAROON-X. Assumptions: the words for the star in ``TRACEn``
     (the standard has SCI, SKY and CAL; MAROON-X writes the names of its fibres), and the nominal R of MAROON-X, 85,000.
     """
     hdus = extensions(path)
@@ -159,7 +159,7 @@ def _deviation(variance):
 
 
 def _nearest(wavelength):
-    """The row of the order whose middle is nearest to that of the window."""
+    """Row of the order whose centre is nearest to that of the window."""
     middle = [np.median(row[row > 0]) if np.any(row > 0) else np.inf for row in wavelength]
     return int(np.argmin(np.abs(np.array(middle) - np.mean(WINDOW))))
 
@@ -176,7 +176,7 @@ def _line(hdus, name, path):
 
 
 def _value(hdus, name, order, column, path):
-    """The value of an extension for one pixel, which may hold one for all, one for each order or one for each pixel."""
+    """Value of an extension for one pixel; the extension holds one value, one per order, or one per pixel."""
     if name not in hdus or hdus[name].kind != "IMAGE" or not hdus[name].shape:
         return np.nan
     values = hdus[name].image()

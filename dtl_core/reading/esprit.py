@@ -1,4 +1,4 @@
-"""ESPaDOnS and NARVAL: what Libre-ESpRIT writes (.s, as in PolarBase), and CFHT's FITS files of the same (i.fits)."""
+"""ESPaDOnS and NARVAL: text files of Libre-ESpRIT (.s, as in PolarBase), and CFHT's FITS versions (i.fits)."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _HEAD = re.compile(r"\*+Reduced spectrum of\s*'?([^'\n]*)'?")
 
 
 def begins_esprit(data):
-    """Whether these bytes begin as Libre-ESpRIT's text does."""
+    """Whether these bytes begin like text of Libre-ESpRIT."""
     return data.lstrip()[: len(FIRST)] == FIRST
 
 
 def is_upena(primary, hdus):
-    """Whether the columns of an image are named as CFHT does: COL1 = 'Wavelength', COL2 ..."""
+    """Whether an image has names of columns as at CFHT: COL1 = 'Wavelength', COL2 ..."""
     return str(primary.get("COL1", "")).strip().lower().startswith("wave") and len(hdus[0].shape) == 2
 
 
 @one_line_errors
 def read_esprit(path, *, medium=None, object=None):
-    """A spectrum of ESPaDOnS or NARVAL, as text (.s) or FITS (i.fits, p.fits); the orders are merged.
+    """Read a spectrum of ESPaDOnS or NARVAL from text (.s) or FITS (i.fits, p.fits), and merge the orders.
 
     The text has the line ``***Reduced spectrum of 'NAME'``, the numbers of rows and of columns after the first, and
-    rows of wavelength [nm], intensity, perhaps V, N1 and N2, and the error; with a sky fibre: star, star and sky, sky,
-    and their errors. The orders follow one another and overlap. The FITS image has a row for each of these, which COLn
-    names, in several versions, of which the first is taken: normalised, with wavelengths corrected by telluric lines.
-    Wavelengths are in air and heliocentric, which is taken as barycentric: they differ by less than 15 m/s.
+    rows of wavelength [nm], intensity, optionally V, N1 and N2, and the error; with a sky fibre: star, star and sky,
+    sky, and their errors. The orders are consecutive and overlap. The FITS image has one row per column, named by COLn,
+    in several versions; the first is used, which is normalised, with wavelengths corrected by telluric lines.
+    Wavelengths are in air and heliocentric, which is taken as barycentric: the two differ by less than 15 m/s.
 
     Parameters
     ----------
@@ -55,15 +55,14 @@ def read_esprit(path, *, medium=None, object=None):
     Raises
     ------
     DataError
-        Rows missing or no numbers, columns without names, no good pixels, too short a range.
+        Rows are missing or not numbers, columns have no names, there is no good pixel, or the range is too short.
 
     References
     ----------
-    Donati et al. (1997, MNRAS 291, 658); Petit et al. (2014, PASP 126, 469). The text was checked against what CFHT's
-    OPERA writes (operaGenerateLEFormats) and, for air, nm and the heliocentric correction, against serval's reader
+    Donati et al. (1997, MNRAS 291, 658); Petit et al. (2014, PASP 126, 469). The text format was checked against CFHT's
+    OPERA (operaGenerateLEFormats) and, for air, nm and the heliocentric correction, against serval's reader
     (inst_NARVAL.py); the columns of the FITS files against cfht.hawaii.edu, "OPERA pipeline processed data".
-    Assumptions: columns of a star with a sky fibre; R = 65,000 for spectra with polarisation, and what INSTMODE
-    says in FITS.
+    Assumptions: the columns with a sky fibre; R = 65,000 for spectra with polarisation, and INSTMODE's R in FITS.
     """
     data = content(path)
     if not is_fits(data):
@@ -82,7 +81,7 @@ def read_esprit(path, *, medium=None, object=None):
     notes = [note for note in notes if "frame not stated" not in note]
     wavelength = to_angstrom(wavelength, "nm", path, notes)
     wavelength = to_vacuum(wavelength, medium, "air", notes)
-    # an order ends where the wavelengths fall back to the beginning of the next one
+    # an order ends where the wavelengths decrease
     ends = np.flatnonzero(np.diff(wavelength) <= 0) + 1
     parts = [part for part in np.split(np.arange(len(wavelength)), ends) if len(part) > 1]
     pieces = [

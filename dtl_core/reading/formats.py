@@ -1,7 +1,13 @@
-"""What a file holds, before anyone asks what it means: FITS extensions, columns of numbers, keywords.
+"""Raw content of files, without interpretation: FITS extensions, columns of numbers, keywords.
 
-Nothing here trusts a file. Sizes are checked before anything is allocated, a FITS header against the length of its
-file; whatever the parsers below raise becomes one :class:`~dtl_core.errors.DataError`.
+Files may be damaged or hostile. Sizes are checked before anything is allocated, and whatever the parsers raise becomes
+one :class:`~dtl_core.errors.DataError`.
+
+astropy parses FITS headers and tables, but :func:`fits_hdus` locates the extensions, because ``astropy.io.fits.open``
+gives none of these guarantees. A damaged or truncated extension is an error; ``open`` drops it and all later ones with
+a warning, so that an uncertainty could vanish. Sizes that contradict each other or the length of the file are refused
+before memory is allocated. Bytes after the last extension cost no time; ``open`` searches them for a header, which
+takes seconds in a file of MAX_FILE. Images are scaled here because astropy scales integers of 8 and 16 bits to float32.
 """
 
 from __future__ import annotations
@@ -45,12 +51,12 @@ AGAIN = "download the file again"
 
 
 def why(error):
-    """The kind and words of an exception as one short line."""
+    """Type and message of an exception as one short line."""
     return clean(f"{type(error).__name__}: {error}").rstrip(": ")
 
 
 def one_line_errors(reader):
-    """Wrap ``reader(path, ...)`` so that only a :class:`DataError` comes out, whatever is wrong with the file."""
+    """Decorate ``reader(path, ...)`` so that it raises nothing but a :class:`DataError`."""
 
     @functools.wraps(reader)
     def wrapped(path, *args, **kwargs):
@@ -59,7 +65,7 @@ def one_line_errors(reader):
                 return reader(Path(path), *args, **kwargs)
         except DTLError:
             raise
-        except Exception as error:  # parsers raise many kinds, MemoryError and RecursionError among them
+        except Exception as error:  # parsers raise many types, including MemoryError and RecursionError
             raise DataError(
                 f"cannot be read ({why(error)})", file=path, remedy="check it, or give a table of wavelength and flux"
             ) from None
@@ -68,7 +74,13 @@ def one_line_errors(reader):
 
 
 def content(path):
-    """The bytes of a file, uncompressed if gzip wrote it; DataError if missing, empty or too long."""
+    """Read the bytes of a file, and decompress them if gzip wrote it.
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty, too long or not complete.
+    """
     path = Path(path)
     if not path.is_file():
         problem = "is not a file" if path.exists() else "not found"
@@ -100,8 +112,22 @@ def is_fits(data):
 class Hdu:
     """One extension of a FITS file.
 
-    name : in upper case;  header : as astropy has it;  meta : its keywords, see :func:`metadata`
-    shape : slowest axis first, () without data;  raw : header and data, which begin at ``start``
+    Attributes
+    ----------
+    name : str
+        In upper case.
+    header : astropy.io.fits.Header
+        As in the file.
+    meta : dict
+        Keywords, see :func:`metadata`.
+    shape : tuple of int
+        Slowest axis first; () without data.
+    raw : memoryview
+        Header and data.
+    start : int, bytes
+        Where the data begin in ``raw``.
+    file : Path
+        For errors.
     """
 
     name: str
@@ -114,11 +140,11 @@ class Hdu:
 
     @property
     def kind(self):
-        """Its kind as FITS names it: IMAGE, BINTABLE, TABLE."""
+        """Its type as FITS names it: IMAGE, BINTABLE or TABLE."""
         return str(self.meta.get("XTENSION", "IMAGE")).strip()
 
     def image(self):
-        """The array as floats, scaled by BSCALE and BZERO; NaN where an integer image is BLANK."""
+        """Return the array in float64, scaled by BSCALE and BZERO; NaN where an integer image is BLANK."""
         if math.prod(self.shape) > MAX_VALUES or not self.shape:
             raise DataError(f"has shape {self.shape}", file=self.file, field=self.name, remedy="give one spectrum")
         bits, blank = self.meta["BITPIX"], self.meta.get("BLANK")
@@ -131,7 +157,7 @@ class Hdu:
         return values
 
     def _number(self, key, default):
-        """A keyword without which the data mean nothing, as a float."""
+        """A keyword that is needed to interpret the data, as a float."""
         value = self.meta.get(key, default)
         try:
             return float(value)
@@ -141,19 +167,32 @@ class Hdu:
 
 
 def _end_of_header(data, start):
-    """Where the header that begins at ``start`` ends, or None."""
+    """End of the header that begins at ``start``, or None."""
     for block in range(start, min(len(data) - BLOCK + 1, start + MAX_HEADER), BLOCK):
-        if any(data.startswith(b"END     ", block + 80 * card) for card in range(36)):  # some write on after these
+        # END is not always the last card: some programs write on
+        if any(data.startswith(b"END     ", block + 80 * card) for card in range(36)):
             return block + BLOCK
     return None
 
 
 def fits_hdus(data, path):
-    """The extensions of a FITS file, each checked against the file's length before anything of its size is made.
+    """Locate the extensions of a FITS file, and check their sizes against each other and the length of the file.
 
-    Errors
+    Parameters
+    ----------
+    data : bytes
+        Of the file, uncompressed.
+    path : Path
+        For errors.
+
+    Returns
+    -------
+    list of Hdu
+
+    Raises
     ------
-    DataError : cut short, or a header that says what cannot be.
+    DataError
+        The file is cut short, has too many extensions, or a header has an impossible value.
     """
     from astropy.io import fits
 
@@ -165,7 +204,7 @@ def fits_hdus(data, path):
             raise DataError("has too many extensions or keywords", file=path, remedy="cut one spectrum out of it")
         if end is None:
             raise DataError("is cut short: its header has no end", file=path, field=where, remedy=AGAIN)
-        head = data[position:end].translate(PRINTABLE)  # names with accents, or bytes that are not letters: not FITS
+        head = data[position:end].translate(PRINTABLE)  # some programs write other bytes, such as accents
         header = fits.Header.fromstring(head)
         meta = metadata(header)
         name = clean(meta.get("EXTNAME", "")).strip().upper()
@@ -177,7 +216,7 @@ def fits_hdus(data, path):
         for card in header.cards:
             if card.keyword in ("NAXIS", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", *keys):
                 said[card.keyword].add(str(card).strip())
-        # of a card that comes twice astropy may read either: harmless if both are the same
+        # astropy may use either of two cards: harmless if they are identical
         twice = any(len(cards) > 1 for cards in said.values())
         if twice or keys == ["NAXIS"] or groups != 1 or any(not isinstance(n, int) or n < 0 for n in counts):
             raise DataError("says no possible size", file=path, field=f"{where} {name}".strip(), remedy=AGAIN)
@@ -196,12 +235,12 @@ def fits_hdus(data, path):
 
 
 def as_file(hdus):
-    """The bytes of a FITS file of these extensions alone."""
+    """Bytes of a FITS file with these extensions only."""
     return b"".join(bytes(hdu.raw) + bytes(-len(hdu.raw) % BLOCK) for hdu in hdus)
 
 
 def metadata(header):
-    """Keywords of a FITS header as a dict, comments and history as one text each; damaged cards are left out."""
+    """Keywords of a FITS header as a dict, COMMENT and HISTORY as one text each; damaged cards are left out."""
     from astropy.io.fits.card import Undefined
 
     found = {}
@@ -222,10 +261,20 @@ def metadata(header):
 
 @dataclass
 class Columns:
-    """A table, of whatever file.
+    """A table from a file of any format.
 
-    names; arrays, units and about (UCD, description, comment) by name; meta, keywords in upper case; texts, comments of
-    the file; notes, what was assumed in reading it.
+    Attributes
+    ----------
+    names : list of str
+        Of the columns.
+    arrays, units, about : dict
+        By name: values, unit, and UCD, description and comment in one text.
+    meta : dict
+        Keywords in upper case.
+    texts : list of str
+        Comments of the file.
+    notes : list of str
+        What was assumed while reading.
     """
 
     names: list[str]
@@ -237,7 +286,7 @@ class Columns:
     notes: list[str] = field(default_factory=list)
 
     def column(self, name, path):
-        """A column as (n,) floats, (n_rows, n) if its cells hold vectors; empty cells are NaN."""
+        """A column as (n,) floats, or (n_rows, n) if its cells hold vectors; empty cells are NaN."""
         try:
             values = self.arrays[name]
             if np.ma.isMaskedArray(values):
@@ -253,7 +302,7 @@ class Columns:
             raise DataError("is not a column of numbers", file=path, field=name, remedy="check the columns") from None
 
     def flags(self, name, path):
-        """A column of yes or no as booleans, from booleans, numbers or the words true and false."""
+        """A column as booleans, from booleans, numbers or the words true and false."""
         values = np.asarray(self.arrays[name])
         if values.dtype.kind not in "OUST" or len(values) and isinstance(values[0], np.ndarray):
             return np.nan_to_num(self.column(name, path)).astype(bool)
@@ -266,7 +315,7 @@ class Columns:
 
 
 def fits_columns(hdu, primary=None):
-    """:class:`Columns` of a table extension; rows that hold whole vectors are left as they are."""
+    """Read the :class:`Columns` of a table extension; ``primary`` are keywords of the primary header."""
     from astropy.io import fits
 
     rows, width = hdu.shape if len(hdu.shape) == 2 else (0, 0)
@@ -298,7 +347,7 @@ def fits_columns(hdu, primary=None):
 
 
 def _values(table, name):
-    """A column of a FITS table; integers that are its TNULL become NaN."""
+    """A column of a FITS table; integers equal to its TNULL become NaN."""
     values, column = table.data[name], table.columns[name]
     if column.null is None or np.asarray(values).dtype.kind not in "iuf":
         return values

@@ -19,8 +19,8 @@ __all__ = ["RESOLVING_POWER", "barycentric_velocity", "companions", "read_hpf"]
 SHAPE, ORDER, RESOLVING_POWER = (28, 2048), 6, 53_000.0
 SKY_LIMIT = 0.3  # of the star's flux
 HET = {"lon": -104.0147, "lat": 30.6814, "height": 2035.0}  # degrees, m: McDonald Observatory
-# Companions of an exposure, by the names they are published under (one of them misspelt there), and the folders where
-# they lie: beside the exposure, or in those of the package hpfspec, at most five levels above it.
+# Companions of an exposure by their published names (one is misspelt), and their folders: that of the exposure, or
+# those of the package hpfspec, at most five levels above it.
 COMPANIONS = {
     "flat": "*deblazed.fits",
     "sky": "HPF_SkyEm*issionLineWavlMask*.txt",
@@ -32,14 +32,14 @@ FOLDERS = ("", "flats", "hpf/flats", "masks", "masks/sky", "masks/telluric", "wa
 
 
 def companions(path, calibration=None):
-    """The files that belong to an exposure: a dict of kind (see :data:`COMPANIONS`) -> Path, of those that are there.
+    """Find the files that belong to an exposure: dict of kind (see :data:`COMPANIONS`) to Path.
 
     Parameters
     ----------
     path : Path
         The exposure.
     calibration : Path, optional
-        A folder that holds them, in whatever subfolders; only this is searched then.
+        The only folder to search, with all its subfolders.
     """
     path, found = Path(path), {}
     if calibration is not None:
@@ -57,7 +57,7 @@ def companions(path, calibration=None):
 
 
 def _step_mask(path, wavelength):
-    """A mask file of (wavelength [vacuum A], 0 or 1) rows, read as a curve; True where it exceeds zero."""
+    """Interpolate a mask file with rows of wavelength [vacuum A] and 0 or 1; True above zero."""
     try:
         x, y = np.loadtxt(content(path).decode("ascii").splitlines(), unpack=True)
     except ValueError:
@@ -95,7 +95,7 @@ def barycentric_velocity(ra, dec, jd, *, lon, lat, height):
 
 
 def _berv(keys, time):
-    """The barycentric velocity from the header's place and time; NaN if it lacks one of them."""
+    """Barycentric velocity from position and time in the header; NaN if one is missing."""
     from astropy.coordinates import Angle
 
     meta = keys.meta
@@ -110,7 +110,7 @@ def _berv(keys, time):
             ra, dec = 15 * keys.number("RA_2000"), keys.number("DEC_2000")
         known = np.isfinite(ra + dec + time) and abs(dec) <= 90
         return barycentric_velocity(ra, dec, time, **HET) if known else np.nan
-    except Exception:  # a place or time that astropy cannot make sense of
+    except Exception:  # a position or time that astropy cannot parse
         return np.nan
 
 
@@ -120,7 +120,7 @@ def _image_of(path, name):
 
 
 def _companion(path, field, reader, *args):
-    """What ``reader(*args)`` makes of a companion; its error names the exposure as well."""
+    """``reader(*args)`` for a companion file; an error names the exposure as well."""
     try:
         return reader(*args)
     except DataError as error:
@@ -129,12 +129,12 @@ def _companion(path, field, reader, *args):
 
 @one_line_errors
 def read_hpf(path, *, calibration=None):
-    """One exposure of the Habitable-zone Planet Finder: order 6 (8781-8895 A), deblazed, sky subtracted.
+    """Read order 6 (8781-8895 A) of an HPF exposure, divided by the blaze, with the sky subtracted.
 
     The flat field (``*deblazed.fits``), the masks of sky emission and of telluric lines and, for files from before
-    mid-2018, the wavelength solution (``LFC_wavecal_scifiber*.fits``) are looked for beside the exposure, in the
-    folders of a clone of hpfspec, or in ``calibration``. Without a mask the reader goes on with a remark. The
-    barycentric velocity is computed from the header.
+    mid-2018, the wavelength solution (``LFC_wavecal_scifiber*.fits``) are searched in the folder of the exposure, in
+    the folders of a clone of hpfspec, or in ``calibration``. A missing mask is mentioned in the notes. The barycentric
+    velocity is computed from the header.
 
     Parameters
     ----------
@@ -145,28 +145,28 @@ def read_hpf(path, *, calibration=None):
     Raises
     ------
     DataError
-        The file or its flat is missing, cut short or not HPF's; no wavelengths.
+        The file or its flat is missing, damaged or not HPF's, or there are no wavelengths.
 
     References
     ----------
     Mahadevan et al. (2012); layout: hpfspec (Stefansson et al. 2020).
     """
-    hdus, beside = extensions(path), companions(path, calibration)
+    hdus, files = extensions(path), companions(path, calibration)
     names = {"flux": "Sci Flux", "sky": "Sky Flux", "variance": "Sci Variance"}
     order = {key: image(hdus, name, path, SHAPE)[ORDER] for key, name in names.items()}
     remedy = "keep flat, masks and wavelength solution beside the spectra, or name their folder: --calibration FOLDER"
-    if "flat" not in beside:
+    if "flat" not in files:
         raise DataError(f"no flat field {COMPANIONS['flat']} found", file=path, field="flat", remedy=remedy)
     keys = Keywords(hdus[""].meta)
     if "SCI WAVL" in hdus:
         wavelength = image(hdus, "Sci Wavl", path, SHAPE)[ORDER]
-    elif "wavelength" in beside:
-        wavelength = _companion(path, "Sci Wavl", _image_of, beside["wavelength"], "")
-        keys.notes.append(f"wavelengths from {beside['wavelength'].name}: they may be off by some km/s")
+    elif "wavelength" in files:
+        wavelength = _companion(path, "Sci Wavl", _image_of, files["wavelength"], "")
+        keys.notes.append(f"wavelengths from {files['wavelength'].name}: they may be off by some km/s")
     else:
         problem = f"has no extension of wavelengths, and no {COMPANIONS['wavelength']} found"
         raise DataError(problem, file=path, field="Sci Wavl", remedy=remedy)
-    blaze = _companion(path, "flat", _image_of, beside["flat"], "Sci Flux")
+    blaze = _companion(path, "flat", _image_of, files["flat"], "Sci Flux")
     good = np.isfinite(order["flux"]) & np.isfinite(order["sky"]) & (blaze > 0.1) & (wavelength > 8000)
     if good.sum() < 1000:
         problem = "has too few usable pixels in order 6"
@@ -176,11 +176,11 @@ def read_hpf(path, *, calibration=None):
     uncertainty = (np.sqrt(np.abs(order["variance"])) / blaze)[good]
     masks = {kind: np.zeros(len(flux), bool) for kind in ("sky", "telluric")}
     for kind in masks:
-        if kind in beside:
-            masks[kind] = _companion(path, kind, _step_mask, beside[kind], wavelength)
+        if kind in files:
+            masks[kind] = _companion(path, kind, _step_mask, files[kind], wavelength)
         else:
             keys.notes.append(f"no {kind} mask {COMPANIONS[kind]} found: nothing is marked")
-    # the sky fibre removes faint emission well: a pixel is lost only where the sky rivals the star
+    # faint emission is subtracted well: mask only pixels where the sky is comparable to the star
     masks["sky"] &= order["sky"][good] > SKY_LIMIT * np.abs(order["flux"][good])
     time = keys.time("JD_FW6")
     berv = _berv(keys, time)

@@ -13,35 +13,35 @@ from .keywords import Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
 from .orders import Piece, one_star
 
-__all__ = ["WAVELENGTH_AXES", "bands", "beside", "read_image", "row_of", "wavelength_axis"]
+__all__ = ["WAVELENGTH_AXES", "bands", "companion_images", "read_image", "row_of", "wavelength_axis"]
 
 
-WAVELENGTH_AXES = ("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")  # how CTYPE1 may begin
+WAVELENGTH_AXES = ("WAV", "AWAV", "LAMBDA", "LINEAR", "ANGSTROM")  # beginnings of CTYPE1
 
 
 @one_line_errors
 def read_image(path, *, medium=None, object=None):
-    """A FITS image with a linear or logarithmic wavelength axis.
+    """Read a FITS image with a linear or logarithmic wavelength axis.
 
-    lambda = CRVAL1 + (i - CRPIX1) CDELT1,  10 to that power if DC-FLAG = 1 (IRAF) or it lies between 3.5 and 4.6
+    lambda = CRVAL1 + (i - CRPIX1) CDELT1,  10 to that power if DC-FLAG = 1 (IRAF) or if it is between 3.5 and 4.6
 
-    The step is CD1_1 where both that and CDELT1 are given. Units by CUNIT1 (A if missing), air or vacuum by CTYPE1
-    (AWAV, WAVE) or as for tables. Each row of a stack is a spectrum, and ``object`` says which one is meant; of the
-    bands of IRAF's apextract the first is taken. Images of the same shape named ERR, SIGMA, IVAR, MASK, DQ or the like
-    are uncertainty and bad pixels.
+    CD1_1 takes precedence over CDELT1. CUNIT1 gives the unit (A if missing), and CTYPE1 (AWAV, WAVE) air or vacuum,
+    otherwise as for tables. Each row of a stack is a spectrum, chosen by ``object``; of the bands of IRAF's apextract
+    the first is used. Images of the same shape named ERR, SIGMA, IVAR, MASK, DQ or similar hold uncertainty and bad
+    pixels.
 
     Parameters
     ----------
     path : Path
     medium : "air" or "vacuum", optional
-        If the file does not say or is wrong.
+        In place of what the file says.
     object : str or int, optional
         Which of several spectra in the file, see :func:`dtl_core.reading.orders.one_star`.
 
     Raises
     ------
     DataError
-        No such image, an axis missing or wrong, several spectra, too short a range.
+        There is no such image, the axis is missing or wrong, there are several spectra, or the range is too short.
 
     References
     ----------
@@ -55,7 +55,7 @@ def read_image(path, *, medium=None, object=None):
     keys = Keywords(hdus[0].meta | hdu.meta)
     wavelength = wavelength_axis(keys, hdu.shape[-1], path, medium)
     flux, others = bands(hdu, keys, path)
-    for kind, values in beside(images[1:], hdu.shape).items():
+    for kind, values in companion_images(images[1:], hdu.shape).items():
         others[kind] = values.reshape(-1, flux.shape[-1])[: len(flux)]
     pieces = [
         Piece(str(keys.meta.get(f"APID{k + 1}", "")) or f"row {k + 1}", wavelength, row, **row_of(others, k))
@@ -67,15 +67,15 @@ def read_image(path, *, medium=None, object=None):
 
 
 def bands(hdu, keys, path):
-    """The spectra of an image as (n_rows, n_pixels), and a dict with their uncertainty if one of its planes holds that.
+    """Spectra of an image as (n_rows, n_pixels), and a dict with their uncertainty if a plane holds it.
 
-    Of the planes of a cube the first is the spectrum: apextract writes it, what it is without weights, the sky and
-    sigma, and says so in BANDIDn.
+    The first plane of a cube is the spectrum. apextract writes the weighted and the unweighted spectrum, the sky and
+    sigma, and names them in BANDIDn.
 
     Raises
     ------
     DataError
-        Planes that nothing names.
+        The planes have no names.
     """
     flux, others = hdu.image(), {}
     if flux.ndim == 3 and flux.shape[0] > 1:
@@ -122,10 +122,10 @@ def wavelength_axis(keys, n, path, asked):
     return to_vacuum(wavelength, asked, said, notes)
 
 
-def beside(images, shape):
-    """Uncertainty and mask from images of this shape that are named for them: a dict for :class:`Piece`.
+def companion_images(images, shape):
+    """Uncertainty and mask from images of this shape with such names: dict of arguments for :class:`Piece`.
 
-    A mask marks bad pixels by values that are not 0; one called GOOD or GPM marks the others.
+    Values other than 0 mark bad pixels, or good ones in images named GOOD or GPM.
     """
     out = {}
     for hdu in images:

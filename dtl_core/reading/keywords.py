@@ -1,6 +1,6 @@
-"""What the keywords of a file say of its spectrum: star, resolving power, frame, velocities, time, units, medium.
+"""Interpretation of the keywords of a file: star, resolving power, frame, velocities, time, units, medium.
 
-A value that cannot be used is left out with a remark; the file itself is then still of use.
+A value that cannot be used is ignored with a remark.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NEGATION = re.compile(r"\b(?:no|not|non|never|without|isn't|aren't|wasn't|weren
 
 
 class Keywords:
-    """The keywords of a file, read as numbers where a number is meant.
+    """The keywords of a file, with access to their values by meaning.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class Keywords:
         self.notes = [] if notes is None else notes
 
     def number(self, *keys, low=-math.inf, high=math.inf, unit=""):
-        """The first of these keywords that is there, as a float; NaN if there is none.
+        """Value of the first of these keywords that exists, as a float; NaN without any.
 
-        A value that is not a number between ``low`` and ``high`` is left out, and a remark says so.
+        A value that is not a number between ``low`` and ``high`` is ignored with a remark.
         """
         for key in keys:
             value = self.meta.get(key)
@@ -83,7 +83,7 @@ class Keywords:
         return self.number(*(keys or RV_KEYS), low=-1000.0, high=1000.0, unit="in km/s")
 
     def time(self, *keys):
-        """Julian date, d; dates without their leading 2,400,000 and modified ones are completed."""
+        """Julian date, d; reduced and modified Julian dates are converted."""
         keys = keys or TIME_KEYS
         key = next((key for key in keys if key in self.meta and (key != "TIME" or ":" not in str(self.meta[key]))), "")
         time = self.number(key, low=0.0, high=2.6e6, unit="in days")
@@ -92,9 +92,9 @@ class Keywords:
         return time
 
     def frame(self, words=()):
-        """Rest frame of the wavelengths, from the keywords or else from ``words`` of the column's name.
+        """Frame of the wavelengths, from the keywords or from ``words`` of the column's name.
 
-        Returns "observatory" if nothing is said, and "unknown" for a frame that is not one of
+        "observatory" if neither states one, and "unknown" for a frame that is not one of
         :data:`dtl_core.spectra.spectrum.FRAMES`, such as the local standard of rest.
         """
         stated = [str(self.meta[key]).strip() for key in FRAME_KEYS if str(self.meta.get(key, "")).strip()]
@@ -106,7 +106,7 @@ class Keywords:
         return found or next((frame for word in words if (frame := frame_of(word))), "observatory")
 
     def facts(self, words=()):
-        """Fields of :class:`~dtl_core.spectra.spectrum.Spectrum` that keywords give: a dict."""
+        """Fields of :class:`~dtl_core.spectra.spectrum.Spectrum` from the keywords: dict."""
         star = next((self.meta[key] for key in STAR_KEYS if str(self.meta.get(key, "")).strip()), "")
         facts = {
             "star": star,
@@ -124,7 +124,7 @@ class Keywords:
 
 
 def frame_of(text):
-    """The frame that a word begins to name, or None."""
+    """Frame by the beginning of its name, or None."""
     text = str(text).lower().strip()
     return next((frame for start, frame in FRAME_WORDS.items() if text.startswith(start)), None)
 
@@ -133,7 +133,7 @@ def frame_of(text):
 
 
 def to_vacuum(wavelength, asked, said, notes):
-    """Wavelengths in vacuum, A, given what the user (``asked``) and the file (``said``) say of them.
+    """Convert wavelengths, A, to vacuum if the user (``asked``) or else the file (``said``) states air.
 
     Remarks are added to ``notes``.
     """
@@ -149,11 +149,11 @@ def to_vacuum(wavelength, asked, said, notes):
 
 
 def medium(meta, names=(), texts=(), notes=None):
-    """Whether wavelengths were measured in "air" or "vacuum", or None if nothing says so.
+    """Whether wavelengths are in "air" or "vacuum", or None if nothing states it.
 
-    Asked in this order: keywords such as AIRORVAC, WAVEMED, MEDIUM, VACUUM, AIR; CTYPE1 (AWAV or WAVE, as the FITS
-    standard has it); words in the column's name, unit and UCD (``obs.atmos`` is ESO's for air); sentences in comments
-    and history. A sentence with a negation is read as its opposite, and a remark says so.
+    Sources in this order: keywords such as AIRORVAC, WAVEMED, MEDIUM, VACUUM, AIR; CTYPE1 (AWAV or WAVE, as in the FITS
+    standard); words in the column's name, unit and UCD (``obs.atmos`` is ESO's for air); sentences in comments
+    and history. A negation reverses the meaning of a sentence, with a remark.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def medium(meta, names=(), texts=(), notes=None):
 
 
 def _said(text, bare=False):
-    """What one text says: "air", "vacuum" or None; ``bare`` if the word alone is enough."""
+    """Medium stated by a text: "air", "vacuum" or None; ``bare`` if the word alone is enough."""
     text = str(text)[:20_000].lower()
     if re.search(_AIR_TO_VACUUM, text) or re.search(_VACUUM_TO_AIR, text):
         return "vacuum" if re.search(_AIR_TO_VACUUM, text) else "air"
@@ -207,10 +207,10 @@ def _said(text, bare=False):
 
 
 def to_angstrom(values, unit, path, notes, field="wavelength"):
-    """Wavelengths in A from any unit of length, wavenumber or frequency, or from log10 or ln of A.
+    """Convert wavelengths to A from any unit of length, wavenumber or frequency, or from log10 or ln of A.
 
-    Without a unit the values tell: 3.5-4.6 are log10 of A, 8-10.6 ln of A, 0.3-2.6 micrometres, 300-2600 nm, others A.
-    What was assumed or converted is added to ``notes``.
+    Without a unit, values of 3.5-4.6 are log10 of A, 8-10.6 ln of A, 0.3-2.6 micrometres, 300-2600 nm, others A.
+    Assumptions and conversions are added to ``notes``.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def to_angstrom(values, unit, path, notes, field="wavelength"):
         from astropy import units
 
         try:
-            if not re.fullmatch(r"[\d.eE+-]{0,12}\s*[A-Za-zµμÅ]{1,20}", unit):  # powers could take hours to evaluate
+            if not re.fullmatch(r"[\d.eE+-]{0,12}\s*[A-Za-zµμÅ]{1,20}", unit):  # evaluating powers could take hours
                 raise ValueError(unit)
             found = units.Unit(unit)
             if found.is_equivalent(units.Hz):
@@ -250,7 +250,7 @@ def to_angstrom(values, unit, path, notes, field="wavelength"):
                 with np.errstate(divide="ignore"):
                     return np.where(values > 0, 2.99792458e18 / (values * found.to(units.Hz)), np.nan)
             factor = found.to(units.AA)
-        except (ValueError, TypeError):  # UnitConversionError is a kind of the latter
+        except (ValueError, TypeError):  # the latter includes UnitConversionError
             problem = f"has unit {unit}, which is not one of length"
             raise DataError(problem, file=path, field=field, remedy="give A or nm") from None
     if factor != 1:

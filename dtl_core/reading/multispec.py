@@ -9,7 +9,7 @@ import numpy as np
 from ..characters import clean
 from ..errors import DataError
 from .formats import AGAIN, content, fits_hdus, one_line_errors
-from .images import bands, beside, row_of
+from .images import bands, companion_images, row_of
 from .keywords import FRAME_KEYS, Keywords, to_angstrom, to_vacuum
 from .keywords import medium as stated_medium
 from .orders import Piece, merged, one_star, with_blaze
@@ -23,33 +23,34 @@ _CARD = re.compile(rb"(WAT\d)_(\d{3})\s*=\s*'((?:[^']|'')*)'")
 
 
 def is_multispec(hdu):
-    """Whether an image says that each of its rows has its own wavelengths."""
+    """Whether each row of an image has its own wavelengths."""
     return hdu.kind == "IMAGE" and bool(hdu.shape) and str(hdu.meta.get("CTYPE1", "")).upper().startswith("MULTISPE")
 
 
 @one_line_errors
 def read_multispec(path, *, medium=None, object=None):
-    """An image in IRAF's multispec format, as apextract, dispcor and the reduction of TRES write it.
+    """Read an image in IRAF's multispec format, as written by apextract, dispcor and the pipeline of TRES.
 
-    Each row is an aperture, whose wavelengths the keywords WAT2_nnn give: linear, logarithmic, or a Chebyshev or
-    Legendre polynomial, a cubic or linear spline, or a list. Apertures of different wavelengths are échelle orders and
-    are merged; of several with the same wavelengths ``object`` says which one is meant. Of the bands of apextract the
-    first is taken, and "sigma" is its uncertainty. The unit is that of WAT1; air or vacuum as for tables, and air for
-    TRES. A doppler factor z leaves the frame unknown, unless ``SPECSYS`` states it. The Earth's velocity is read from
-    ``BERV`` or ``BCV`` [km/s].
+    Each row is an aperture. The keywords WAT2_nnn give its wavelengths: linear, logarithmic, a Chebyshev or Legendre
+    polynomial, a cubic or linear spline, or a list. Apertures of different wavelengths are échelle orders, which are
+    merged; ``object`` chooses one of several with the same wavelengths. Of the bands of apextract the first is used,
+    and "sigma" is its uncertainty. The unit is that of WAT1; air or vacuum as for tables, and air for TRES. With a
+    Doppler factor z the frame is unknown, unless ``SPECSYS`` states it. The Earth's velocity is read from ``BERV`` or
+    ``BCV`` [km/s].
 
     Parameters
     ----------
     path : Path
     medium : "air" or "vacuum", optional
-        If the file does not say or is wrong.
+        In place of what the file says.
     object : str or int, optional
         Which of several spectra in the file, see :func:`dtl_core.reading.orders.one_star`.
 
     Raises
     ------
     DataError
-        No such image, keywords cut off or missing, a row without wavelengths, several spectra, too short a range.
+        There is no such image, keywords are missing, a row has no wavelengths, there are several spectra, or the range
+        is too short.
 
     References
     ----------
@@ -63,7 +64,7 @@ def read_multispec(path, *, medium=None, object=None):
         raise DataError("has no image in IRAF's multispec format", file=path, field="CTYPE1", remedy="give a spectrum")
     keys = Keywords(hdus[0].meta | hdu.meta)
     flux, others = bands(hdu, keys, path)
-    for kind, values in beside([other for other in hdus if other is not hdu], hdu.shape).items():
+    for kind, values in companion_images([other for other in hdus if other is not hdu], hdu.shape).items():
         others[kind] = values.reshape(-1, flux.shape[-1])[: len(flux)]
     wavelength, numbers, redshifts = _wavelengths(hdu, keys, flux.shape, path)
     world = attributes(hdu, "WAT1")
@@ -95,14 +96,14 @@ def read_multispec(path, *, medium=None, object=None):
 
 
 def attributes(hdu, name):
-    """The text that the keywords ``name``_001, ``name``_002 ... hold together.
+    """Join the text of the keywords ``name``_001, ``name``_002 and so on.
 
-    It is taken from the bytes of the header: a blank at the end of a card, which may part two numbers, counts.
+    It is read from the bytes of the header, because a blank at the end of a card may separate two numbers.
 
     Raises
     ------
     DataError
-        One of the keywords is missing.
+        A keyword is missing.
     """
     header, found = bytes(hdu.raw[: hdu.start]), {}
     for start in range(0, len(header), 80):
@@ -113,12 +114,12 @@ def attributes(hdu, name):
         lost = next(k for k in range(1, len(found) + 1) if k not in found)
         raise DataError("is missing", file=hdu.file, field=f"{name}_{lost:03d}", remedy=AGAIN)
     longest = max(map(len, found.values()), default=0)
-    width = 68 if longest > 60 else longest  # of a full card: some programs drop the blanks at its end
+    width = 68 if longest > 60 else longest  # of a full card; some programs drop trailing blanks
     return "".join(found[k].ljust(width) for k in sorted(found))
 
 
 def _wavelengths(hdu, keys, shape, path):
-    """Wavelengths of all rows in the file's unit, (n_rows, n_pixels), their apertures' numbers and redshifts."""
+    """Wavelengths (n_rows, n_pixels) in the file's unit, and numbers and redshifts of the apertures."""
     text = attributes(hdu, "WAT2")
     specs = {int(k): fields for k, fields in re.findall(r"\bspec(\d{1,6})\s*=\s*\"([^\"]*)\"", text)}
     n_rows, n = shape
@@ -136,9 +137,9 @@ def _wavelengths(hdu, keys, shape, path):
 
 
 def _lines(keys, n_rows):
-    """Numbers of the rows in the image that the spectra were first in, where sections may have been cut out since."""
+    """Row numbers of the spectra in the original image, of which this one may be a section."""
     axes = [int(word) for word in str(keys.meta.get("WAXMAP01", "")).split() if word.isdecimal()]
-    if n_rows == 1 and len(axes) >= 4 and axes[2] == 0:  # the second axis is gone: an offset tells which row this was
+    if n_rows == 1 and len(axes) >= 4 and axes[2] == 0:  # without the second axis, an offset gives the original row
         return [axes[3] + 1]
     step, offset = keys.number("LTM2_2"), keys.number("LTV2")
     step, offset = step if step > 0 else 1.0, offset if np.isfinite(offset) else 0.0
@@ -146,11 +147,11 @@ def _lines(keys, n_rows):
 
 
 def dispersion(fields, pixel, path, name):
-    """Wavelengths of one aperture.
+    """Compute the wavelengths of an aperture.
 
     lambda = sum w_i (o_i + f_i(p)) / sum w_i / (1 + z) for weights w_i, offsets o_i and functions f_i of the pixel p
 
-    The help page writes the sum without its normalisation, which the driver applies.
+    IRAF's help page omits the normalisation, which its driver applies.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ def dispersion(fields, pixel, path, name):
 
 
 def _functions(values, refuse):
-    """Weight, offset and function of the pixel of each dispersion function, of their numbers in a row."""
+    """Parse dispersion functions: list of (weight, offset, function of the pixel)."""
     start, found = 0, []
     while start < len(values):
         if len(values) - start < 4 or len(found) == MAX_FUNCTIONS:
@@ -213,11 +214,11 @@ def _functions(values, refuse):
         if kind not in range(1, 7) or not 1 <= count <= (MAX_ORDER if kind < 3 else len(values)):
             refuse(f"has a dispersion function of kind {kind:g} and order {count:g}")
         kind, count = int(kind), int(count)
-        # parameters, then coefficients: a spline of n pieces has n + 3 or n + 1
+        # parameters, then coefficients; a spline of n pieces has n + 3 (cubic) or n + 1 (linear)
         head = {5: 4, 6: 5}.get(kind, 6)
         more = {3: 3, 4: 1, 6: count}.get(kind, 0)
         if kind == 6 and len(values) < start + head + 2 * count:
-            more = 0  # the driver counts numbers where the help page counts pairs
+            more = 0  # the driver counts numbers, the help page counts pairs
         numbers = values[start + head : start + head + count + more]
         if len(numbers) < count + more:
             refuse(f"is cut short: {count + more - len(numbers)} coefficients are missing")
@@ -230,7 +231,7 @@ def _functions(values, refuse):
 
 
 def _function(kind, count, limits, c):
-    """One dispersion function of the pixel: Chebyshev 1, Legendre 2, cubic 3 and linear 4 spline, arrays 5 and 6."""
+    """Dispersion function of a kind: 1 Chebyshev, 2 Legendre, 3 cubic spline, 4 linear spline, 5 and 6 arrays."""
     low, high = limits
     if kind in (1, 2):
         series = np.polynomial.chebyshev.chebval if kind == 1 else np.polynomial.legendre.legval

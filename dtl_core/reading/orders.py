@@ -1,4 +1,4 @@
-"""From pieces of a file to one spectrum: images by name, one star among several, echelle orders merged."""
+"""One spectrum from the pieces of a file: selection of a star, blaze, merging of echelle orders."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .formats import AGAIN, content, fits_hdus, is_fits
 __all__ = ["Piece", "extensions", "image", "merge_orders", "merged", "one_star", "with_blaze"]
 
 
-NEIGHBOURS, FEWEST = 10, 7  # orders on either side from which a blaze is estimated, and the fewest in all
-DEGREE = 4  # of the polynomial that a blaze is
+NEIGHBOURS, FEWEST = 10, 7  # orders on either side for the blaze, and the minimum in total
+DEGREE = 4  # of the polynomial of the blaze
 
 
 def extensions(path):
-    """Extensions of a FITS file by name; DataError if it is not one."""
+    """Extensions of a FITS file by name, the primary one as "" too; DataError if it is not FITS."""
     data = content(path)
     if not is_fits(data):
         raise DataError("is not a FITS file", file=path, remedy=AGAIN)
@@ -31,7 +31,7 @@ def extensions(path):
 
 
 def image(hdus, name, path, shape=None):
-    """The image of this name as floats (n_orders, n_pixels), of ``shape`` if that is given."""
+    """Image of a name as floats (n_orders, n_pixels); DataError if it is missing or not of ``shape``."""
     if name.upper() not in hdus:
         found = ", ".join(clean(key, 20) for key in hdus if key)[:100]
         raise DataError(
@@ -48,16 +48,16 @@ def image(hdus, name, path, shape=None):
 
 
 class Piece:
-    """A stretch of spectrum in a file: an order, an aperture, a row or an extension.
+    """A part of a spectrum in a file: an order, an aperture, a row or an extension.
 
     Parameters
     ----------
     label : str
-        What the file calls it.
+        Name in the file.
     wavelength, flux : (n_pixels,) array
-        Vacuum A and any unit; where a wavelength is not positive, the pixel does not exist.
+        Vacuum A and any unit; pixels without positive wavelength are ignored.
     uncertainty, mask, continuum, telluric : (n_pixels,) array, optional
-        Standard deviation; True where a pixel is bad; what the flux is to be divided by; True where the Earth absorbs.
+        Standard deviation; True where a pixel is bad; divisor of the flux; True where the Earth's atmosphere absorbs.
     source : str
         The part of the file that it is from.
     """
@@ -69,7 +69,7 @@ class Piece:
         self.mask = None if mask is None else np.asarray(mask, bool)
 
     def near(self, low, high):
-        """Whether it has ten pixels or more between ``low`` and ``high``, A."""
+        """Whether there are ten pixels or more between ``low`` and ``high``, A."""
         return np.sum((self.wavelength > low) & (self.wavelength < high)) >= 10
 
     def span(self):
@@ -79,14 +79,14 @@ class Piece:
 
 
 def order_pieces(wavelength, flux, uncertainty=None, mask=None, continuum=None):
-    """Pieces of orders that are the rows of arrays (n_orders, n_pixels)."""
+    """Pieces of the rows of arrays (n_orders, n_pixels)."""
     columns = (uncertainty, mask, continuum)
     rows = zip(wavelength, flux, *([None] * len(flux) if values is None else values for values in columns), strict=True)
     return [Piece(f"order {number}", *row) for number, row in enumerate(rows)]
 
 
 def plausible_uncertainty(flux, values):
-    """Whether values that nothing names can be the uncertainty of the flux: not negative, and well below the flux.
+    """Whether unnamed values can be the uncertainty of the flux: not negative, and well below the flux.
 
     A variance or a continuum of counts is as large as the flux, or larger; an inverse variance is far smaller.
     """
@@ -96,14 +96,14 @@ def plausible_uncertainty(flux, values):
 
 
 def one_star(pieces, path, which=None):
-    """The pieces of one star, of those that reach the surroundings of the window.
+    """Select the pieces of one star that are near the window.
 
     Parameters
     ----------
     pieces : sequence of Piece
     path : Path
     which : str or int, optional
-        The user's choice: the number of a piece, counted from 1, or a part of its label.
+        The user's choice: number of a piece, counted from 1, or part of its label.
 
     Returns
     -------
@@ -113,8 +113,8 @@ def one_star(pieces, path, which=None):
     Raises
     ------
     DataError
-        No piece is near the window, ``which`` is not there, or several pieces cover the same wavelengths, so that they
-        are of several stars, apertures or exposures, and ``which`` does not say which one is meant.
+        No piece is near the window, ``which`` does not exist, or several pieces cover the same wavelengths (stars,
+        apertures or exposures) and ``which`` does not choose one.
     """
     if which is not None:
         wanted = str(which).strip().lower()
@@ -150,20 +150,20 @@ def _labels(pieces):
 
 
 def merged(path, pieces, **facts):
-    """A :class:`~dtl_core.spectra.spectrum.Spectrum` from the pieces of one star, the orders flattened and merged.
+    """Flatten and merge the pieces of one star into a :class:`~dtl_core.spectra.spectrum.Spectrum`.
 
     Parameters
     ----------
     path : Path
     pieces : sequence of Piece
-        As :func:`one_star` gives them.
+        From :func:`one_star`.
     **facts
         For :func:`dtl_core.spectra.spectrum.finish`.
 
     Raises
     ------
     DataError
-        No piece has ten good pixels; as ``finish``.
+        No piece has ten good pixels, or as for ``finish``.
     """
     orders, alone = [], False
     for piece in pieces:
@@ -186,12 +186,12 @@ def merged(path, pieces, **facts):
 
 
 def _blaze(flux, good):
-    """A smooth level of one order: a cubic through the upper percentiles of twelve stretches, three times over."""
+    """A smooth level of one order: a cubic through the upper percentiles of twelve segments, in three iterations."""
     x, level = np.linspace(-1, 1, len(flux)), np.ones(len(flux))
     parts = [part[good[part]] for part in np.array_split(np.arange(len(flux)), 12)]
     parts = [part for part in parts if len(part) > 10]
     degree = min(3, len(parts) - 1)
-    for _ in range(3):  # a percentile of a sloping stretch lies above its middle: less so once the slope is out
+    for _ in range(3):  # a percentile of a sloping segment exceeds its centre; less so without the slope
         ratio = [np.percentile(flux[part] / level[part], 90) for part in parts]
         level = level * np.polynomial.Polynomial.fit([x[part].mean() for part in parts], ratio, degree)(x)
         level = np.maximum(level, 0.02 * level.max())
@@ -199,23 +199,23 @@ def _blaze(flux, good):
 
 
 def with_blaze(pieces, notes):
-    """Orders that still have their blaze, with the blaze as their continuum: what neighbouring orders have in common.
+    """Estimate the blaze of orders that contain it from neighbouring orders, as their continuum.
 
-    The upper envelope of one order is the blaze times the star's own bands; in the median over the orders within
-    :data:`NEIGHBOURS` of it the bands are gone. An order alone would take them for blaze: its estimates can be off by
+    The upper envelope of an order is the blaze times the star's molecular bands. The median over the orders within
+    :data:`NEIGHBOURS` removes the bands; in a single order they would count as blaze, which can change the estimates by
     100 K and 0.1 dex in [M/H].
 
     Parameters
     ----------
     pieces : sequence of Piece
-        All orders of a file, in their sequence.
+        All orders of a file, in sequence.
     notes : list of str
         Where a remark is added.
 
     Returns
     -------
     list of Piece
-        The same, if there are too few orders of one length, if they have a continuum, or if they are flat.
+        Unchanged if there are too few orders of equal length, if they have a continuum, or if they are flat.
     """
     usable = [piece for piece in pieces if piece.near(0.0, np.inf) and np.isfinite(piece.flux).any()]
     known = any(piece.continuum is not None and np.any(np.diff(piece.continuum) != 0) for piece in usable)
@@ -236,7 +236,7 @@ def with_blaze(pieces, notes):
             continue
         others = sorted(full, key=lambda k: abs(k - number))[: 2 * NEIGHBOURS + 1]
         level = np.ones(n)
-        for _ in range(3):  # a percentile of a sloping stretch lies above its middle: less so once the slope is out
+        for _ in range(3):  # a percentile of a sloping segment exceeds its centre; less so without the slope
             ratios = np.array([_envelope(usable[k].flux / level, good[k], parts) for k in others])
             with np.errstate(all="ignore"):
                 ratio = np.nanmedian(ratios / np.nanmedian(ratios, axis=1, keepdims=True), axis=0)
@@ -256,25 +256,25 @@ def _good(piece):
 
 
 def _envelope(flux, good, parts):
-    """The 90th percentile of each stretch, NaN where hardly a pixel is good."""
+    """The 90th percentile of each segment, NaN with ten good pixels or fewer."""
     parts = [part[good[part]] for part in parts]
     return np.array([np.percentile(flux[part], 90) if len(part) > 10 else np.nan for part in parts])
 
 
 def _flatten(piece):
-    """One order as (wavelength, flux, uncertainty, good), with its blaze divided out, and whether that was estimated.
+    """Divide an order by its blaze: (wavelength, flux, uncertainty, good), and whether the blaze was estimated.
 
-    The blaze is the continuum of the file, and what that leaves of one.
+    The blaze is the continuum in the file, and an estimate of the rest.
     """
     wavelength, flux, continuum = piece.wavelength, piece.flux, piece.continuum
     uncertainty = np.ones_like(flux) if piece.uncertainty is None else piece.uncertainty
     mask = np.zeros(len(flux), bool) if piece.mask is None else piece.mask
-    placed = np.isfinite(wavelength) & (wavelength > 0)  # an order that is filled up to a common length ends before
+    placed = np.isfinite(wavelength) & (wavelength > 0)  # without the padding to a common length
     wavelength, flux, uncertainty, mask = (a[placed] for a in (wavelength, flux, uncertainty, mask))
     continuum = None if continuum is None else continuum[placed]
     mask, uncertainty = bad_pixels(flux, uncertainty, mask)
     good = ~mask & np.isfinite(uncertainty)
-    if continuum is not None and good.any() and np.mean(continuum[good] > 0) > 0.9:  # it is there
+    if continuum is not None and good.any() and np.mean(continuum[good] > 0) > 0.9:  # not a placeholder
         good &= continuum > 0
         with np.errstate(all="ignore"):
             flux, uncertainty = flux / continuum, uncertainty / continuum
@@ -293,7 +293,7 @@ def _flatten(piece):
 
 
 def _level(grid, before, values):
-    """What brings an order to the level of the one before it: a straight line over the overlap, constant beyond."""
+    """Factor to the level of the preceding order: a straight line over the overlap, constant beyond."""
     both = np.flatnonzero(np.isfinite(before) & np.isfinite(values))
     if len(both) < 60:
         return 1.0
@@ -307,23 +307,25 @@ def _level(grid, before, values):
 
 
 def merge_orders(orders):
-    """One spectrum from overlapping échelle orders: inverse-variance mean on the orders' own pixels.
+    """Merge overlapping échelle orders by the inverse-variance mean, on the pixels of the orders.
 
     f = sum(f_i / s_i^2) / sum(1 / s_i^2)
 
-    In an overlap the pixels are those of the order on whose side of its middle they lie, so that nothing is
-    interpolated but the other order there, by a cubic spline. Each order is first brought to the level of the one
-    before it, by the ratio of the medians over the overlap and its slope.
+    Each half of an overlap has the pixels of the nearer order, and only the other order is interpolated, by a cubic
+    spline. Each order is first scaled to the level of the preceding one, by a straight line through the ratios of their
+    medians in the overlap.
 
     Parameters
     ----------
-    orders : sequence of (wavelength, flux, uncertainty, good), arrays (n_pixels,) with increasing wavelengths, the
-        blaze divided out; at least 10 good pixels in each
+    orders : sequence of (wavelength, flux, uncertainty, good)
+        Arrays (n_pixels,) with increasing wavelengths, without blaze, each with at least 10 good pixels.
 
     Returns
     -------
-    wavelength, flux, uncertainty : (n,), NaN where no order has a good pixel
-    n_used : (n,) int, orders that took part
+    wavelength, flux, uncertainty : (n,) array
+        NaN where no order has a good pixel.
+    n_used : (n,) int array
+        Orders that contribute.
     """
     orders = sorted(orders, key=lambda order: order[0][0])
     ends = [(left[0][-1] + right[0][0]) / 2 for left, right in zip(orders, orders[1:], strict=False)]

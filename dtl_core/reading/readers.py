@@ -1,15 +1,13 @@
-"""Spectra of any layout into one type: by instrument, by table or image, by specutils; one file or a folder of them.
+"""One file of any layout as a :class:`Spectrum`.
 
     star = read("my_star.fits")
-    stars, failures = read_many(["spectra/"])
 
-``read`` tells the layout from what is in a file. All the readers give a :class:`Spectrum` in vacuum or a one-line
-:class:`~dtl_core.errors.DataError`.
+``read`` recognises the layout by the content of the file. All readers return a :class:`Spectrum` in vacuum or raise a
+one-line :class:`~dtl_core.errors.DataError`. For many files see :func:`dtl_core.reading.sources.read_many`.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import tempfile
 from collections.abc import Callable
@@ -17,25 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from ..arguments import (
     POWER,
-    a_flag,
     a_name_or_number,
     a_number,
     a_path,
     a_text,
     checked,
-    instance,
     names_by_kind,
     one_of,
     optional_path,
-    some_paths,
 )
 from ..characters import clean
 from ..errors import ConfigError, DataError, DTLError
-from ..files import file_hash
 from ..spectra.spectrum import Spectrum, finish
 from . import hpf
 from .carmenes import SHAPE as CARMENES_SHAPE
@@ -55,7 +48,6 @@ __all__ = [
     "Spectrum",
     "companions",
     "instruments",
-    "list_files",
     "medium",
     "read",
     "read_carmenes",
@@ -64,7 +56,6 @@ __all__ = [
     "read_esprit",
     "read_hpf",
     "read_image",
-    "read_many",
     "read_multispec",
     "read_nagel",
     "read_neid",
@@ -78,26 +69,24 @@ __all__ = [
 ]
 
 
-SUFFIXES = (".fits", ".fit", ".fits.gz", ".ecsv", ".csv", ".txt", ".dat", ".s")
 MAX_HEADER, MAX_HDUS = 300_000, 60  # bytes and extensions: specutils opens a file some thirty times
-BESIDE = ("deblazed", "mask", "wave_phoenix", "lfc_wavecal")  # in names of files that accompany spectra
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 PHOENIX_RESOLVING_POWER = 500_000.0  # of its sampling
 
 
 @one_line_errors
 def read_phoenix_spectrum(path):
-    """A PHOENIX-ACES synthetic spectrum (Husser et al. 2013) at rest, named by its labels: ``phoenix.read_phoenix``.
+    """Read a PHOENIX-ACES synthetic spectrum (Husser et al. 2013): at rest, named by its labels.
 
     Raises
     ------
     DataError
-        As ``read_phoenix``.
+        As for :func:`dtl_core.public_data.phoenix.read_phoenix`.
     """
     from ..public_data.phoenix import read_phoenix
 
     data = content(path)
-    # read_phoenix opens the file itself: it is to find nothing but what is checked here
+    # read_phoenix opens the file itself, so it must contain only what is checked here
     if not is_fits(data) or not as_file(fits_hdus(data, path)).startswith(path.read_bytes()):
         problem = "is gzipped, or goes on after its last extension"
         raise DataError(problem, file=path, remedy="unpack it or download it again")
@@ -109,7 +98,7 @@ def read_phoenix_spectrum(path):
 
 @one_line_errors
 def read_specutils(path, *, medium=None):
-    """A spectrum through ``specutils.Spectrum.read``: whatever that package recognises.
+    """Read a spectrum via ``specutils.Spectrum.read``, in any format that specutils recognises.
 
     Raises
     ------
@@ -137,12 +126,12 @@ def read_specutils(path, *, medium=None):
         header = {key: value for hdu in hdus[:2] for key, value in hdu.meta.items()}
         data = as_file(hdus)
     with tempfile.TemporaryDirectory() as folder:
-        # only what was checked: on what follows, or in gzip, astropy may search for ever
+        # only what was checked: astropy may take minutes to search in what follows
         copy = Path(folder) / path.name.removesuffix(".gz")
         copy.write_bytes(data)
         try:
             found = specutils.Spectrum.read(copy)
-        except DTLError as error:  # of a reader that register() made known
+        except DTLError as error:  # from a reader that register() added
             raise error.at(path) from None
         except IORegistryError:
             remedy = "give a table with columns wavelength and flux, or name the layout with --instrument"
@@ -170,10 +159,18 @@ def _stated(header, notes):
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of file: its reader, the options of :func:`read` that this takes, and how the kind is recognised.
+    """A file layout.
 
-    ``matches`` is called with the extensions of a FITS file (a list, and a dict by name) and the primary keywords,
-    ``begins`` with the bytes of another file.
+    Attributes
+    ----------
+    read : callable
+        Reader of a path.
+    options : tuple of str
+        Options of :func:`read` that the reader takes.
+    matches : callable
+        Recognises a FITS file from its extensions (a list, and a dict by name) and the primary keywords.
+    begins : callable
+        Recognises any other file from its bytes.
     """
 
     read: Callable
@@ -187,7 +184,7 @@ def _has_wave_and_spec(named):
 
 
 def _in_logarithm(hdu):
-    """Whether wavelengths are ln of A; of padded orders those that there are."""
+    """Whether wavelengths are ln of A, ignoring the padding of orders."""
     values = hdu.image()
     values = values[values > 0]
     return len(values) > 0 and np.nanmedian(values) < 20
@@ -228,7 +225,7 @@ def _is_image(hdus, named, primary):
 
 
 SEVERAL = ("medium", "object")
-# In the order in which they are tried.
+# In the order in which they are tried
 LAYOUTS = {
     "HPF": Layout(read_hpf, ("calibration",), lambda hdus, named, primary: "SCI FLUX" in named and "SKY FLUX" in named),
     "PHOENIX": Layout(read_phoenix_spectrum, (), lambda hdus, named, primary: "PHXTEFF" in primary),
@@ -247,13 +244,13 @@ LAYOUTS = {
 
 
 def instruments():
-    """Names of the layouts that ``read(instrument=...)`` knows."""
+    """Names of the layouts that ``read(instrument=...)`` accepts: tuple of str."""
     return tuple(LAYOUTS)
 
 
 @one_line_errors
 def sniff(path):
-    """The layout of a file, one of :func:`instruments`, from its content."""
+    """Recognise the layout of a file, one of :func:`instruments`, by its content."""
     data = content(path)
     if not is_fits(data):
         if data.startswith(HDF5):
@@ -267,10 +264,11 @@ def sniff(path):
     return next(name for name, layout in LAYOUTS.items() if layout.matches(hdus, named, hdus[0].meta))
 
 
-# Kinds of the options that concern reading, by name, for all functions that pass them on.
+# Kinds of the options of ``read``, by name, for all functions that pass them on.
 READING = {
     "instrument": a_text,
     "medium": one_of("air", "vacuum"),
+    "star": a_text,
     "resolving_power": POWER,
     "berv": a_number(-40, 40, unit="km/s"),
     "object": a_name_or_number,
@@ -279,41 +277,56 @@ READING = {
 }
 
 
-@checked(path=a_path, star=a_text, **READING)
+@checked(path=a_path, **READING)
 def read(
     path, *, instrument=None, medium=None, star=None, resolving_power=None, berv=None, object=None, columns=None,
     calibration=None,
 ):  # fmt: skip
-    """One spectrum, whatever its layout.
+    """Read a spectrum from a file of any layout.
 
     Parameters
     ----------
     path : str or Path
-        Of a file: FITS, ECSV, CSV, text, or any of them gzipped.
+        FITS, ECSV, CSV or text, or any of these gzipped.
     instrument : str, optional
-        A layout, see :func:`instruments`, to spare or overrule its recognition.
+        The layout, see :func:`instruments`; recognised by default.
     medium : "air" or "vacuum", optional
-        For layouts that leave it open (tables, images, specutils).
-    star, resolving_power, berv : optional
-        In place of what the file says: name, lambda / FWHM, the Earth's velocity towards the star [km/s].
+        Of the wavelengths, for layouts that do not define it (tables, images, specutils).
+    star : str, optional
+        Name, in place of the one in the file.
+    resolving_power : float, lambda / FWHM, optional
+        In place of the value in the file.
+    berv : float, km/s, optional
+        The Earth's velocity towards the star, in place of the value in the file.
     object : str or int, optional
-        Which of several spectra in the file: its name or number.
+        Name or number of one of several spectra in the file.
     columns : dict, optional
-        Which columns of a table to use: kind -> name or number, such as ``{"flux": "flux_star"}``.
+        Columns of a table by kind: name or number, such as ``{"flux": "flux_star"}``.
     calibration : str or Path, optional
-        Folder of the files that go with an exposure, as HPF's flat and masks.
+        Folder of the files that accompany an exposure, such as HPF's flat and masks.
 
     Returns
     -------
     Spectrum
-        In vacuum, in the frame that ``frame`` names.
+        In vacuum, in the frame that its ``frame`` names.
 
     Raises
     ------
     DataError
-        The file is damaged, in no known layout, or does not hold what is needed.
+        The file is damaged, of unknown layout, or lacks something.
     ConfigError
-        An unknown instrument, or a value out of its range.
+        Unknown instrument, or a value out of its range.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from dtl_core.reading.readers import read
+    >>> from dtl_core.synthetic.examples import write_examples
+    >>> with TemporaryDirectory() as folder:
+    ...     paths, truth = write_examples(folder)
+    ...     spectrum = read(paths[0])
+    >>> spectrum.star, spectrum.frame, spectrum.resolving_power
+    ('Example S217', 'barycentric', 94600.0)
     """
     if instrument is not None and str(instrument).lower() not in {name.lower() for name in LAYOUTS}:
         known = ", ".join(LAYOUTS)
@@ -331,113 +344,16 @@ def read(
     return dataclasses.replace(spectrum, notes=kept + notes, **changes)
 
 
-# ---------------------------------------------------------------- many files
-
-
-@checked(paths=some_paths)
-def list_files(paths):
-    """The files meant by one path or many: of a folder those that may be spectra.
-
-    Those end in .fits, .fit, .fits.gz, .ecsv, .csv, .txt or .dat and do not only lie beside spectra, as HPF's flats and
-    masks and PHOENIX' wavelengths do. Subfolders are not searched.
-
-    Returns: list of Path.
-    """
-    out = []
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        out += [file for file in inside if file == path or _may_be_spectrum(file.name.lower())]
-    return out
-
-
-def _may_be_spectrum(name):
-    return name.endswith(SUFFIXES) and not name.startswith(".") and not any(part in name for part in BESIDE)
-
-
 def companions(path):
-    """The files that the reader of an exposure uses too, as HPF's flat and masks. Sorted; empty for other files."""
+    """The files that the reader of an exposure uses too, such as HPF's flat and masks: sorted list of Path."""
     return sorted(hpf.companions(path).values()) if Path(path).name.startswith("Slope-") else []
-
-
-def _attempt(file, options):
-    """The spectrum of a file, or the error, and the hash of its content."""
-    try:
-        spectrum = read(file, **options)
-        return spectrum, file_hash(file)
-    except ConfigError:
-        raise
-    except DTLError as error:
-        return error, None
-
-
-def _attempts(files, options, workers):
-    if workers <= 1:
-        yield from (_attempt(file, options) for file in files)
-        return
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        try:
-            yield from pool.map(_attempt, files, [options] * len(files), chunksize=8)
-        except concurrent.futures.process.BrokenProcessPool:
-            raise DataError("a worker process ended early", remedy="read with workers=1") from None
-
-
-@checked(
-    paths=some_paths,
-    strict=a_flag,
-    progress=instance(callable, optional=True),
-    workers=a_number(1, 10_000, whole=True, optional=False),
-    **READING,
-)
-def read_many(paths, *, strict=False, progress=None, workers=1, **options):
-    """All spectra of files and folders; the broken files are listed, and the others go on.
-
-    Arguments
-    ---------
-    paths : one path or many, files or folders; see :func:`list_files`
-    strict : raise the first error
-    progress : callable, optional, called with 1 after each file
-    workers : processes that read side by side
-    options : instrument, medium, resolving_power as in :func:`read`
-
-    Returns
-    -------
-    spectra : list of Spectrum in the order of the files; the second of a star says so in its ``notes``
-    failures : DataFrame with columns file, error; a file with the content of an earlier one is among them
-
-    Errors
-    ------
-    DataError : no file at all, or ``strict`` and one is broken.
-    """
-    files = list_files(paths)
-    if not files:
-        where = ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
-        raise DataError("no spectra", file=clean(where), remedy=f"give files ending in {', '.join(SUFFIXES)}")
-    found, failures, seen, stars = [], [], {}, {}
-    for file, (result, digest) in zip(files, _attempts(files, options, workers), strict=True):
-        if digest in seen:
-            remedy = "leave one of them out"
-            result = DataError(f"same content as {seen[digest]}", file=file, remedy=remedy)
-        if isinstance(result, DTLError):
-            if strict:
-                raise result
-            failures.append((str(file), str(result)))
-        else:
-            seen[digest] = file
-            first = stars.setdefault("".join(result.star.casefold().split()), file)
-            if first != file:
-                note = clean(f"second spectrum of {result.star}: {first}", 300)
-                result = dataclasses.replace(result, notes=(*result.notes, note))
-            found.append(result)
-        if progress:
-            progress(1)
-    return found, pd.DataFrame(failures, columns=["file", "error"], dtype=object)
 
 
 # ---------------------------------------------------------------- specutils
 
 
 def to_specutils(spectrum):
-    """A :class:`Spectrum` as ``specutils.Spectrum``: standard deviations, masks, and the other fields in ``meta``."""
+    """Convert a :class:`Spectrum` to ``specutils.Spectrum``, with the fields that it lacks in ``meta``."""
     import specutils
     from astropy import units
     from astropy.nddata import StdDevUncertainty
@@ -454,11 +370,12 @@ def to_specutils(spectrum):
 
 
 def register():
-    """Make ``specutils.Spectrum.read`` know "CARMENES VIS", "serval template" and "HPF"; calling it twice does no harm.
+    """Add the formats "CARMENES VIS", "serval template" and "HPF" to ``specutils.Spectrum.read``.
 
-    Errors
+    Raises
     ------
-    DataError : specutils is not installed.
+    DataError
+        specutils is not installed.
     """
     try:
         from specutils import Spectrum as Theirs
@@ -469,7 +386,7 @@ def register():
     for label, names in layouts.items():
 
         def identify(origin, path, *args, names=names, **kwargs):
-            return path is not None and sniff(path) in names  # other errors than False are specutils' to catch
+            return path is not None and sniff(path) in names  # specutils catches errors
 
         def load(file, reader=LAYOUTS[names[0]].read, **kwargs):
             return to_specutils(reader(getattr(file, "name", file)))

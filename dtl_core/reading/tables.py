@@ -1,4 +1,4 @@
-"""Spectra in columns, of no instrument's layout: FITS tables, ECSV, CSV and text."""
+"""Spectra in columns: FITS tables, ECSV, CSV and text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .text import text_columns
 __all__ = ["pieces_of", "read_columns", "read_table", "tables_of"]
 
 
-# Names of columns whose values say which pixels are good, whatever the name suggests, by the programs that write them.
+# Masks of good pixels, despite their names, by the program that writes them
 GOOD_PIXELS = {"opt_mask", "box_mask", "mask_good"}  # PypeIt
 
 
 def tables_of(path):
-    """Columns of a file by label: those of a text, or of the tables with wavelengths of a FITS file."""
+    """Columns of a file by label: those of a text, or of the tables of a FITS file that hold a spectrum."""
     data = content(path)
     if not is_fits(data):
         return {"": text_columns(data, path)}
@@ -42,34 +42,35 @@ def tables_of(path):
 
 @one_line_errors
 def read_table(path, *, medium=None, columns=None, object=None, defaults=None, notes=()):
-    """A spectrum in columns: a FITS table, ECSV, CSV, or text parted by blanks.
+    """Read a spectrum in columns: a FITS table, ECSV, CSV, or text separated by blanks.
 
-    Columns are found by their names, whatever the case: ``wavelength`` (``wave``, ``lambda``, ``wl`` ...), ``flux``
-    (``spec``, ``intensity`` ...), and if they are there an uncertainty (``err``, ``ivar``, ``variance`` ...), ``mask``
-    (``flag``, ``quality`` ...: not 0 where a pixel is lost), ``good`` and ``telluric_mask``. In a table whose cells
-    hold vectors each row is an echelle order or an object, and so is each of several tables; orders are merged. Units
-    come from the file or from the name (``wave_nm``); wavenumbers, log10 and ln of A are recognised. Keywords (FITS
-    header, ECSV meta data, ``# key: value`` in text) may give the star (``OBJECT``), ``R``, ``BERV`` [km/s], ``BJD``,
+    Columns are recognised by their names, ignoring case: ``wavelength`` (``wave``, ``lambda``, ``wl`` ...), ``flux``
+    (``spec``, ``intensity`` ...), and optionally an uncertainty (``err``, ``ivar``, ``variance`` ...), ``mask``
+    (``flag``, ``quality`` ...; not 0 where a pixel is bad), ``good`` and ``telluric_mask``. If the cells hold vectors,
+    each row is an echelle order or an object, and so is each of several tables; orders are merged. Units come from the
+    file or from the name (``wave_nm``); wavenumbers, log10 and ln of A are recognised. Keywords (FITS header, ECSV
+    metadata, ``# key: value`` in text) may give the star (``OBJECT``), ``R``, ``BERV`` [km/s], ``BJD``,
     ``RV`` [km/s], ``INSTRUME`` and the frame (``SPECSYS``).
 
     Parameters
     ----------
     path : Path
     medium : "air" or "vacuum", optional
-        If the file does not say or is wrong.
+        In place of what the file says.
     columns : dict, optional
-        Kind -> name or number of a column, see :func:`dtl_core.reading.columns.choose_columns`.
+        Kind to name or number of a column, see :func:`dtl_core.reading.columns.choose_columns`.
     object : str or int, optional
         Which of several spectra in the file, see :func:`dtl_core.reading.orders.one_star`.
     defaults : dict, optional
-        Fields of ``Spectrum`` for what the file does not say.
+        Fields of ``Spectrum`` that the file may lack.
     notes : sequence of str
         Remarks to begin with.
 
     Raises
     ------
     DataError
-        Missing file or column, several objects or flux columns, wrong unit, unsorted or too short a range.
+        The file or a column is missing, there are several objects or columns of flux, the unit is wrong, or the
+        wavelengths are not sorted or too few.
     """
     return read_columns(
         tables_of(path), path, medium=medium, columns=columns, object=object, defaults=defaults, notes=notes
@@ -77,17 +78,23 @@ def read_table(path, *, medium=None, columns=None, object=None, defaults=None, n
 
 
 def read_columns(tables, path, *, medium=None, columns=None, object=None, defaults=None, notes=()):
-    """A spectrum from tables that are in memory: :func:`read_table` after the file has been read.
+    """Read a spectrum from tables in memory, by the rules of :func:`read_table`.
 
     Parameters
     ----------
     tables : dict of str -> dtl_core.reading.formats.Columns
     path : Path
-        What the data are called in errors.
+        Name for errors.
+    medium, columns, object, defaults, notes : optional
+        As for :func:`read_table`.
+
+    Returns
+    -------
+    Spectrum
     """
     pieces, notes = [], list(notes)
     for label, table in tables.items():
-        # what is assumed of one table is assumed of all
+        # the same remarks apply to all tables
         remarks = notes if not pieces else []
         pieces += pieces_of(table, path, label=label, asked=columns, medium=medium, notes=remarks)
     first = next(iter(tables.values()))
@@ -98,7 +105,7 @@ def read_columns(tables, path, *, medium=None, columns=None, object=None, defaul
         if facts[key] in ("", "observatory") or facts[key] != facts[key]:
             facts[key] = value
     chosen = one_star(with_blaze(pieces, notes), path, object) if len(pieces) > 1 or object is not None else pieces
-    if len(tables) > 1 and len(chosen) == 1:  # the tables may have keywords of their own
+    if len(tables) > 1 and len(chosen) == 1:  # tables may have their own keywords
         own = Keywords(tables.get(chosen[0].source, first).meta).facts()
         facts |= {key: own[key] for key in ("star", "berv", "time", "rv") if own[key] == own[key] and own[key] != ""}
     if len(chosen) > 1:
@@ -110,7 +117,7 @@ def read_columns(tables, path, *, medium=None, columns=None, object=None, defaul
 
 
 def pieces_of(table, path, *, label="", asked=None, medium=None, notes=None):
-    """The spectra of a table: one, or one for each row if its cells hold vectors; list of :class:`Piece`."""
+    """Spectra of a table as a list of :class:`Piece`: one, or one per row if its cells hold vectors."""
     notes = [] if notes is None else notes
     notes += table.notes
     found, remarks = choose_columns(table, path, asked)
@@ -175,7 +182,7 @@ def _medium(table, name, notes):
 
 
 def _mask(arrays, found, path, wavelength):
-    """True where a pixel is marked as bad, or None; refuses a mask that may say which pixels are good."""
+    """True where a pixel is bad, or None; refuses a mask that may mark good pixels."""
     if "good" in arrays:
         return ~arrays["good"]
     if "mask" not in arrays:
@@ -192,7 +199,7 @@ def _mask(arrays, found, path, wavelength):
 
 
 def _uncertainty(arrays):
-    """Standard deviations, from whatever column tells of them, or None; infinite where the inverse variance is 0."""
+    """Standard deviations from any kind of column, or None; infinite where the inverse variance is 0."""
     if "uncertainty" in arrays:
         return arrays["uncertainty"]
     with np.errstate(all="ignore"):

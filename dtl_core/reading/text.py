@@ -1,4 +1,4 @@
-"""Columns of numbers from a text file: ECSV, CSV, or columns parted by blanks, with comments and keywords above."""
+"""Columns of numbers from a text file: ECSV, CSV, or columns separated by blanks, with comments and keywords above."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["text_columns"]
 MAX_TEXT = 16 * 2**20  # bytes of a text file
 MAX_YAML = 100 * 2**10  # bytes of the header of an ECSV file: its parser is slow
 MAX_COLUMNS = 500
-COMMENT = re.compile(r"\s*(?:#|%|!|;|//|\\)+ ?")  # how a line of comment begins
+COMMENT = re.compile(r"\s*(?:#|%|!|;|//|\\)+ ?")  # beginning of a comment line
 USUAL = ("wavelength", "flux", "uncertainty")  # of columns without names
 PROSE = {
     "vs",
@@ -39,7 +39,7 @@ PROSE = {
     "by",
     "on",
 }
-# What may stand in a cell of a column of flags.
+# Cells of columns of flags
 WORD_CELLS = {"", "nan", "inf", "-inf", "none", "null", "true", "false", "t", "f", "--", "-"}
 
 
@@ -62,7 +62,7 @@ def _ecsv_header(lines, path):
         meta = header.get("meta")
         meta = dict(meta) if hasattr(meta, "keys") else {k: v for d in meta or () for k, v in dict(d).items()}
         return names, units, about, meta, header.get("delimiter", " ")
-    except Exception as error:  # of the YAML parser, or because an entry is not what ECSV says
+    except Exception as error:  # from the YAML parser, or because an entry violates ECSV
         problem = f"its ECSV header is damaged ({why(error)})"
         raise DataError(problem, file=path, remedy="write the file again") from None
 
@@ -76,7 +76,7 @@ def _is_number(word):
 
 
 def _cells(line, delimiter):
-    """Cells of a line; an empty one at its end does not count."""
+    """Cells of a line, without an empty one at its end."""
     cells = [cell.strip().strip("\"'") for cell in (line.split() if delimiter == " " else line.split(delimiter))]
     return cells[:-1] if len(cells) > 1 and not cells[-1] else cells
 
@@ -90,7 +90,7 @@ def _row_format(line):
         plain = all(_is_number(cell) or cell.lower() in WORD_CELLS for cell in cells)
         if plain and len(cells) > 1 and _is_number(cells[0]):
             return delimiter, decimal
-    for delimiter in ",;\t ":  # a row with words among its numbers
+    for delimiter in ",;\t ":  # a row with words between its numbers
         cells = _cells(line, delimiter)
         if len(cells) > 1 and all(map(_is_number, cells[:2])):
             return delimiter, "."
@@ -98,7 +98,7 @@ def _row_format(line):
 
 
 def _names(line, delimiter, width):
-    """The names in a line, one for each of ``width`` columns, with units in parentheses kept with them, or None."""
+    """Names of ``width`` columns in a line, including units in parentheses, or None."""
     parts = [_cells(line, delimiter)]
     if delimiter == " ":
         parts += [re.split(r"\s{2,}|\t", line.strip()), re.findall(r"[^\s(\[]+\s*(?:\([^)]*\)|\[[^\]]*\])|\S+", line)]
@@ -108,22 +108,28 @@ def _names(line, delimiter, width):
 
 
 def text_columns(data, path):
-    """:class:`~dtl_core.reading.formats.Columns` of a text file.
+    """Parse the columns of a text file.
 
-    Lines of comment begin with #, %, !, ; or //, and ``# star: GJ 699`` is a keyword. The names of the columns stand in
-    the first line that is not a comment, or in the last comment if its words are names. A line of units may follow.
-    Without names the columns are taken as wavelength, flux and uncertainty, and a remark says so. Decimal commas are
-    understood.
+    Comments begin with #, %, !, ; or //, and ``# star: GJ 699`` is a keyword. The first line that is not a comment, or
+    the last comment, names the columns; a line of units may follow. Without names, the columns are taken as wavelength,
+    flux and uncertainty, and a remark is added. Decimal commas are recognised.
 
     Parameters
     ----------
     data : bytes
+        Of the file.
     path : Path
+        For errors.
+
+    Returns
+    -------
+    dtl_core.reading.formats.Columns
 
     Raises
     ------
     DataError
-        Not a text, too long, no rows of numbers, names that do not fit the columns, rows that differ in length.
+        The file is not a text or is too long, has no rows of numbers or rows of different length, or the names do not
+        match the columns.
     """
     if len(data) > MAX_TEXT:
         raise DataError(f"is longer than {MAX_TEXT >> 20} MB of text", file=path, remedy="cut one spectrum out of it")
@@ -160,7 +166,7 @@ def text_columns(data, path):
             decimal=decimal,
             comment="#",
             header=None,
-            names=range(len(columns.names) + 1),  # one more, for a delimiter at the end of each row
+            names=range(len(columns.names) + 1),  # one more, for a trailing delimiter
             index_col=False,
             skipinitialspace=True,
             low_memory=False,
@@ -179,7 +185,7 @@ def text_columns(data, path):
 
 
 def _distinct(names):
-    """Names of which none comes twice."""
+    """Number names that occur more than once."""
     out, count = [], {}
     for name in names:
         count[name] = count.get(name, 0) + 1

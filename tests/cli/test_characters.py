@@ -134,7 +134,7 @@ def test_a_list_of_names_is_read_in_any_locale(folder, tmp_path):
     (tmp_path / "liste_é.txt").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([b"# names", *lines, b""]))
     wanted = [os.fsencode(path) for path in sorted(folder.iterdir())]
     code = "import os, sys; from dtl_core.reading.sources import open_source; source = open_source('@' + sys.argv[1]); "
-    code += "sys.stdout.buffer.write(b'\\0'.join(map(os.fsencode, source.stretch(0, len(source)).paths)))"
+    code += "sys.stdout.buffer.write(b'\\0'.join(map(os.fsencode, source.batch().paths)))"
     for env in ({}, TERMINALS["C"]):
         command = [sys.executable, "-c", code, tmp_path / "liste_é.txt"]
         done = subprocess.run(command, capture_output=True, env=os.environ | env)

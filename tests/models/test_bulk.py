@@ -70,7 +70,7 @@ def again(store, folder, **options):
 
 def test_it_holds_every_star_once_with_what_predict_says_of_it(store, whole):
     found = pq.read_table(whole).to_pandas()
-    spectra, _ = open_source(store).stretch(0, N).read()
+    spectra, _ = open_source(store).batch().read()
     table = prediction.as_table(*prediction.examine(loading.load(), spectra, strict=False), loading.load())
     assert list(found["star"]) == list(table["star"]) and list(found["file"]) == list(table["file"])
     assert list(found.columns) == table.colnames and len(found) == N - 2
@@ -101,7 +101,7 @@ def test_processes_and_other_parts_first_give_the_same_bytes(store, whole, tmp_p
 
 def test_what_is_there_is_not_computed_again(store, copy, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in copy.glob("*part*")}
-    monkeypatch.setattr(parallel, "examine_stretch", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(parallel, "examine_batch", lambda *_: pytest.fail("computed again"))
     assert again(store, copy).computed == 0
     assert {path: path.stat().st_mtime_ns for path in copy.glob("*part*")} == before
 

@@ -185,11 +185,11 @@ def test_many_files_over_processes_give_what_one_process_gives(folder, tmp_path,
 
 def test_python_names_one_star_only_for_one_file(folder):
     with pytest.raises(ConfigError, match="several files"):
-        prediction.read_spectra(folder, star="GJ 699")
-    (one,), _ = prediction.read_spectra(next(folder.glob("*.ecsv")), star="GJ 699")
+        sources.read_many(folder, star="GJ 699")
+    (one,), _ = sources.read_many(next(folder.glob("*.ecsv")), star="GJ 699")
     assert one.star == "GJ 699"
     with pytest.raises(DataError, match="words"):
-        prediction.read_spectra(folder / "words.csv")
+        sources.read_many(folder / "words.csv", strict=True)
 
 
 # ---------------------------------------------------------------- other commands

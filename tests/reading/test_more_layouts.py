@@ -13,7 +13,7 @@ from scipy.interpolate import BSpline
 
 from dtl_core.errors import DataError
 from dtl_core.models import loading
-from dtl_core.reading import formats, keywords, multispec, orders, readers
+from dtl_core.reading import formats, keywords, multispec, orders, readers, sources
 from dtl_core.spectra import operators
 from dtl_core.synthetic.examples import VELOCITY, write_examples
 
@@ -477,7 +477,7 @@ def test_resolving_powers_of_espadons(tmp_path):
     star = readers.read(more_layouts.write_upena(tmp_path / "d.fits", names=polar, INSTMODE="Polarimetry, R=65,000"))
     assert star.resolving_power == 65_000 and np.abs(ratio(star) - 1).max() < 2e-3
     assert np.median(star.uncertainty) == pytest.approx(0.004, rel=0.3)
-    assert len(readers.list_files(tmp_path)) == 4
+    assert len(sources.list_files(tmp_path)) == 4
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_masks_of_stores_are_used(model, star, tmp_path):
     sources.write_zarr(tmp_path / "a.zarr", wave, [chunk], 1, **facts)
     sources.write_parquet(tmp_path / "a.parquet", wave, [chunk], **facts)
     for name in ("a.zarr", "a.parquet"):
-        (found,), _ = sources.read_all([tmp_path / name])
+        (found,), _ = sources.read_many([tmp_path / name])
         same(estimates(model, found), expected)
 
 

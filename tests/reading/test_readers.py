@@ -1,7 +1,6 @@
-"""Readers: every layout against the spectrum that was written, air and units, bad files, folders of files."""
+"""Readers: every layout against the spectrum that was written, air and units, and bad files."""
 
 import gzip
-import os
 import pickle
 import re
 import subprocess
@@ -15,9 +14,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from dtl_core.errors import ConfigError, DataError, DTLError
+from dtl_core.errors import ConfigError, DataError
 from dtl_core.public_data.registry import data_mirror
-from dtl_core.reading import formats, hpf, readers, text
+from dtl_core.reading import formats, hpf, readers, sources, text
 from dtl_core.reading.orders import merge_orders
 from dtl_core.spectra import operators
 
@@ -329,7 +328,7 @@ def test_old_hpf_files_have_their_wavelengths_beside_them(tmp_path):
     assert [file.name for file in readers.companions(path)] == sorted(
         [layouts.FLAT, layouts.SKY_MASK, layouts.TELLURIC_MASK, "LFC_wavecal_scifiber_v2.fits"]
     )
-    assert [star.star for star in readers.read_many(tmp_path)[0]] == ["GJ TEST"]  # companions are not spectra
+    assert [star.star for star in sources.read_many(tmp_path)[0]] == ["GJ TEST"]  # companions are not spectra
 
 
 @pytest.mark.parametrize("value", ["n/a", 12e3, True, -9999.99])
@@ -422,8 +421,8 @@ def test_phoenix_spectra_are_read_with_their_labels(tmp_path):
     path.write_bytes(whole)
     _cut_short(path, 0.5)
     refused(path, ["cut short"])
-    found, failures = readers.read_many(tmp_path)
-    assert not found and list(failures["file"]) == [str(path)]  # the file of wavelengths is not a spectrum
+    found, failures = sources.read_many(tmp_path)
+    assert not found and [file for file, _ in failures] == [str(path)]  # the file of wavelengths is not a spectrum
 
 
 # ---------------------------------------------------------------- tables
@@ -1029,90 +1028,6 @@ def test_integer_images_are_scaled_and_blanked(tmp_path):
     fits.PrimaryHDU(data.astype(np.uint16)).writeto(path, overwrite=True)
     (read,) = formats.fits_hdus(path.read_bytes(), path)
     np.testing.assert_array_equal(read.image(), data)
-
-
-# ---------------------------------------------------------------- many files
-
-
-@pytest.fixture(scope="module")
-def thousand(tmp_path_factory):
-    """A folder of 1,000 spectra of 1,000 stars, ten of them broken."""
-    folder = tmp_path_factory.mktemp("thousand")
-    table = layouts.columns(start=8790, stop=8845, step=0.25)
-    rows = "\n".join(f"{w:.2f},{f:.4f}" for w, f in zip(table["wavelength"], table["flux"], strict=True))
-    for k in range(1000):
-        (folder / f"star{k:04d}.csv").write_text(f"# star: S{k}\nwavelength,flux\n{rows}\n8846.0,{k + 1}\n")
-    broken = [folder / f"star{k:04d}.csv" for k in range(50, 1000, 100)]
-    for k, path in enumerate(broken):
-        path.write_bytes([b"", b"\0\0", b"wavelength\n1\n", path.read_bytes()[:500], b"SIMPLE  = T"][k % 5])
-    return folder, broken
-
-
-def test_broken_files_are_listed_and_the_others_go_on(thousand):
-    folder, broken = thousand
-    done = []
-    found, failures = readers.read_many(folder, progress=done.append)
-    assert len(found) == 990 and len(done) == 1000
-    assert list(failures.columns) == ["file", "error"]
-    assert list(failures["file"]) == [str(path) for path in broken]
-    assert not failures["error"].str.contains("\n").any() and failures["error"].str.contains("; ").all()
-    assert [star.star for star in found[:3]] == ["S0", "S1", "S2"]
-    assert not any("second" in note for star in found for note in star.notes)
-
-
-def test_strict_makes_the_first_broken_file_fatal(thousand):
-    folder, broken = thousand
-    with pytest.raises(DataError, match=r"star0050.csv: is empty"):
-        readers.read_many(folder, strict=True)
-
-
-def test_workers_read_the_same(thousand):
-    folder, broken = thousand
-    few = sorted(folder.iterdir())[40:60]
-    alone, failures = readers.read_many(few)
-    found, same = readers.read_many(few, workers=2)
-    assert [star.star for star in found] == [star.star for star in alone]
-    pd.testing.assert_frame_equal(failures, same)
-    assert len(failures) == 1
-
-
-def test_stars_that_come_twice_are_noted_and_copies_left_out(tmp_path):
-    (tmp_path / "sub").mkdir()
-    layouts.write_carmenes(tmp_path / "night1.fits", OBJECT="GJ_699")
-    layouts.write_carmenes(tmp_path / "night2.fits", OBJECT="gj 699", seed=1)
-    (tmp_path / "night3.fits").write_bytes((tmp_path / "night1.fits").read_bytes())
-    layouts.write_carmenes(tmp_path / "sub" / "night4.fits", OBJECT="GJ 1")
-    layouts.write_hpf(tmp_path)
-    found, failures = readers.read_many(tmp_path)
-    assert [star.star for star in found] == ["GJ TEST", "GJ 699", "gj 699"]  # no flat, no mask, no subfolder
-    assert found[2].notes == (f"second spectrum of gj 699: {tmp_path / 'night1.fits'}",) and found[1].notes == ()
-    ((file, error),) = failures.itertuples(index=False)
-    assert file.endswith("night3.fits") and f"same content as {tmp_path / 'night1.fits'}" in error
-    with pytest.raises(DataError, match="same content"):
-        readers.read_many(tmp_path, strict=True)
-    found, _ = readers.read_many([tmp_path / "night1.fits", tmp_path / "sub"], resolving_power=90_000)
-    assert [(star.star, star.resolving_power) for star in found] == [("GJ 699", 90_000), ("GJ 1", 90_000)]
-
-
-def test_nothing_to_read_and_a_wrong_option_are_errors(tmp_path):
-    with pytest.raises(DataError, match="no spectra; give files ending in .fits"):
-        readers.read_many(tmp_path)
-    path = layouts.write_table(tmp_path / "a.csv")
-    with pytest.raises(ConfigError):
-        readers.read_many(str(path), instrument="GIANO")
-    found, failures = readers.read_many(path)
-    assert len(found) == 1 and failures.empty
-
-
-def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-    path = layouts.write_table(tmp_path / "a.csv")
-    monkeypatch.setattr(readers, "_attempt", _die)
-    with pytest.raises(DTLError, match="a worker process ended early"):
-        readers.read_many(path, workers=2)
-
-
-def _die(file, options):
-    os._exit(1)
 
 
 def test_importing_the_readers_does_not_import_specutils():

@@ -11,7 +11,8 @@ from astropy.table import Table
 
 from ...files import file_hash, save_arrays
 from ...preparing import chain
-from ...reading import readers
+from ...reading.readers import companions
+from ...reading.sources import Files
 from ...synthetic import simulated_survey
 from ...synthetic.libraries import library_hash
 
@@ -24,7 +25,7 @@ def make_observed(store, config, files):
     def compute(folder):
         flux, truth = simulated_survey.survey_set(config)
         strict = config.survey.broken == "stop"
-        found, refused = readers.read_many(files, strict=strict) if files else ([], {"file": [], "error": []})
+        found, refused = Files(files).batch().read(strict=strict)
         if config.survey.coadd:
             found = chain.group_exposures(found)
         real, reports, failures = chain.prepare_many(found, config, strict=strict)
@@ -37,8 +38,10 @@ def make_observed(store, config, files):
             rows.append(report)
         save_arrays(folder / "observed.safetensors", {"flux": np.concatenate([flux, real])})
         Table.from_pandas(truth).write(folder / "truth.ecsv")
-        failed = [*zip(refused["file"], refused["error"], strict=True), *failures]
-        record = {"stars": rows, "refused": [{"file": str(file), "error": str(error)} for file, error in failed]}
+        record = {
+            "stars": rows,
+            "refused": [{"file": str(file), "error": str(error)} for file, error in refused + failures],
+        }
         (folder / "reports.json").write_text(json.dumps(record, indent=1))
 
     survey = {k: v for k, v in dataclasses.asdict(config.survey).items() if k not in ("real_stars", "spectra")}
@@ -52,5 +55,5 @@ def make_observed(store, config, files):
     inputs = {name: library_hash(name) for name in ("grid_a", "survey_b")}
     for number, path in enumerate(files):  # what lies beside an exposure of HPF counts too
         inputs[f"{number}:{path.name}"] = file_hash(path)
-        inputs |= {f"{number}:{beside.name}": file_hash(beside) for beside in readers.companions(path)}
+        inputs |= {f"{number}:{beside.name}": file_hash(beside) for beside in companions(path)}
     return store.stage("observed", settings, inputs, compute)
