@@ -21,8 +21,10 @@ test: lint  ## lint, then the whole test suite
 coverage: lint  ## the same, and which lines the tests reach (takes 40 % longer)
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
-lint: .venv/.installed  ## ruff, notebooks included
+lint: .venv/.installed  ## ruff, notebooks included, and the order of the imports
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 bench: .venv/.installed  ## what the book's page on speed shows, into its record (hours; PARTS="training chain" for some)
 	$(BIN)/python benchmarks/run.py $(PARTS)
@@ -43,4 +45,4 @@ env: .venv/.installed  ## the virtual environment alone
 	@touch $@
 
 clean:  ## remove what was built; the environment and the stored results stay
-	rm -rf _build build book/notebooks book/generated .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf _build build book/notebooks book/generated .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
