@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from ..extras import import_extra
 from ..parameters import PARAMETERS
 from .method_figures import BLUE, GREEN, GREY, LABELS, ORANGE, RED
 
@@ -199,8 +200,7 @@ def corner_plot(samples, truth=None, others=None):
 
     Arguments: others, (n, 4) samples of another kind, drawn over them.
     """
-    import corner
-
+    corner = import_extra("corner", "plots")
     labels = [LABELS[name] for name in PARAMETERS]
     settings = {"labels": labels, "plot_datapoints": False, "fill_contours": False, "smooth": 1.0}
     settings["label_kwargs"] = {"fontsize": 8}

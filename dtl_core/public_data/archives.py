@@ -15,6 +15,7 @@ import warnings
 from contextlib import contextmanager
 
 from ..errors import DataError
+from ..extras import import_extra
 from ..files import whole
 from .registry import cache_root, find, get, record
 
@@ -58,6 +59,7 @@ def _provenance(resource):
 
 def fetch_vizier(resource, downloader):
     """Every table of a CDS catalogue as ECSV in one folder, which appears whole or not at all."""
+    import_extra("astroquery", "archives")
     from astroquery.exceptions import TableParseError
     from astroquery.vizier import VizierClass
 
@@ -108,6 +110,7 @@ def gaia_table(source_ids, downloader=None):
     ------
     DataError : the archive does not answer, or knows none of the stars.
     """
+    import_extra("astroquery", "archives")
     import requests
     from astropy.table import vstack
     from astroquery.utils.tap.core import TapPlus

@@ -35,6 +35,7 @@ from ..arguments import (
 )
 from ..characters import clean
 from ..errors import ConfigError, DataError, DTLError
+from ..extras import import_extra
 from ..files import file_hash
 from ..spectra.spectrum import Spectrum, finish
 from . import hpf
@@ -119,8 +120,8 @@ def read_specutils(path, *, medium=None):
     try:
         import specutils
     except ImportError:
-        problem, remedy = "is in no layout known here, and specutils is not installed", "pip install specutils"
-        raise DataError(problem, file=path, remedy=remedy) from None
+        problem = "is in no layout known here, and specutils is not installed"
+        raise DataError(problem, file=path, remedy="pip install 'dtl-mdwarfs[specutils]'") from None
     from astropy import units
     from astropy.io.registry import IORegistryError
     from astropy.nddata import StdDevUncertainty
@@ -438,10 +439,10 @@ def read_many(paths, *, strict=False, progress=None, workers=1, **options):
 
 def to_specutils(spectrum):
     """A :class:`Spectrum` as ``specutils.Spectrum``: standard deviations, masks, and the other fields in ``meta``."""
-    import specutils
     from astropy import units
     from astropy.nddata import StdDevUncertainty
 
+    specutils = import_extra("specutils", "specutils")
     arrays = {"wavelength", "flux", "uncertainty", "mask"}
     meta = {f.name: getattr(spectrum, f.name) for f in dataclasses.fields(spectrum) if f.name not in arrays}
     return specutils.Spectrum(
@@ -464,7 +465,7 @@ def register():
         from specutils import Spectrum as Theirs
         from specutils.io.registers import data_loader
     except ImportError:
-        raise DataError("specutils is not installed", remedy="pip install specutils") from None
+        raise DataError("specutils is not installed", remedy="pip install 'dtl-mdwarfs[specutils]'") from None
     layouts = {"CARMENES VIS": ("CARMENES",), "serval template": ("serval", "Nagel"), "HPF": ("HPF",)}
     for label, names in layouts.items():
 
