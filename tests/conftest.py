@@ -13,7 +13,7 @@ import published  # noqa: E402
 import pytest  # noqa: E402
 from small import TINY  # noqa: E402
 
-from book.maker import builder, pages
+from book.maker import builder, pages  # noqa: E402
 from dtl_core.config import data_mirror  # noqa: E402
 from dtl_core.pipeline import conduct  # noqa: E402
 
@@ -48,11 +48,16 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         groups = [marker for marker in SHARED if item.get_closest_marker(marker)]
         for marker, fixtures in SHARED.items():
-            if fixtures.intersection(item.fixturenames) and marker not in groups and "uses_smoke" not in groups:
+            if (
+                fixtures.intersection(getattr(item, "fixturenames", ()))
+                and marker not in groups
+                and "uses_smoke" not in groups
+            ):
                 raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{marker}, whose fixture it uses")
         if groups and hasattr(config, "workerinput"):
             item._nodeid = f"{item.nodeid}@@{groups[0]}"
-        if "bounded" in item.function.__code__.co_names:
+        function = getattr(item, "function", None)  # the example of a docstring has none
+        if function and "bounded" in function.__code__.co_names:
             item.add_marker("trained")
     items.sort(key=lambda item: [not item.get_closest_marker(marker) for marker in SHARED])
     if data_mirror() is None:
