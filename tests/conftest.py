@@ -1,11 +1,11 @@
-"""What the tests share: one small run of the whole method for the session."""
+"""Shared fixtures: one small run of the whole method per session, and the book made from it."""
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
+os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # tests neither read nor change the user's cache
 os.environ.pop("DTL_OFFLINE", None)
 
 import perturbed  # noqa: E402
@@ -19,15 +19,15 @@ from dtl_core.pipeline import conduct  # noqa: E402
 
 perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]
-# Markers of the files whose tests share a fixture that takes minutes: with several test processes each goes to one.
+# Markers of files whose tests share a fixture that takes minutes: of several test processes, one gets all of a marker.
 SHARED = {"uses_smoke": {"smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several test processes (``-n 2``): what shares a run goes to one of them, the rest file by file.
+    """Distribute tests to processes (``-n 2``): those that share a run to one process, the others by file.
 
-    The groups of pytest-xdist 3.8 do nothing under pytest 9.2, so that the marker is a part of the test's name here.
+    The groups of pytest-xdist 3.8 have no effect under pytest 9.2; therefore the marker becomes part of the test's name.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -40,10 +40,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked ``data`` need the public data; everything else must pass without. Tests that say a bound by
-    ``bounds.bounded`` are marked ``trained``.
+    """Skip tests marked ``data`` where there is no public data, and mark tests that call ``bounded`` as ``trained``.
 
-    What shares the session's run begins first, because it takes longest.
+    Tests that share a run start first, because they take longest.
     """
     for item in items:
         groups = [marker for marker in SHARED if item.get_closest_marker(marker)]
@@ -69,7 +68,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache of the test's own; neither the user's mirror nor switches are seen."""
+    """An empty cache; the user's mirror and offline switch are hidden."""
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
     for name in ("DTL_DATA", "DTL_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
@@ -78,14 +77,14 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A folder like the public tables': the layout is theirs, the numbers are ours."""
+    """A folder of tables in the layout of the published ones, with invented numbers."""
     monkeypatch.setenv("DTL_DATA", str(tmp_path))
     return published.write_tables(tmp_path / "published")
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """Folder of the session's results; notebooks and commands find it through DTL_RESULTS."""
+    """Folder of the session's results, which notebooks and commands find through DTL_RESULTS."""
     folder = perturbed.results() or tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTL_RESULTS", str(folder))
