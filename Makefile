@@ -21,7 +21,7 @@ test: lint  ## lint, then the whole test suite
 test-quick: lint  ## the tests that train no networks and take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow and not uses_smoke and not uses_tiny"
 
-coverage: lint  ## the whole test suite, and which lines the tests reach (takes 40 % longer)
+coverage: lint  ## the whole test suite, and which lines it reaches (takes 40 % longer)
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: .venv/.installed  ## ruff, notebooks included, and the order of the imports

@@ -33,6 +33,7 @@ def examples(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_prediction_preparation_data_and_runs_need_no_extra(examples):
     commands = [["predict", "stars", "-o", "catalogue.csv"], ["prepare", "stars"], ["data", "list"], ["data", "where"]]
     code = f"[main(command, standalone_mode=False) for command in {commands!r}]; import dtl_core.pipeline.conduct"
@@ -41,6 +42,7 @@ def test_prediction_preparation_data_and_runs_need_no_extra(examples):
     assert (examples / "catalogue.csv").is_file()
 
 
+@pytest.mark.slow
 def test_explain_names_the_extra(examples):
     star = next((examples / "stars").iterdir()).name
     done = blocked(f"main(['explain', 'stars/{star}'])", examples)
