@@ -19,8 +19,8 @@ from dtl_core.pipeline import conduct  # noqa: E402
 
 perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]
-# Markers of files whose tests share a fixture that takes minutes: of several test processes, one gets all of a marker.
-SHARED = {"uses_smoke": {"smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
+# Markers of tests with fixtures that take minutes: of several test processes, one gets all tests with such a fixture.
+SHARED = {"uses_smoke": {"first_notebook", "smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,14 +46,10 @@ def pytest_collection_modifyitems(config, items):
     """
     for item in items:
         groups = [marker for marker in SHARED if item.get_closest_marker(marker)]
-        for marker, fixtures in SHARED.items():
-            if (
-                fixtures.intersection(getattr(item, "fixturenames", ()))
-                and marker not in groups
-                and "uses_smoke" not in groups
-            ):
-                raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{marker}, whose fixture it uses")
-        if groups and hasattr(config, "workerinput"):
+        needed = [marker for marker, fixtures in SHARED.items() if fixtures & set(getattr(item, "fixturenames", ()))]
+        if needed and not groups:
+            raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{needed[0]}, whose fixture it uses")
+        if needed and hasattr(config, "workerinput"):
             item._nodeid = f"{item.nodeid}@@{groups[0]}"
         function = getattr(item, "function", None)  # the example of a docstring has none
         if function and "bounded" in function.__code__.co_names:
@@ -84,8 +80,12 @@ def mirror(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """Folder of the session's results, which notebooks and commands find through DTL_RESULTS."""
-    folder = perturbed.results() or tmp_path_factory.mktemp("results")
+    """Folder of the session's results, which notebooks and commands find through DTL_RESULTS.
+
+    With DTL_TEST_RESULTS it is kept: the next session finds the stages whose code has not changed.
+    """
+    kept = os.environ.get("DTL_TEST_RESULTS")
+    folder = perturbed.results() or (Path(kept).resolve() if kept else tmp_path_factory.mktemp("results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTL_RESULTS", str(folder))
         yield folder
@@ -99,8 +99,22 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def smoke(results):
-    """The finished ``smoke`` run."""
+def first_notebook(results, tmp_path_factory):
+    """Execute the first notebook before the run has any results; its error, or None."""
+    import papermill
+
+    folder = tmp_path_factory.mktemp("alone")
+    files = str(ROOT / "notebooks" / "01_domain_gap.ipynb"), str(folder / "out.ipynb")
+    try:
+        papermill.execute_notebook(*files, parameters={"profile": "smoke"}, cwd=str(folder), progress_bar=False)
+    except Exception as error:  # fails its own test; the run does not need it
+        return error
+    return None
+
+
+@pytest.fixture(scope="session")
+def smoke(results, first_notebook):
+    """The finished ``smoke`` run, which finds the stages that the first notebook computed."""
     return conduct.run("smoke", quiet=True)
 
 
