@@ -6,10 +6,10 @@ PROFILE ?= demo
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 
-.PHONY: help env book test coverage lint bench transfer clean
+.PHONY: help env book test test-quick coverage lint bench transfer clean
 
 help:  ## what each target does
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo)"
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
@@ -18,11 +18,16 @@ book: .venv/.installed  ## run everything, execute the notebooks, build _build/h
 test: lint  ## lint, then the whole test suite
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-coverage: lint  ## the same, and which lines the tests reach (takes 40 % longer)
+test-quick: lint  ## the tests that train no networks and take seconds
+	$(BIN)/python -m pytest -n 2 -m "not slow and not uses_smoke and not uses_tiny"
+
+coverage: lint  ## the whole test suite, and which lines it reaches (takes 40 % longer)
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
-lint: .venv/.installed  ## ruff, notebooks included
+lint: .venv/.installed  ## ruff, notebooks included, and the order of the imports
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 bench: .venv/.installed  ## what the book's page on speed shows, into its record (hours; PARTS="training chain" for some)
 	$(BIN)/python benchmarks/run.py $(PARTS)
@@ -43,4 +48,4 @@ env: .venv/.installed  ## the virtual environment alone
 	@touch $@
 
 clean:  ## remove what was built; the environment and the stored results stay
-	rm -rf _build build book/notebooks book/generated .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf _build build book/notebooks book/generated .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

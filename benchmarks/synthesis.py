@@ -18,7 +18,7 @@ from dtl_core.synthetic import generation, label_grid, libraries
 
 
 def pyastronomy_loop(wavelength, raw, vsini, window, limb_darkening):
-    """The same operation as ``synthetic.model_spectra``, spectrum by spectrum."""
+    """The same operation as :func:`dtl_core.synthetic.generation.model_spectra`, one spectrum at a time."""
     fine = np.arange(wavelength[0], wavelength[-1], window.step)
     grid, out = operators.window_grid(window), []
     for flux, rotation in zip(raw, vsini, strict=True):

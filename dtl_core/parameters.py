@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["PARAMETERS", "PARAMETER_COLUMNS", "PUBLISHED_ERRORS", "TABLE", "Parameter", "heading"]
+__all__ = ["ANCHOR_ERRORS", "PARAMETERS", "PARAMETER_COLUMNS", "PUBLISHED_ERRORS", "TABLE", "Parameter", "heading"]
 
 
 class Parameter(NamedTuple):
@@ -52,6 +52,9 @@ TABLE = {
 PARAMETERS = tuple(TABLE)
 PARAMETER_COLUMNS = {name: parameter.column for name, parameter in TABLE.items()}  # name in the code: column
 PUBLISHED_ERRORS = {name: parameter.published_mse for name, parameter in TABLE.items()}
+
+# How well Teff and log g of stars with interferometric radii are known, and [M/H] of companions of FGK stars.
+ANCHOR_ERRORS = {"teff": 30.0, "logg": 0.03, "mh": 0.05}
 
 
 def heading(name):

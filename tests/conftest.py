@@ -1,11 +1,11 @@
-"""What the tests share: one small run of the whole method for the session."""
+"""Shared fixtures: one small run of the whole method per session, and the book made from it."""
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # no test sees or changes the user's own
+os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # tests neither read nor change the user's cache
 os.environ.pop("DTL_OFFLINE", None)
 
 import perturbed  # noqa: E402
@@ -13,21 +13,21 @@ import published  # noqa: E402
 import pytest  # noqa: E402
 from small import TINY  # noqa: E402
 
-from book.maker import builder, pages
+from book.maker import builder, pages  # noqa: E402
 from dtl_core.pipeline import conduct  # noqa: E402
 from dtl_core.public_data.registry import data_mirror  # noqa: E402
 
 perturbed.install()
 ROOT = Path(__file__).resolve().parents[1]
-# Markers of the files whose tests share a fixture that takes minutes: with several test processes each goes to one.
-SHARED = {"uses_smoke": {"smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
+# Markers of tests with fixtures that take minutes: of several test processes, one gets all tests with such a fixture.
+SHARED = {"uses_smoke": {"first_notebook", "smoke", "executed", "built"}, "uses_tiny": {"tiny"}}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several test processes (``-n 2``): what shares a run goes to one of them, the rest file by file.
+    """Distribute tests to processes (``-n 2``): those that share a run to one process, the others by file.
 
-    The groups of pytest-xdist 3.8 do nothing under pytest 9.2, so that the marker is a part of the test's name here.
+    The groups of pytest-xdist 3.8 have no effect under pytest 9.2, so the marker becomes part of the test's name.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -40,19 +40,19 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked ``data`` need the public data; everything else must pass without. Tests that say a bound by
-    ``bounds.bounded`` are marked ``trained``.
+    """Skip tests marked ``data`` where there is no public data, and mark tests that call ``bounded`` as ``trained``.
 
-    What shares the session's run begins first, because it takes longest.
+    Tests that share a run start first, because they take longest.
     """
     for item in items:
         groups = [marker for marker in SHARED if item.get_closest_marker(marker)]
-        for marker, fixtures in SHARED.items():
-            if fixtures.intersection(item.fixturenames) and marker not in groups and "uses_smoke" not in groups:
-                raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{marker}, whose fixture it uses")
-        if groups and hasattr(config, "workerinput"):
+        needed = [marker for marker, fixtures in SHARED.items() if fixtures & set(getattr(item, "fixturenames", ()))]
+        if needed and not groups:
+            raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{needed[0]}, whose fixture it uses")
+        if needed and hasattr(config, "workerinput"):
             item._nodeid = f"{item.nodeid}@@{groups[0]}"
-        if "bounded" in item.function.__code__.co_names:
+        function = getattr(item, "function", None)  # the example of a docstring has none
+        if function and "bounded" in function.__code__.co_names:
             item.add_marker("trained")
     items.sort(key=lambda item: [not item.get_closest_marker(marker) for marker in SHARED])
     if data_mirror() is None:
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache of the test's own; neither the user's mirror nor switches are seen."""
+    """An empty cache; the user's mirror and offline switch are hidden."""
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
     for name in ("DTL_DATA", "DTL_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
@@ -73,15 +73,19 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A folder like the public tables': the layout is theirs, the numbers are ours."""
+    """A folder of tables in the layout of the published ones, with invented numbers."""
     monkeypatch.setenv("DTL_DATA", str(tmp_path))
     return published.write_tables(tmp_path / "published")
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """Folder of the session's results; notebooks and commands find it through DTL_RESULTS."""
-    folder = perturbed.results() or tmp_path_factory.mktemp("results")
+    """Folder of the session's results, which notebooks and commands find through DTL_RESULTS.
+
+    With DTL_TEST_RESULTS it is kept: the next session finds the stages whose code has not changed.
+    """
+    kept = os.environ.get("DTL_TEST_RESULTS")
+    folder = perturbed.results() or (Path(kept).resolve() if kept else tmp_path_factory.mktemp("results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTL_RESULTS", str(folder))
         yield folder
@@ -95,8 +99,22 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def smoke(results):
-    """The finished ``smoke`` run."""
+def first_notebook(results, tmp_path_factory):
+    """Execute the first notebook before the run has any results; its error, or None."""
+    import papermill
+
+    folder = tmp_path_factory.mktemp("alone")
+    files = str(ROOT / "notebooks" / "01_domain_gap.ipynb"), str(folder / "out.ipynb")
+    try:
+        papermill.execute_notebook(*files, parameters={"profile": "smoke"}, cwd=str(folder), progress_bar=False)
+    except Exception as error:  # fails its own test; the run does not need it
+        return error
+    return None
+
+
+@pytest.fixture(scope="session")
+def smoke(results, first_notebook):
+    """The finished ``smoke`` run, which finds the stages that the first notebook computed."""
     return conduct.run("smoke", quiet=True)
 
 

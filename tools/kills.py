@@ -1,10 +1,10 @@
-"""Whether anything is lost when what runs is killed: ``dtl book`` and ``dtl predict`` of a survey, at random moments.
+"""Kill ``dtl book`` and ``dtl predict`` at random moments, and compare what they finally produce with undisturbed runs.
 
-    python tools/kills.py            twenty kills of each, then to the end, against runs that nothing disturbed
-    python tools/kills.py -n 5 book  five, of the book alone
+    python tools/kills.py            twenty kills of each command
+    python tools/kills.py -n 5 book  five, of the book only
 
-Each works in a copy of the tree; nothing here is changed. Exit status 1 if anything differs in the end,
-or if too few kills met it running.
+The commands run in copies of the repository; the original is not changed. The exit status is 1 if any result differs,
+or if too few kills hit a running process.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ASIDE = {"timings", "runs", "unfinished", "checkpoints", "spoilt", "notebook", "workflow"}  # differ by their nature
+ASIDE = {"timings", "runs", "unfinished", "checkpoints", "spoilt", "notebook", "workflow"}  # may differ
 
 
 def copy_of(folder):
-    """The sources, without what was made from them."""
+    """Copy the repository without generated files."""
     made = (".git", ".venv", ".*cache", ".snakemake", "__pycache__", "results", "_build", "generated", "vendor")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*made))
     shutil.rmtree(folder / "book" / "notebooks", ignore_errors=True)
@@ -37,19 +37,19 @@ def copy_of(folder):
 
 
 def environment(folder):
-    """Of a command in a copy: its own sources and results."""
+    """Environment variables of a command in a copy, which uses its own sources and results."""
     own = {"PYTHONPATH": str(folder), "DTL_RESULTS": str(folder / "results"), "OMP_WAIT_POLICY": "PASSIVE"}
     return os.environ | own
 
 
 def start(command, folder):
-    """A command in a copy, in a session of its own."""
+    """Start a command in a copy, as the leader of a new session."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment(folder), start_new_session=True, **quiet)
 
 
 def to_the_end(command, folder, allowed):
-    """Run a command. Returns: seconds; anything but an allowed status or one with a traceback ends this program."""
+    """Run a command and return its seconds; exit on a traceback or a status that is not allowed."""
     began = time.monotonic()
     process = start(command, folder)
     _, said = process.communicate()
@@ -59,14 +59,14 @@ def to_the_end(command, folder, allowed):
 
 
 def disturbed(command, folder, kills, seconds, rng):
-    """Kill a command with all its children at random moments, until so many met it alive. Returns: kills, starts."""
+    """Start a command and kill it with its children until ``kills`` of them hit it running; return both counts."""
     started = alive = 0
     while alive < kills and started < 5 * kills:
         started += 1
         process = start(command, folder)
         time.sleep(rng.uniform(0.02, 1.0) * seconds)
         alive += process.poll() is None
-        with contextlib.suppress(ProcessLookupError):  # it ended before
+        with contextlib.suppress(ProcessLookupError):  # it had ended
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     return alive, started
@@ -77,7 +77,7 @@ def digest(content):
 
 
 def book_of(folder):
-    """What ``dtl book`` leaves: results of the stages, outputs of the notebooks, text of the pages; no times."""
+    """Hashes of what ``dtl book`` writes: stage results, notebook outputs and pages, without times."""
     times = re.compile(r"\[ *[\d.]+ s\]|computing time, summed.*?</tr>", re.DOTALL)
     found = {}
     for path in (folder / "results").rglob("*"):
@@ -98,16 +98,16 @@ def book_of(folder):
 
 
 def survey_of(folder):
-    """What a survey leaves: all files of the catalogue but hidden ones, which were being written.
+    """Hashes of a catalogue's files.
 
-    Without the stamps of the spectra, which are the times of their files, and what is computed from these.
+    Hidden files, which were being written, do not count, nor do the stamps of the spectra, which are file times.
     """
     stamp = re.compile(rb'"(stamp|check)": "[^"]*"')
     return {path.name: digest(stamp.sub(b"", path.read_bytes())) for path in (folder / "made.parquet").glob("[!.]*")}
 
 
 def simulate(folder, n=4000, distinct=200):
-    """A store of simulated stars, which come again and again, one in ten of them broken."""
+    """Write a store of simulated stars, which repeat; every tenth is broken."""
     code = "import sys, numpy as np; sys.path.insert(0, 'tests/support'); from toys import simulated\n"
     code += "from dtl_core.reading import sources\n"
     code += f"w, f, _ = simulated({distinct}); f = np.resize(f, ({n}, f.shape[1])).astype(np.float32)\n"
@@ -118,7 +118,7 @@ def simulate(folder, n=4000, distinct=200):
 
 
 def compare(name, command, found, prepare, allowed, kills, rng, window):
-    """The row of the table for a command; what differs is kept. Returns: whether all kills met it and all agrees."""
+    """Print how a command did, keep results that differ; return whether all kills hit and all results agree."""
     place = Path(tempfile.mkdtemp(prefix="dtl-kills-"))
     whole, broken = (copy_of(place / which) for which in ("whole", "broken"))
     for folder in (whole, broken):

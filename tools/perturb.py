@@ -1,12 +1,12 @@
-"""Do the tests of what small networks find pass on any processor? Each has its own rounding, which training enlarges.
+"""Check that bounds on small trained networks hold on any processor: rounding differs, and training amplifies it.
 
     python tools/perturb.py 20                        # all such tests, twenty times (hours)
     python tools/perturb.py 20 tests/bridging         # those of one folder or file; also -k ... of pytest
-    python tools/perturb.py 1 --untrained             # with networks that learn nothing: the bounds must not hold
+    python tools/perturb.py 1 --untrained             # with untrained networks, for which the bounds must fail
 
-Every time all networks start from weights changed in the last digits. For each bound are printed the median of what
-was found, the worst, how many spreads (standard deviations) lie between median and bound, and how often it held. With
-``--keep FOLDER`` the perturbed smoke runs stay there and are found again by the next call.
+Each repetition changes the initial weights of all networks in the last digits. For each bound the table shows the
+median of the measured values, the worst one, the distance between median and bound in standard deviations, and how
+often the bound held. ``--keep FOLDER`` keeps the perturbed smoke runs for the next call.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SHARED = ("synthetic", "observed", "gap")  # stages of a run that train nothing
 
 
 def run_tests(seed, folder, arguments, untrained):
-    """Rows that ``tests/support/bounds.py`` noted in one run of the tests, and pytest's exit status."""
+    """Run the tests once; return the rows that ``tests/support/bounds.py`` wrote and pytest's exit status."""
     noted, results = folder / f"bounds{seed}.jsonl", folder / str(seed)
     noted.unlink(missing_ok=True)
     for stage in SHARED:
@@ -42,7 +42,7 @@ def run_tests(seed, folder, arguments, untrained):
 
 
 def summary(runs):
-    """A line for every bound, and whether all held in every run."""
+    """Return the lines of the table, one per bound, and whether all bounds held in every run."""
     found = {}
     for number, rows in enumerate(runs):
         for row in rows:

@@ -1,4 +1,4 @@
-"""Draw the figure of the README: an example star by the models of the package.
+"""Draw the figure of the README: an example star and the shipped model.
 
 python tools/readme_figure.py
 """
@@ -22,7 +22,7 @@ TARGET = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme_spec
 
 
 def draw(name="shipped", dpi=90):
-    """The figure of the second example star, of middling temperature. Returns: PNG as bytes."""
+    """Draw the second example star, of medium temperature; return a PNG as bytes."""
     model = loading.load(name)
     with tempfile.TemporaryDirectory() as folder:
         paths, _ = write_examples(folder)

@@ -1,4 +1,4 @@
-"""Write the entries of the package's models in dtl_core/registry.toml anew: size and hash of each file.
+"""Update size and hash of the package's models in dtl_core/public_data/registry.toml.
 
 dtl models build -o dtl_core/data/models && python tools/register_models.py
 """
@@ -13,7 +13,7 @@ HEAD = "# ---------------------------------------------------------------- train
 
 
 def entries(folder):
-    """The text of all entries."""
+    """Text of the entries for all models in a folder."""
     out = []
     for path in sorted(Path(folder).glob("R*.safetensors"), reverse=True):
         power = int(path.stem[1:])
@@ -35,7 +35,7 @@ checked = "hash of the file in the package"
 
 
 def register(registry, folder):
-    """Replace the part of a registry that begins with ``HEAD``, up to the next such line or the end, or add it."""
+    """Replace the section ``HEAD`` of a registry, or append it."""
     text = Path(registry).read_text(encoding="utf-8")
     before, found, after = text.partition(HEAD)
     rest = re.search(r"^# -{64} ", after, re.M)
@@ -44,4 +44,4 @@ def register(registry, folder):
 
 
 if __name__ == "__main__":
-    register(ROOT / "dtl_core" / "registry.toml", ROOT / "dtl_core" / "data" / "models")
+    register(ROOT / "dtl_core" / "public_data" / "registry.toml", ROOT / "dtl_core" / "data" / "models")

@@ -11,7 +11,7 @@ import torch
 from ..estimates.calibration import group_edges, groups_of
 from ..estimates.gap import gap_metrics, scaled
 from ..networks.training import split
-from ..parameters import PARAMETERS
+from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..spectra.operators import binned
 from ..synthetic import simulated_survey
 from .problem import Bench
@@ -19,10 +19,8 @@ from .problem import Bench
 __all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_bench", "other_survey", "regions", "scores"]
 
 
-# Stars with interferometric Teff and log g, and companions of FGK stars with [M/H], as many as the paper compares with;
-# and how well these are known.
+# Stars with interferometric Teff and log g, and companions of FGK stars with [M/H], as many as the paper compares with.
 N_INTERFEROMETRIC, N_COMPANIONS = 14, 6
-ANCHOR_ERRORS = {"teff": 30.0, "logg": 0.03, "mh": 0.05}
 
 
 def halves(truth, seed=0):

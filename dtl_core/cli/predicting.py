@@ -8,6 +8,7 @@ import sys
 import click
 
 from ..errors import ConfigError
+from ..extras import import_extra
 from .options import PATH, check_output, overrides_of, reading_options, spectra_options
 from .root import main
 from .terminal import progress_bar, say, say_json, say_warnings
@@ -65,6 +66,8 @@ def predict(
         raise ConfigError("is for a catalogue in parts", field=field, remedy="add -o NAME.parquet")
     if (anchors or save_models) and not adapt:
         raise ConfigError("is for --adapt", field="--anchors" if anchors else "--save-models", remedy="add --adapt")
+    if plots:
+        import_extra("matplotlib", "plots")
     machine.one_thread()
     source, in_parts = sources.open_source(files, **reading), str(output).lower().endswith(".parquet")
     if output and not in_parts:

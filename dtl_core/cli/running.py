@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigError
+from ..extras import import_extra
 from ..files import DATA
 from ..parameters import TABLE
 from .options import FOLDER, PATH, overrides_of
@@ -145,6 +146,7 @@ def book(profile, only, no_html):
       dtl book --profile smoke --only 01_domain_gap --no-html
     """
     builder = _builder()
+    import_extra("papermill", "book")
     if only:
         builder.execute(profile, only=list(only))
         page = None if no_html else builder.build()

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from .. import machine
+from ..extras import import_extra
 
 __all__ = [
     "best_match",
@@ -159,8 +160,7 @@ def mean_discrepancy(observed, synthetic, *, n_permutations=500, seed=0):
 
 def sliced_wasserstein(observed, synthetic, *, n_projections=200, seed=0):
     """Sliced Wasserstein distance of order 2, a feature, in units of the spread of the synthetic features (POT)."""
-    import ot
-
+    ot = import_extra("ot", "metrics", "pot")
     x, y = scaled(observed, synthetic)
     return float(ot.sliced_wasserstein_distance(x, y, n_projections=n_projections, seed=seed))
 

@@ -24,12 +24,11 @@ from astropy.table import Table
 from .. import machine
 from .._version import __version__
 from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance, shown
-from ..bridging import benchmark
 from ..bridging.corrections import Combined
 from ..bridging.fits import LeastSquares
 from ..errors import ConfigError, DataError
 from ..estimates import outliers
-from ..parameters import PARAMETERS
+from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..preparing import chain
 from ..reading.readers import READING
 from ..reading.sources import read_many
@@ -230,7 +229,7 @@ def _reference(base, own, config, n, snr, anchors, arrays):
         for k, parameter in enumerate(PARAMETERS):
             if parameter in anchors:
                 rows = rng.permutation(each)[: len(anchors[parameter][0])]
-                error = benchmark.ANCHOR_ERRORS.get(parameter, 0.5)
+                error = ANCHOR_ERRORS.get(parameter, 0.5)
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
         free = np.ones(each, bool)

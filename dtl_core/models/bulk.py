@@ -29,6 +29,7 @@ from .._version import __version__
 from ..arguments import VELOCITY, a_number, a_path, checked, instance
 from ..characters import legible
 from ..errors import ConfigError, DataError, DTLError
+from ..extras import import_extra
 from ..files import atomic_path, file_hash, write_atomic
 from ..source_code import code_hash
 from . import exports, loading, parallel, prediction
@@ -284,8 +285,7 @@ def _make(job):
 
 def _as_parquet(table):
     """A catalogue as the content of a Parquet file: the same table gives the same bytes."""
-    import pyarrow.parquet as pq
-
+    pq = import_extra("pyarrow.parquet", "survey")
     out = io.BytesIO()
     pq.write_table(exports.arrow_table(table), out, compression="zstd")
     return out.getvalue()
@@ -329,7 +329,7 @@ def export(folder, path):
 
 def _read_part(listed):
     """A part as an astropy table, described."""
-    import pyarrow.parquet as pq
+    pq = import_extra("pyarrow.parquet", "survey")
     from astropy.table import Table
 
     path, digest = listed

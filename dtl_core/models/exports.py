@@ -19,6 +19,7 @@ from astropy.table import Table
 from ..arguments import a_path, a_text, checked, instance
 from ..characters import ascii_only, ascii_table, legible
 from ..errors import ConfigError, DataError, DTLError
+from ..extras import import_extra
 from ..files import atomic_path, write_atomic
 
 __all__ = ["FORMATS", "arrow_table", "as_bytes", "describe", "save", "save_parts"]
@@ -252,8 +253,7 @@ def _append_fits(parts, file, suffix, n):
 
 
 def _append_parquet(parts, file, suffix, n):
-    import pyarrow.parquet as pq
-
+    pq = import_extra("pyarrow.parquet", "survey")
     writer = None
     try:
         for table in parts():
@@ -266,8 +266,7 @@ def _append_parquet(parts, file, suffix, n):
 
 def arrow_table(table):
     """A described catalogue as ``pyarrow.Table``: texts and doubles, with unit and description of every column."""
-    import pyarrow as pa
-
+    pa = import_extra("pyarrow", "survey")
     columns, fields = [], []
     for name in table.colnames:
         values = getattr(table[name], "value", table[name])

@@ -17,7 +17,7 @@ import torch
 
 from .. import machine
 from .._version import __version__
-from ..bridging import benchmark
+from ..bridging import problem
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import Randomised
 from ..bridging.randomiser import Randomiser
@@ -110,7 +110,7 @@ def training_bench(config, stars=None, **budget):
 
 def _bench(config, wavelength, flux, labels, stars=None, **budget):
     everything, settings = np.arange(len(flux)), config.recommended
-    return benchmark.Bench(
+    return problem.Bench(
         wavelength,
         flux,
         labels,

@@ -11,7 +11,6 @@ import html
 import io
 import warnings
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -20,6 +19,7 @@ from ..arguments import a_number, checked, instance
 from ..characters import legible
 from ..estimates import outliers
 from ..estimates.calibration import LEVELS
+from ..extras import import_extra
 from ..lines import LINES
 from ..parameters import PARAMETERS, TABLE, heading
 from ..plots.benchmark_figures import corner_plot
@@ -30,6 +30,7 @@ from .specialist import STRANGE, Examination, Specialist
 __all__ = ["figures", "html_report", "information_figure", "map_figure", "occlusion", "png_report", "spectrum_figure"]
 
 
+plt = import_extra("matplotlib.pyplot", "plots")
 WIDTH = 0.5  # A: of the stretches that are hidden from the networks
 DIGITS = {name: parameter.digits for name, parameter in TABLE.items()}
 _MODEL = instance(Model, remedy="give what dtl_core.load() gives")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
+from ..extras import import_extra
 from ..parameters import PARAMETERS
 from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
 
@@ -290,8 +291,7 @@ def corner_plot(samples, truth=None, others=None):
     -------
     matplotlib.figure.Figure
     """
-    import corner
-
+    corner = import_extra("corner", "plots")
     labels = [LABELS[name] for name in PARAMETERS]
     settings = {"labels": labels, "plot_datapoints": False, "fill_contours": False, "smooth": 1.0}
     settings["label_kwargs"] = {"fontsize": 8}

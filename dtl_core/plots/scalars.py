@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 from ..errors import ConfigError
+from ..extras import import_extra
 
 __all__ = ["glue_all"]
 
@@ -26,8 +27,7 @@ def glue_all(mapping, prefix=""):
     ConfigError
         A value is neither a number nor text.
     """
-    from myst_nb import glue
-
+    glue = import_extra("myst_nb", "book").glue
     for key, value in mapping.items():
         value = value.item() if hasattr(value, "item") else value
         value = float("nan") if value is None else value

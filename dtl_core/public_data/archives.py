@@ -15,6 +15,7 @@ import warnings
 from contextlib import contextmanager
 
 from ..errors import DataError
+from ..extras import import_extra
 from ..files import atomic_path
 from .registry import cache_root, find, get, record
 
@@ -58,6 +59,7 @@ def _provenance(resource):
 
 def fetch_vizier(resource, downloader):
     """Write all tables of a CDS catalogue as ECSV files into a new folder of the cache, all or none."""
+    import_extra("astroquery", "archives")
     from astroquery.exceptions import TableParseError
     from astroquery.vizier import VizierClass
 
@@ -112,6 +114,7 @@ def gaia_table(source_ids, downloader=None):
     DataError
         The archive does not answer, or has none of the stars.
     """
+    import_extra("astroquery", "archives")
     import requests
     from astropy.table import vstack
     from astroquery.utils.tap.core import TapPlus

@@ -29,6 +29,7 @@ from ..arguments import (
 )
 from ..characters import clean
 from ..errors import ConfigError, DataError, DTLError
+from ..extras import import_extra
 from ..spectra.spectrum import Spectrum, finish
 from . import hpf
 from .carmenes import SHAPE as CARMENES_SHAPE
@@ -108,8 +109,8 @@ def read_specutils(path, *, medium=None):
     try:
         import specutils
     except ImportError:
-        problem, remedy = "is in no layout known here, and specutils is not installed", "pip install specutils"
-        raise DataError(problem, file=path, remedy=remedy) from None
+        problem = "is in no layout known here, and specutils is not installed"
+        raise DataError(problem, file=path, remedy="pip install 'dtl-mdwarfs[specutils]'") from None
     from astropy import units
     from astropy.io.registry import IORegistryError
     from astropy.nddata import StdDevUncertainty
@@ -354,10 +355,10 @@ def companions(path):
 
 def to_specutils(spectrum):
     """Convert a :class:`Spectrum` to ``specutils.Spectrum``, with the fields that it lacks in ``meta``."""
-    import specutils
     from astropy import units
     from astropy.nddata import StdDevUncertainty
 
+    specutils = import_extra("specutils", "specutils")
     arrays = {"wavelength", "flux", "uncertainty", "mask"}
     meta = {f.name: getattr(spectrum, f.name) for f in dataclasses.fields(spectrum) if f.name not in arrays}
     return specutils.Spectrum(
@@ -381,7 +382,7 @@ def register():
         from specutils import Spectrum as Theirs
         from specutils.io.registers import data_loader
     except ImportError:
-        raise DataError("specutils is not installed", remedy="pip install specutils") from None
+        raise DataError("specutils is not installed", remedy="pip install 'dtl-mdwarfs[specutils]'") from None
     layouts = {"CARMENES VIS": ("CARMENES",), "serval template": ("serval", "Nagel"), "HPF": ("HPF",)}
     for label, names in layouts.items():
 

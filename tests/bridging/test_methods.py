@@ -16,6 +16,8 @@ from dtl_core.bridging.problem import Bench
 from dtl_core.bridging.randomiser import Randomiser
 from dtl_core.parameters import PARAMETERS
 
+pytestmark = pytest.mark.slow
+
 PIXELS = slice(0, 180)
 WAVE = WHOLE[PIXELS]
 N_STARS = 40

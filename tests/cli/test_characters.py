@@ -113,6 +113,7 @@ def test_prepared_spectra_and_json(folder, tmp_path):
 
 
 @pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.slow
 def test_a_terminal_without_unicode_shows_escapes(folder, tmp_path, terminal):
     env, some = TERMINALS[terminal], sorted(folder.iterdir())[:3]
     shown = dtl("predict", *some, "-o", tmp_path / "c.fits", **env)
@@ -123,6 +124,7 @@ def test_a_terminal_without_unicode_shows_escapes(folder, tmp_path, terminal):
 
 
 @pytest.mark.parametrize("env", [{}, TERMINALS["C"]], ids=["UTF-8", "C"])
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, env):
     absent = dtl("predict", f"{tmp_path}/fehlt_ß★\udcff.fits", **env)
     assert absent.returncode == 1 and b"Traceback" not in absent.stderr

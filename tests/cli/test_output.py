@@ -23,6 +23,8 @@ from dtl_core.preparing import chain
 from dtl_core.spectra.spectrum import Spectrum
 from dtl_core.synthetic.examples import write_examples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def star(tmp_path_factory):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -64,6 +63,7 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     assert not list(written.parent.glob("*.failed.ipynb"))
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_outputs(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     styled = "import pandas as pd\npd.DataFrame({'a': [1, 2]}).style.highlight_max()"
@@ -96,6 +96,7 @@ def test_a_parameter_that_nobody_replaced_stays_on_the_page(clone):
     assert last.outputs[0].text.split() == ["smoke", "GJ", "699"]
 
 
+@pytest.mark.slow
 def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypatch):
     run = results.Run(load_profile("smoke"), Store(clone / "results"), {"catalogue": "1"})
     names = [clone / "notebooks" / f"0{k}_tiny.ipynb" for k in (1, 2)]
@@ -245,6 +246,7 @@ def write_tiny_book(clone):
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
 
 
+@pytest.mark.slow
 def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
     write_tiny_book(clone)
     figure = "import matplotlib.pyplot as plt\nfrom myst_nb import glue\nfig, ax = plt.subplots()\nax.plot({})\n"
@@ -262,6 +264,7 @@ def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
     assert told == alt and untold.endswith(".png"), "a figure that no notebook describes shows its file's name"
 
 
+@pytest.mark.slow
 def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monkeypatch):
     write_tiny_book(clone)
     with pytest.raises(DTLError, match="01_tiny.ipynb: has not been executed"):
@@ -310,13 +313,8 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
         builder.build(clone)
 
 
-def test_a_notebook_runs_alone_on_an_empty_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("DTL_RESULTS", str(tmp_path / "results"))
-    papermill.execute_notebook(
-        str(ROOT / "notebooks" / "01_domain_gap.ipynb"),
-        str(tmp_path / "out.ipynb"),
-        parameters={"profile": "smoke"},
-        cwd=str(tmp_path),
-        progress_bar=False,
-    )
-    assert list((tmp_path / "results" / "gap").iterdir())
+@pytest.mark.slow
+@pytest.mark.uses_smoke
+def test_a_notebook_runs_alone_on_an_empty_store(first_notebook, results):
+    assert first_notebook is None
+    assert list((results / "gap").iterdir())

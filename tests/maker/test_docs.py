@@ -313,6 +313,7 @@ def test_the_gpu_page_says_whether_a_gpu_was_measured():
     assert bool(measured) != ("No run on a GPU has been measured yet" in PAGES["book/howto/gpu.md"])
 
 
+@pytest.mark.slow
 def test_predicting_takes_no_more_memory_than_is_said(tmp_path):
     write_examples(tmp_path)
     (limit,) = re.findall(r"`dtl predict` stays below ([\d.]+) GB", flat(PAGES["book/faq.md"]))

@@ -255,6 +255,7 @@ def test_a_figure_in_a_page_is_the_figure(run):
 # ---------------------------------------------------------------- pages
 
 
+@pytest.mark.slow
 def test_pages_are_whole_and_the_same_twice(run):
     files = explore.explore_files(run)
     pages = {name: text for name, text in files.items() if name.endswith(".md")}
@@ -285,6 +286,7 @@ def test_the_table_of_the_page_holds_every_star(run):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_real_stars_lead_to_simbad(run, monkeypatch):
     monkeypatch.setenv("DTL_DATA", str(MIRROR))
     files = explore.explore_files(run)

@@ -388,6 +388,7 @@ def test_lines_are_where_lafarga_measured_them():
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_real_stars(clone, synthetic_set, monkeypatch):
     monkeypatch.setenv("DTL_DATA", str(MIRROR))
     run = Run(synthetic_set, clone.parent / "results", registry.find_all("observed/hpf/Slope-*.fits"))

@@ -16,6 +16,8 @@ from dtl_core.models import adapting, loading
 from dtl_core.parameters import PARAMETERS
 from dtl_core.spectra.spectrum import Spectrum
 
+pytestmark = pytest.mark.slow
+
 POWER, N = 53_000.0, 60
 
 

@@ -88,6 +88,7 @@ def test_what_is_missing_is_listed(whole):
     assert [part["rows"] for part in manifest["parts"]] == [5, 4, 5, 5, 1]
 
 
+@pytest.mark.slow
 def test_processes_and_other_parts_first_give_the_same_bytes(store, whole, tmp_path):
     folder = tmp_path / "catalogue.parquet"
     some = again(store, folder, parts=range(3, 9))
@@ -169,6 +170,7 @@ def command(store, folder, *more):
     return [sys.executable, "-m", "dtl_core", "predict", str(store), "-o", str(folder), *options]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(store, tmp_path):
     expected, folder = tmp_path / "expected.parquet", tmp_path / "killed.parquet"
     started = time.time()

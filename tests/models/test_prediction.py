@@ -167,6 +167,7 @@ def test_errors_point_the_way_their_names_say(folder):
         assert lower == pytest.approx(2.0, rel=1e-3) and upper == pytest.approx(10.0, rel=1e-3), column
 
 
+@pytest.mark.slow
 def test_many_files_over_processes_give_what_one_process_gives(folder, tmp_path, monkeypatch):
     files = []
     for number, path in enumerate(sorted(folder.glob("*.ecsv")) * 2):
@@ -195,6 +196,7 @@ def test_python_names_one_star_only_for_one_file(folder):
 # ---------------------------------------------------------------- other commands
 
 
+@pytest.mark.slow
 def test_module_and_script_are_the_same_command(folder):
     path = next(folder.glob("*.ecsv"))
     command = [sys.executable, "-m", "dtl_core", "predict", path, "--quiet"]
@@ -223,6 +225,7 @@ def test_models_are_listed_and_shown():
     assert card["settings"]["window.resolving_power"] == 53_000 and card["training"]["seed"] == 0
 
 
+@pytest.mark.slow
 def test_models_are_built_and_used(tmp_path, folder):
     small = {"models.n_spectra": 300, "models.epochs": 1, "models.emulator_epochs": 2, "models.members": 1,
              "models.reference_stars": 80, "models.test_stars": 20}  # fmt: skip
@@ -264,6 +267,7 @@ def test_explain_takes_one_star_only(folder):
     assert result.exit_code == 2 and "give one file" in result.stderr and not (folder / "all.html").exists()
 
 
+@pytest.mark.slow
 def test_hostile_names_do_no_harm(folder, tmp_path):
     text = next(folder.glob("*.ecsv")).read_text()
     path = tmp_path / "a.ecsv"

@@ -26,6 +26,16 @@ NOTEBOOKS = (
     "08_your_own_star",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = re.compile(r"dtl-mdwarfs\[([a-z,]+)\]")  # extras that an extra includes
+
+
+def extra(name):
+    """Requirements of an extra, with those of the extras that it includes."""
+    requirements = []
+    for requirement in PROJECT["optional-dependencies"][name]:
+        included = OWN.fullmatch(requirement)
+        requirements += [r for n in included[1].split(",") for r in extra(n)] if included else [requirement]
+    return requirements
 
 
 def pins(requirements):
@@ -44,15 +54,16 @@ def environment(path):
 
 def test_every_dependency_is_pinned_and_extras_agree():
     merged = pins(PROJECT["dependencies"])
-    for extra in PROJECT["optional-dependencies"].values():
-        for name, version in pins(extra).items():
+    for chosen in PROJECT["optional-dependencies"]:
+        for name, version in pins(extra(chosen)).items():
             assert merged.setdefault(name, version) == version, name
+            assert name not in pins(PROJECT["dependencies"]), f"{name} is required anyway"
 
 
 def test_conda_environment_repeats_the_pins():
     listed = environment(ROOT / "environment.yml")["dependencies"]
     (pip,) = [entry["pip"] for entry in listed if isinstance(entry, dict)]
-    wanted = pins(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["book"])
+    wanted = pins(PROJECT["dependencies"] + extra("book"))
     assert pins(line for line in pip if not line.startswith("-")) == wanted
     assert "python=3.11" in listed
     assert not any(line.startswith("-e") for line in pip), "Binder reads this file from another folder"
@@ -69,7 +80,7 @@ def test_binder_reads_the_same_environment_and_installs_the_package():
 def test_pins_are_what_is_installed():
     from importlib.metadata import version
 
-    wanted = pins(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
+    wanted = pins(PROJECT["dependencies"] + sorted({*extra("test"), *extra("book")}))
     different = {name: version(name) for name, pin in wanted.items() if version(name).split("+")[0] != pin}
     assert not different
 
@@ -77,7 +88,7 @@ def test_pins_are_what_is_installed():
 def test_hooks_use_the_pinned_tools():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     revisions = {repo["repo"].rsplit("/", 1)[1]: repo["rev"].removeprefix("v") for repo in hooks}
-    test = pins(PROJECT["optional-dependencies"]["test"])
+    test = pins(extra("test"))
     assert revisions == {"ruff-pre-commit": test["ruff"], "nbstripout": test["nbstripout"]}
 
 

@@ -10,16 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools import mutations
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dtl_core/data/lte"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tools_importable():
-    # tools/ is not part of the installed package
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        yield
 
 
 def one_line(failure) -> str:
@@ -519,28 +513,28 @@ def test_the_registry_lists_the_models_that_are_there_and_nothing_else_of_it_cha
     assert {name: entry for name, entry in changed.items() if entry.group != "models"} == others
 
 
-# --------------------------------------------------------------------------------------------- planted faults
+# --------------------------------------------------------------------------------------------- mutations.py
 
 
-def test_every_fault_has_its_place_and_its_tests():
-    from tools import mutations
+@pytest.mark.parametrize("fault", mutations.FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_has_its_place_and_its_tests(fault):
+    text = (ROOT / "dtl_core" / fault.path).read_text()
+    changed = mutations.replaced(fault, text)
+    compile(changed, fault.path, "exec")
+    assert changed != text and fault.tests and all((ROOT / "tests" / name).is_file() for name in fault.tests)
 
-    assert len(mutations.FAULTS) >= 20 and len({fault.name for fault in mutations.FAULTS}) == len(mutations.FAULTS)
-    for fault in mutations.FAULTS:
-        text = (ROOT / "dtl_core" / f"{fault.module}.py").read_text()
-        changed = mutations.replaced(fault, text)
-        compile(changed, fault.module, "exec")
-        assert changed != text and all((ROOT / "tests" / f"test_{name}.py").is_file() for name in fault.tests)
+
+def test_faults_differ_and_need_their_text():
+    assert len(mutations.FAULTS) >= 30 and len({fault.name for fault in mutations.FAULTS}) == len(mutations.FAULTS)
     with pytest.raises(ValueError, match="0 times"):
-        mutations.replaced(mutations.FAULTS[0]._replace(old="is nowhere"), text)
+        mutations.replaced(mutations.FAULTS[0]._replace(old="is nowhere"), "a = 1\n")
 
 
-def test_a_planted_fault_is_in_the_copy_alone(tmp_path):
-    from tools import mutations
-
-    before = (ROOT / "dtl_core" / "spectra.py").read_text()
-    root = mutations.planted(mutations.FAULTS[0], tmp_path)
-    assert (root / "dtl_core" / "spectra.py").read_text() != before == (ROOT / "dtl_core" / "spectra.py").read_text()
+def test_a_fault_is_injected_into_the_copy_alone(tmp_path):
+    fault = mutations.FAULTS[0]
+    before = (ROOT / "dtl_core" / fault.path).read_text()
+    root = mutations.inject(fault, tmp_path)
+    assert (root / "dtl_core" / fault.path).read_text() != before == (ROOT / "dtl_core" / fault.path).read_text()
     assert (root / "pyproject.toml").is_file() and (root / "tests" / "conftest.py").is_file()
 
 

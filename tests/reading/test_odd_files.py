@@ -65,6 +65,7 @@ def as_spectrum(star, **more):
 
 @settings(max_examples=N_FORMS, **UNHURRIED)
 @given(form=st.fixed_dictionaries({name: st.sampled_from(values) for name, values in forms.FORMS.items()}))
+@pytest.mark.slow
 def test_a_spectrum_in_any_form_gives_the_same_estimate(form, model, star, tmp_path_factory):
     path = forms.write(tmp_path_factory.mktemp("form"), star, form)
     wave, flux, error = star
@@ -99,6 +100,7 @@ def spoilt(star, runs, spoil):
 
 @settings(max_examples=N_FORMS, **UNHURRIED)
 @given(runs=RUNS, spoil=st.sampled_from([0.3, 1.25, 3.0, 50.0]), way=st.sampled_from(sorted(WAYS)), kind=st.booleans())
+@pytest.mark.slow
 def test_bad_pixels_marked_in_any_way_are_never_used(runs, spoil, way, kind, model, star, tmp_path_factory):
     (wave, flux, error), bad = spoilt(star, runs, spoil)
     columns = {"wavelength": wave} | WAYS[way](flux, error, bad)

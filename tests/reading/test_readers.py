@@ -709,7 +709,7 @@ def test_what_nobody_knows_is_refused(tmp_path, monkeypatch):
     refused(path, ["too many extensions or keywords"])
     fits.PrimaryHDU(np.ones((40, 40))).writeto(path, overwrite=True)
     monkeypatch.setitem(sys.modules, "specutils", None)
-    refused(path, ["specutils is not installed", "pip install specutils"])
+    refused(path, ["specutils is not installed", "pip install 'dtl-mdwarfs[specutils]'"])
     with pytest.raises(DataError, match="specutils is not installed"):
         readers.register()
 

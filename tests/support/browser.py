@@ -72,11 +72,25 @@ def _too_wide(page):
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def look_at_all(html, folder=None, only=None, whole="."):
-    """{page: what :func:`look` finds at the first of ``SIZES``, and ``too_wide_on`` the others}, for all pages below
-    ``html`` that a reader can reach.
+def look_at_all(html, folder=None, only=None, whole=".", axe="."):
+    """Look at all pages below a folder that a reader can reach.
 
-    What is around the article is the same on all pages: axe looks at it only on those whose name matches ``whole``.
+    Parameters
+    ----------
+    html : path
+        The built book.
+    folder : path, optional
+        Of screenshots.
+    only : str, optional
+        Regular expression that the names of pages match.
+    whole, axe : str
+        Regular expressions for the pages that axe checks: all of the page, or its article. What surrounds the article
+        is the same on all pages.
+
+    Returns
+    -------
+    dict
+        Page -> what :func:`look` finds at the first of ``SIZES``, and ``too_wide_on`` the others.
     """
     from playwright.sync_api import sync_playwright
 
@@ -94,7 +108,7 @@ def look_at_all(html, folder=None, only=None, whole="."):
                 continue
             page = context.new_page()
             shots = [Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None for name in SIZES]
-            part = True if re.search(whole, relative) else "article"
+            part = bool(re.search(whole, relative)) or ("article" if re.search(axe, relative) else False)
             found = look(page, root + relative, shots[0], part)
             found["too_wide_on"] = []
             for size, shot in zip(others, shots[1:], strict=True):

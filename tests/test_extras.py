@@ -1,0 +1,83 @@
+"""What an installation without extras can do, and what it says about the rest."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from dtl_core.cli import main
+from dtl_core.errors import ConfigError
+from dtl_core.estimates import gap
+from dtl_core.extras import import_extra
+from dtl_core.plots import scalars
+from dtl_core.public_data import archives
+
+# One module of each package that only an extra brings.
+OPTIONAL = (
+    "IPython astroquery corner ipykernel itables jupyter_book matplotlib myst_nb ot papermill plotly pyarrow snakemake "
+    "specutils zarr zuko"
+).split()
+BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); from dtl_core.cli import main; "
+
+
+def blocked(code, folder):
+    """Standard output and error of code in a process that has no optional package."""
+    return subprocess.run([sys.executable, "-c", BLOCKED + code], capture_output=True, text=True, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    assert CliRunner().invoke(main, ["examples", str(folder / "stars")]).exit_code == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_prediction_preparation_data_and_runs_need_no_extra(examples):
+    commands = [["predict", "stars", "-o", "catalogue.csv"], ["prepare", "stars"], ["data", "list"], ["data", "where"]]
+    code = f"[main(command, standalone_mode=False) for command in {commands!r}]; import dtl_core.pipeline.conduct"
+    done = blocked(code, examples)
+    assert done.returncode == 0, done.stderr
+    assert (examples / "catalogue.csv").is_file()
+
+
+@pytest.mark.slow
+def test_explain_names_the_extra(examples):
+    star = next((examples / "stars").iterdir()).name
+    done = blocked(f"main(['explain', 'stars/{star}'])", examples)
+    assert (done.returncode, done.stderr) == (2, "dtl: matplotlib is not installed; pip install 'dtl-mdwarfs[plots]'\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("matplotlib", "plots", ["predict", "{stars}", "--plots", "{folder}/plots"]),
+        ("pyarrow", "survey", ["predict", "{stars}", "-o", "{folder}/catalogue.parquet", "--workers", "1"]),
+        ("papermill", "book", ["book"]),
+    ],
+)
+def test_commands_name_the_extra(examples, tmp_path, monkeypatch, module, extra, arguments):
+    monkeypatch.setitem(sys.modules, module, None)
+    arguments = [word.format(stars=examples / "stars", folder=tmp_path) for word in arguments]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == f"dtl: {module} is not installed; pip install 'dtl-mdwarfs[{extra}]'"
+
+
+def test_functions_name_the_extra(monkeypatch):
+    for module in ("astroquery", "myst_nb", "ot"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=r"astroquery is not installed; pip install 'dtl-mdwarfs\[archives\]'"):
+        archives.gaia_table([1])
+    with pytest.raises(ConfigError, match=r"myst_nb is not installed; pip install 'dtl-mdwarfs\[book\]'"):
+        scalars.glue_all({"a": 1})
+    with pytest.raises(ConfigError, match=r"pot is not installed; pip install 'dtl-mdwarfs\[metrics\]'"):
+        gap.sliced_wasserstein([[0.0]] * 9, [[1.0], [2.0]] * 9)
+
+
+def test_a_package_that_lacks_one_of_its_own_is_no_missing_extra(tmp_path, monkeypatch):
+    (tmp_path / "incomplete_package.py").write_text("import absent_dependency\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="absent_dependency"):
+        import_extra("incomplete_package", "plots")
