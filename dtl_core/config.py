@@ -212,7 +212,7 @@ class EstimateConfig:
 
 @dataclass(frozen=True)
 class RecommendedConfig:
-    """What the catalogue recommends beside the paper's estimates: an arm of the test bench (notebook 07)."""
+    """What the catalogue recommends beside the paper's estimates: a method of the benchmark (notebook 07)."""
 
     method: str = "combined"  # the winner; or "randomised", which needs no other stars, or "paper"
     fewest: int = 30  # stars that have lines in common to learn from; fewer are left to the randomised network

@@ -1,4 +1,4 @@
-"""The test bench for transfer: arms against the known truth of the benchmark survey."""
+"""The test bench for transfer: methods against the known truth of the benchmark survey."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..networks.training import split
 from ..parameters import PARAMETERS
 from ..spectra.operators import binned
 from ..synthetic import simulated_survey
-from .problem import Bench
+from .problem import Problem
 
-__all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_bench", "other_survey", "regions", "scores"]
+__all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_problem", "other_survey", "regions", "scores"]
 
 
 # Stars with interferometric Teff and log g, and companions of FGK stars with [M/H], as many as the paper compares with;
@@ -43,8 +43,8 @@ def anchors_of(truth, rows, seed=0):
     }
 
 
-def make_bench(run, seed=0, *, stars=None, truth=None, **budget):
-    """What the arms are given, from a run's synthetic and observed spectra, in pixels of about ``STEP``.
+def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
+    """What the methods are given, from a run's synthetic and observed spectra, in pixels of about ``STEP``.
 
     Arguments
     ---------
@@ -52,7 +52,7 @@ def make_bench(run, seed=0, *, stars=None, truth=None, **budget):
     seed : of the split, the networks and the anchors' errors
     stars, truth : (m, n_pixels) spectra of another survey and their labels, instead of the run's; without ``truth``
         there are no anchors
-    budget : epochs, emulator_epochs, batch_size, learning_rate of :class:`dtl_core.bridging.problem.Bench`
+    budget : epochs, emulator_epochs, batch_size, learning_rate of :class:`dtl_core.bridging.problem.Problem`
     """
     step = run.config.window.step
     if stars is None:
@@ -64,7 +64,7 @@ def make_bench(run, seed=0, *, stars=None, truth=None, **budget):
     train, valid = split(len(flux), 0.2, [seed, 23])
     anchors = {} if truth is None else anchors_of(truth, halves(truth)[0], seed)
     wavelength, power = binned(run.wavelength, step), run.config.window.resolving_power
-    return Bench(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
+    return Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
 
 
 def other_survey(config, *, seed=0, **effects):
@@ -100,27 +100,27 @@ def scores(found, truth, rows=None):
     return pd.DataFrame(out, columns=["parameter", "region", "n", "rmse", "bias", "scatter"])
 
 
-def gaps(arm, bench, *, n_synthetic=800, **settings):
-    """Gap metrics in an arm's latent space, in units of the spread of the synthetic ones: DataFrame.
+def gaps(method, problem, *, n_synthetic=800, **settings):
+    """Gap metrics in a method's latent space, in units of the spread of the synthetic ones: DataFrame.
 
-    Arguments: arm, fitted, or None for the fluxes themselves; settings, for :func:`dtl_core.estimates.gap.gap_metrics`.
+    Arguments: method, fitted, or None for the fluxes; settings, for :func:`dtl_core.estimates.gap.gap_metrics`.
     """
-    rows = bench.valid[:n_synthetic]
-    if arm is None:
-        stars, synthetic = bench.stars.numpy(), bench.flux[rows].numpy()
+    rows = problem.valid[:n_synthetic]
+    if method is None:
+        stars, synthetic = problem.stars.numpy(), problem.flux[rows].numpy()
     else:
-        stars, synthetic = arm.latent(bench.stars), arm.synthetic_latent(rows)
-    return gap_metrics(*scaled(stars, synthetic), seed=bench.seed, **settings)
+        stars, synthetic = method.latent(problem.stars), method.synthetic_latent(rows)
+    return gap_metrics(*scaled(stars, synthetic), seed=problem.seed, **settings)
 
 
-def axes(arm, flux):
+def axes(method, flux):
     """How fine-tuning changed the meaning of each latent unit, over observed spectra: DataFrame, a row a unit.
 
     correlation : between what the encoder from before and the one from after say of the same stars
     moved : rms change, in units of the spread of the synthetic latents, infinite for units that were dead on them
     """
-    before, after = (arm._encode(model, torch.as_tensor(flux)).numpy() for model in (arm.source, arm.encoder))
-    spread = arm.synthetic_latent(arm.bench.valid).std(0)
+    before, after = (method._encode(model, torch.as_tensor(flux)).numpy() for model in (method.source, method.encoder))
+    spread = method.synthetic_latent(method.problem.valid).std(0)
     live = spread > 1e-4 * spread.max()
     rows = []
     for unit, alive in enumerate(live):

@@ -11,7 +11,7 @@ from ..parameters import PARAMETERS
 from .emulator import optical_depth
 from .fits import LeastSquares
 from .flux_networks import Randomised
-from .problem import Arm
+from .problem import Method
 from .randomiser import Randomiser
 
 __all__ = ["Combined", "Prepared", "SelfCalibrated", "ZeroPoints"]
@@ -30,25 +30,25 @@ def zero_points(found, anchors):
     return out
 
 
-class ZeroPoints(Arm):
+class ZeroPoints(Method):
     """The arm below, moved by a constant for each parameter so that the anchor stars come out right in the median."""
 
     base = Randomised
 
-    def learn(self, bench):
-        self.arm = bench.learned(self.base)
+    def learn(self, problem):
+        self.inner = problem.learned(self.base)
 
-    def adapt(self, bench):
-        self.bench = bench
-        self.arm = copy.copy(self.arm).adapt(bench)
-        self.zero = zero_points(self.arm.predict(bench.stars), bench.anchors)
+    def adapt(self, problem):
+        self.problem = problem
+        self.inner = copy.copy(self.inner).adapt(problem)
+        self.zero = zero_points(self.inner.predict(problem.stars), problem.anchors)
         return self
 
     def predict(self, flux):
-        return self.arm.predict(flux) - self.zero
+        return self.inner.predict(flux) - self.zero
 
 
-class SelfCalibrated(Arm):
+class SelfCalibrated(Method):
     """What all observed stars have in common against emulated spectra of their labels is taken off, and again.
 
     In optical depth, pixel by pixel over the stars: t_observed = a + r t_emulated. The emulator with the lines a + r t
@@ -61,29 +61,29 @@ class SelfCalibrated(Arm):
 
     base, rounds, ridge, anchored = Randomised, 3, 0.02, False
 
-    def learn(self, bench):
-        self.arm = bench.learned(self.base)
-        self.emulator = bench.learned(LeastSquares).emulator
+    def learn(self, problem):
+        self.inner = problem.learned(self.base)
+        self.emulator = problem.learned(LeastSquares).emulator
 
-    def adapt(self, bench):
-        self.bench = bench
-        self.arm = copy.copy(self.arm).adapt(bench)
+    def adapt(self, problem):
+        self.problem = problem
+        self.inner = copy.copy(self.inner).adapt(problem)
         self.calibrated, self.zero = self.emulator, np.zeros(len(PARAMETERS))
         self._use(None)
         for _ in range(self.rounds):
-            labels = self._estimate(bench.stars)
+            labels = self._estimate(problem.stars)
             if self.anchored:
-                labels = labels - zero_points(labels, bench.anchors)
-            self._compare(bench.stars, torch.as_tensor(labels, dtype=torch.float32))
+                labels = labels - zero_points(labels, problem.anchors)
+            self._compare(problem.stars, torch.as_tensor(labels, dtype=torch.float32))
         if self.anchored:
-            found = self._estimate(bench.stars)
-            self.zero = zero_points(found, bench.anchors)
-            self.labels = found - self.zero  # of the bench's stars
+            found = self._estimate(problem.stars)
+            self.zero = zero_points(found, problem.anchors)
+            self.labels = found - self.zero  # of the problem's stars
         return self
 
     def _use(self, weight):
-        if isinstance(self.arm, LeastSquares):
-            self.arm.emulator, self.arm.weight = self.calibrated, weight
+        if isinstance(self.inner, LeastSquares):
+            self.inner.emulator, self.inner.weight = self.calibrated, weight
 
     def _compare(self, stars, labels):
         """Lines and weights of the pixels from stars (n, n_pixels) of known or estimated labels (n, 4)."""
@@ -97,10 +97,10 @@ class SelfCalibrated(Arm):
         self._use(weight / weight.mean())
 
     def _estimate(self, flux):
-        found = self.arm.predict(flux)
-        if not isinstance(self.arm, LeastSquares):
+        found = self.inner.predict(flux)
+        if not isinstance(self.inner, LeastSquares):
             for _ in range(2):
-                found = self.arm.predict(self.corrected(flux, found))
+                found = self.inner.predict(self.corrected(flux, found))
         return found
 
     def difference(self, labels):
@@ -114,10 +114,10 @@ class SelfCalibrated(Arm):
         return torch.as_tensor(flux) - self.difference(labels)
 
     def latent(self, flux):
-        return self.arm.latent(self.corrected(flux, self._estimate(flux)))
+        return self.inner.latent(self.corrected(flux, self._estimate(flux)))
 
     def synthetic_latent(self, rows):
-        return self.arm.synthetic_latent(rows)
+        return self.inner.synthetic_latent(rows)
 
     def predict(self, flux):
         return self._estimate(flux) - self.zero
@@ -159,17 +159,17 @@ class LeastSquaresAnchored(LeastSquaresSelfCalibrated):
     anchored = True
 
 
-class Prepared(Arm):
+class Prepared(Method):
     """A network on randomised fluxes, and the emulator's fit as a second opinion: for stars without a survey."""
 
     zero = 0.0  # of the labels
 
-    def learn(self, bench):
-        self.network, self.arm = bench.learned(Randomised), bench.learned(LeastSquares)
+    def learn(self, problem):
+        self.network, self.inner = problem.learned(Randomised), problem.learned(LeastSquares)
 
-    def adapt(self, bench):
-        self.bench, self.arm = bench, copy.copy(self.arm).adapt(bench)
-        self.emulator = self.arm.emulator
+    def adapt(self, problem):
+        self.problem, self.inner = problem, copy.copy(self.inner).adapt(problem)
+        self.emulator = self.inner.emulator
         return self
 
     def latent(self, flux):
@@ -198,21 +198,21 @@ class Combined(Prepared):
     drawn at random; a network learns labels from them, so it learns as well which features to trust.
     """
 
-    def learn(self, bench):
-        self.arm = bench.learned(LeastSquaresAnchored)
+    def learn(self, problem):
+        self.inner = problem.learned(LeastSquaresAnchored)
 
-    def adapt(self, bench):
-        self.bench, self.arm = bench, copy.copy(self.arm).adapt(bench)
-        self.emulator = self.arm.calibrated
-        left = bench.stars - self.reconstruct(self.arm.labels)
-        self.network = _OnLeftovers(bench.flux + self.arm.difference(bench.labels), left)
-        self.network.learn(bench)
-        self.zero = zero_points(self.network.predict(bench.stars), bench.anchors)
+    def adapt(self, problem):
+        self.problem, self.inner = problem, copy.copy(self.inner).adapt(problem)
+        self.emulator = self.inner.calibrated
+        left = problem.stars - self.reconstruct(self.inner.labels)
+        self.network = _OnLeftovers(problem.flux + self.inner.difference(problem.labels), left)
+        self.network.learn(problem)
+        self.zero = zero_points(self.network.predict(problem.stars), problem.anchors)
         return self
 
 
 class _OnLeftovers(Randomised):
-    """A network on ``lines`` (n, n_pixels), spectra of the bench's labels, with leftovers (m, n_pixels) added."""
+    """A network on ``lines`` (n, n_pixels), spectra of the problem's labels, with leftovers (m, n_pixels) added."""
 
     randomiser = Randomiser(noise=0.005, line_strength=0.1, lines=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .emulator import fit_emulator, fit_labels, grid_labels
-from .problem import Arm
+from .problem import Method
 
 __all__ = ["ChiSquare", "LeastSquares"]
 
@@ -11,12 +11,14 @@ __all__ = ["ChiSquare", "LeastSquares"]
 # ---------------------------------------------------------------- classical fits
 
 
-class ChiSquare(Arm):
+class ChiSquare(Method):
     """Chi-square over the synthetic grid, continuum and velocity free (after Passegger et al. 2019)."""
 
     def predict(self, flux):
-        bench = self.bench
-        return grid_labels(flux, bench.flux[bench.train], bench.labels[bench.train], wavelength=bench.wavelength)[0]
+        problem = self.problem
+        return grid_labels(
+            flux, problem.flux[problem.train], problem.labels[problem.train], wavelength=problem.wavelength
+        )[0]
 
 
 class LeastSquares(ChiSquare):
@@ -24,10 +26,10 @@ class LeastSquares(ChiSquare):
 
     weight = None  # of the squared residuals, (n_pixels,)
 
-    def learn(self, bench):
-        settings = {"epochs": bench.emulator_epochs, "seed": bench.seed, "progress": bench.progress}
-        self.emulator = fit_emulator(bench.flux, bench.labels, bench.train, bench.wavelength, **settings)
+    def learn(self, problem):
+        settings = {"epochs": problem.emulator_epochs, "seed": problem.seed, "progress": problem.progress}
+        self.emulator = fit_emulator(problem.flux, problem.labels, problem.train, problem.wavelength, **settings)
 
     def predict(self, flux):
         start = super().predict(flux)
-        return fit_labels(self.emulator, flux, self.bench.wavelength, start, weight=self.weight)[0]
+        return fit_labels(self.emulator, flux, self.problem.wavelength, start, weight=self.weight)[0]

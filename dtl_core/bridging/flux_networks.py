@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..parameters import PARAMETERS
-from .problem import Arm
+from .problem import Method
 from .randomiser import Randomiser
 
 __all__ = ["Adversarial", "Aligned", "OnFluxes", "Randomised"]
@@ -57,26 +57,26 @@ class FluxNet(nn.Module):
         return labels, self.log_spread(features).exp() * self.label_spread
 
 
-class OnFluxes(Arm):
+class OnFluxes(Method):
     """A network on synthetic fluxes, no transfer (Passegger et al. 2020)."""
 
-    def learn(self, bench):
-        self.bench = bench
-        self.generator = torch.Generator().manual_seed(bench.seed)
-        self.model = FluxNet(bench.flux[bench.train], bench.labels[bench.train], bench.seed)
+    def learn(self, problem):
+        self.problem = problem
+        self.generator = torch.Generator().manual_seed(problem.seed)
+        self.model = FluxNet(problem.flux[problem.train], problem.labels[problem.train], problem.seed)
         self.prepare()
-        bench.fit(self.model, self.loss)
+        problem.fit(self.model, self.loss)
 
     def prepare(self):
         """Whatever else is trained with the network becomes a part of it."""
 
     def seen(self, rows):
         """Synthetic fluxes as the network sees them in training."""
-        return self.bench.flux[rows]
+        return self.problem.flux[rows]
 
     def loss(self, model, rows):
         features = model.features(self.seen(rows))
-        return model.loss(features, self.bench.labels[rows]) + self.alignment(model, features)
+        return model.loss(features, self.problem.labels[rows]) + self.alignment(model, features)
 
     def alignment(self, model, features):
         """What is added to the loss for the sake of the observed domain."""
@@ -84,7 +84,7 @@ class OnFluxes(Arm):
 
     def observed(self, n):
         """Features of as many observed spectra, drawn at random."""
-        stars = self.bench.stars
+        stars = self.problem.stars
         return self.model.features(stars[torch.randint(len(stars), (n,), generator=self.generator)])
 
     def latent(self, flux):
@@ -94,7 +94,7 @@ class OnFluxes(Arm):
 
     def synthetic_latent(self, rows):
         """The same of synthetic spectra."""
-        return self.latent(self.bench.flux[rows])
+        return self.latent(self.problem.flux[rows])
 
     def predict(self, flux):
         return self._outputs(flux)[0]
@@ -115,21 +115,21 @@ class Randomised(OnFluxes):
     randomiser = Randomiser()
 
     def seen(self, rows):
-        return self.randomised(self.bench.flux[rows], rows)
+        return self.randomised(self.problem.flux[rows], rows)
 
     def randomised(self, flux, rows):
-        bench = self.bench
-        return self.randomiser(flux, bench.labels[rows, 3], bench.step, bench.resolving_power, self.generator)
+        problem = self.problem
+        return self.randomiser(flux, problem.labels[rows, 3], problem.step, problem.resolving_power, self.generator)
 
 
 class _Jointly(OnFluxes):
     """Trained on synthetic and observed spectra at once."""
 
-    def learn(self, bench):
+    def learn(self, problem):
         pass
 
-    def adapt(self, bench):
-        super().learn(bench)
+    def adapt(self, problem):
+        super().learn(problem)
         return self
 
 
@@ -169,9 +169,9 @@ class Adversarial(_Jointly):
 
     def prepare(self):
         with torch.random.fork_rng():
-            torch.manual_seed(self.bench.seed + 1)
+            torch.manual_seed(self.problem.seed + 1)
             self.model.critic = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-        self.step, self.steps = 0, self.bench.epochs * -(-len(self.bench.train) // self.bench.batch_size)
+        self.step, self.steps = 0, self.problem.epochs * -(-len(self.problem.train) // self.problem.batch_size)
 
     def alignment(self, model, features):
         self.step += 1

@@ -11,7 +11,7 @@ from ..lines import STRONG_LINES
 from ..spectra import operators
 from ..synthetic import libraries, simulated_survey
 
-__all__ = ["KINDS", "planted_set"]
+__all__ = ["KINDS", "injected_set"]
 
 
 def _hot(stars, rows, config, rng):
@@ -110,7 +110,7 @@ KINDS = {
 }
 
 
-def planted_set(config, n=30, seed=0):
+def injected_set(config, n=30, seed=0):
     """Spectra out of the survey's domain, of each kind in :data:`KINDS`, as the same spectrograph records them.
 
     Each starts from a star of the survey drawn at random, with its labels, the survey's errors of the line list, its

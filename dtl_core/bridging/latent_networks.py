@@ -10,7 +10,7 @@ import torch
 from ..networks.autoencoder import Autoencoder, autoencoder_loss
 from ..networks.regressor import Regressor, regression_loss
 from ..parameters import PARAMETERS
-from .problem import Arm
+from .problem import Method
 
 __all__ = ["Direct", "FineTuned", "FrozenDecoder"]
 
@@ -18,22 +18,22 @@ __all__ = ["Direct", "FineTuned", "FrozenDecoder"]
 # ---------------------------------------------------------------- networks on latents
 
 
-class Direct(Arm):
+class Direct(Method):
     """The paper's way without its fine-tuning: autoencoder on synthetic spectra, regressors on its latents."""
 
     width, l1 = 256, 1e-7
 
-    def learn(self, bench):
-        self.bench, self._l1 = bench, torch.tensor([self.l1])
-        self.source = Autoencoder(bench.flux.shape[1], self.width, [bench.seed], sample=bench.flux[bench.train])
-        self._fit_autoencoder(self.source, bench.flux)
-        latent = self._encode(self.source, bench.flux)
-        seeds = [10 * bench.seed + k for k in range(len(PARAMETERS))]
-        self.model = Regressor(latent, bench.labels[bench.train].T, seeds)
-        bench.fit(self.model, lambda m, rows: regression_loss(m, latent[rows], bench.labels[rows].T).sum())
+    def learn(self, problem):
+        self.problem, self._l1 = problem, torch.tensor([self.l1])
+        self.source = Autoencoder(problem.flux.shape[1], self.width, [problem.seed], sample=problem.flux[problem.train])
+        self._fit_autoencoder(self.source, problem.flux)
+        latent = self._encode(self.source, problem.flux)
+        seeds = [10 * problem.seed + k for k in range(len(PARAMETERS))]
+        self.model = Regressor(latent, problem.labels[problem.train].T, seeds)
+        problem.fit(self.model, lambda m, rows: regression_loss(m, latent[rows], problem.labels[rows].T).sum())
 
-    def adapt(self, bench):
-        self.bench = bench
+    def adapt(self, problem):
+        self.problem = problem
         self.encoder = self.tuned()
         return self
 
@@ -41,7 +41,7 @@ class Direct(Arm):
         def loss(m, rows):
             return autoencoder_loss(m, flux[rows], l1=self._l1, weight=0.0).sum()
 
-        self.bench.fit(model, loss, learning_rate=1e-3)
+        self.problem.fit(model, loss, learning_rate=1e-3)
 
     def tuned(self):
         """The autoencoder of observed spectra."""
@@ -56,7 +56,7 @@ class Direct(Arm):
         return self._encode(self.encoder, torch.as_tensor(flux)).numpy()
 
     def synthetic_latent(self, rows):
-        return self._encode(self.source, self.bench.flux[rows]).numpy()
+        return self._encode(self.source, self.problem.flux[rows]).numpy()
 
     def predict(self, flux):
         return self.model.predict(self._encode(self.encoder, torch.as_tensor(flux))).T.numpy()
@@ -67,13 +67,13 @@ class FineTuned(Direct):
 
     frozen, epochs, learning_rate = 4, 60, 3e-4
 
-    def learn(self, bench):
-        vars(self).update(vars(bench.learned(Direct)))  # the same autoencoder and regressors
+    def learn(self, problem):
+        vars(self).update(vars(problem.learned(Direct)))  # the same autoencoder and regressors
 
     def tuned(self):
         model = copy.deepcopy(self.source).freeze(self.frozen)
-        stars = self.bench.stars
-        self.bench.fit(
+        stars = self.problem.stars
+        self.problem.fit(
             model,
             lambda m, rows: autoencoder_loss(m, stars[rows], l1=self._l1, weight=0.0).sum(),
             np.arange(len(stars)),
@@ -87,13 +87,13 @@ class FrozenDecoder(FineTuned):
     """The decoder stays as it is, so that observed spectra must speak the synthetic code; so do synthetic ones."""
 
     def tuned(self):
-        model, stars, flux = copy.deepcopy(self.source), self.bench.stars, self.bench.flux
+        model, stars, flux = copy.deepcopy(self.source), self.problem.stars, self.problem.flux
         for layer in model.decoder:
             layer.requires_grad_(False)
         code = self._encode(self.source, flux)
         spread = code.std(0).clamp_min(1e-3)
-        generator = torch.Generator().manual_seed(self.bench.seed)
-        train = torch.as_tensor(self.bench.train)
+        generator = torch.Generator().manual_seed(self.problem.seed)
+        train = torch.as_tensor(self.problem.train)
 
         def loss(m, rows):
             again = train[torch.randint(len(train), (len(rows),), generator=generator)]
@@ -101,4 +101,4 @@ class FrozenDecoder(FineTuned):
             return ((m(stars[rows])[0] - stars[rows]) ** 2).mean() * 1e3 + kept
 
         settings = {"epochs": self.epochs, "learning_rate": self.learning_rate}
-        return self.bench.fit(model, loss, np.arange(len(stars)), **settings)
+        return self.problem.fit(model, loss, np.arange(len(stars)), **settings)

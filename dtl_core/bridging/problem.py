@@ -11,11 +11,11 @@ import torch
 
 from ..networks.training import fit
 
-__all__ = ["Bench"]
+__all__ = ["Problem"]
 
 
 @dataclass
-class Bench:
+class Problem:
     """What the arms are given.
 
     Attributes
@@ -28,7 +28,7 @@ class Bench:
     seed : of everything random
     epochs, batch_size, learning_rate : budget of each network
     emulator_epochs : of an emulator, whose steps are short
-    known : arms by class that have learnt from these synthetic spectra; a bench with other stars can share them
+    trained : arms by class that have learnt from these synthetic spectra; a problem with other stars can share them
     progress : called once an epoch of a network or an emulator, optional
     """
 
@@ -45,22 +45,22 @@ class Bench:
     emulator_epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 2e-3
-    known: dict = field(default_factory=dict)
+    trained: dict = field(default_factory=dict)
     progress: Callable | None = None
 
     def learned(self, kind):
         """An arm of a class that has learnt from the synthetic spectra, once for all that ask for it."""
-        if kind not in self.known:
-            self.known[kind] = kind()
-            self.known[kind].learn(self)
-        return copy.copy(self.known[kind])
+        if kind not in self.trained:
+            self.trained[kind] = kind()
+            self.trained[kind].learn(self)
+        return copy.copy(self.trained[kind])
 
     @property
     def step(self):
         return float(self.wavelength[1] - self.wavelength[0])
 
     def fit(self, model, loss, index=None, *, epochs=None, learning_rate=None):
-        """Train a network with the bench's budget: ``loss(model, rows (B,))`` is a number."""
+        """Train a network with the problem's budget: ``loss(model, rows (B,))`` is a number."""
         fit(
             model,
             lambda m, rows: loss(m, rows[0]).reshape(1),
@@ -75,18 +75,18 @@ class Bench:
         return model
 
 
-class Arm:
+class Method:
     """What all arms share."""
 
-    def fit(self, bench):
-        """Learn from all that the bench holds. Returns: the arm."""
-        self.learn(bench)
-        return self.adapt(bench)
+    def fit(self, problem):
+        """Learn from all that the problem holds. Returns: the arm."""
+        self.learn(problem)
+        return self.adapt(problem)
 
-    def learn(self, bench):
+    def learn(self, problem):
         """Whatever needs no observed spectra."""
 
-    def adapt(self, bench):
+    def adapt(self, problem):
         """Whatever needs them. Returns: the arm."""
-        self.bench = bench
+        self.problem = problem
         return self

@@ -15,7 +15,7 @@ from ..bridging.corrections import Prepared
 from ..bridging.emulator import Emulator
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import FluxNet
-from ..bridging.problem import Bench
+from ..bridging.problem import Problem
 from ..config import load_profile
 from ..errors import ConfigError, DataError
 from ..estimates import outliers
@@ -88,8 +88,8 @@ class Specialist(Prepared):
         tensors |= {name: torch.as_tensor(v) for name, v in arrays.items() if v.dtype == np.float32}
         self.network = self._networks(tensors)
         self.emulator = self._emulator(tensors)
-        self.bench, self.arm = self._bench(torch.as_tensor(arrays["coarse"])), LeastSquares()
-        self.arm.bench, self.arm.emulator = self.bench, self.emulator
+        self.problem, self.arm = self._problem(torch.as_tensor(arrays["coarse"])), LeastSquares()
+        self.arm.problem, self.arm.emulator = self.problem, self.emulator
         self.low, self.high = self.emulator.low.numpy(), self.emulator.high.numpy()
         if "reference.found" in arrays:
             self.reference = part_of(arrays, "reference.")
@@ -122,12 +122,12 @@ class Specialist(Prepared):
         emulator.load_state_dict(state | {name: getattr(emulator, name) for name in DERIVED})
         return emulator.eval()
 
-    def _bench(self, labels):
+    def _problem(self, labels):
         """What the fit begins with: emulated spectra of a few labels (n, 4)."""
         with torch.no_grad():
             flux = self.emulator(labels)
         rows = np.arange(len(labels))
-        return Bench(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
+        return Problem(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
 
     def predict(self, flux):
         return self.network.both(flux)[0]

@@ -1,4 +1,4 @@
-"""Figures of notebook 07: what the test bench for transfer found."""
+"""Figures of notebook 07: results of the benchmark of domain-adaptation methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..parameters import PARAMETERS
 from .method_figures import BLUE, GREEN, GREY, LABELS, ORANGE, RED
 
 __all__ = [
-    "arm_errors",
+    "method_errors",
     "axes_kept",
     "corner_plot",
     "coverage_curves",
@@ -28,18 +28,18 @@ COLOURS = (GREY, RED, ORANGE, GREEN, "#56B4E9", BLUE, "#CC79A7", "k")  # Okabe-I
 MARKERS = "osD^vP*X"
 
 
-def arm_errors(mean, spread, best="combined", scale=None):
-    """Rmse of every arm with its spread over seeds, a panel a parameter, logarithmic; arms from top to bottom.
+def method_errors(mean, spread, best="combined", scale=None):
+    """Rmse of every method with its spread over seeds, a panel a parameter, logarithmic; methods from top to bottom.
 
-    Arguments: mean, spread, DataFrames of arms by parameters; best, drawn in colour; scale, parameter -> rmse of always
-    saying the mean, a dotted line.
+    Arguments: mean, spread, DataFrames of methods by parameters; best, drawn in colour; scale, parameter -> rmse of
+    always predicting the mean, a dotted line.
     """
     fig, axes = plt.subplots(
         1, len(PARAMETERS), figsize=(9.5, 0.28 * len(mean) + 1.2), sharey=True, layout="constrained"
     )
     place = np.arange(len(mean))[::-1]
     for ax, name in zip(axes, PARAMETERS, strict=True):
-        colours = [BLUE if arm == best else GREY for arm in mean.index]
+        colours = [BLUE if method == best else GREY for method in mean.index]
         ax.hlines(place, mean[name] - spread[name], mean[name] + spread[name], colors=colours, lw=1.2)
         ax.scatter(mean[name], place, c=colours, s=22, zorder=3)
         if scale:
@@ -50,20 +50,20 @@ def arm_errors(mean, spread, best="combined", scale=None):
     return fig
 
 
-def region_bias(errors, arms):
-    """Bias of some arms in each third of Teff, a panel a parameter: mean over seeds with their spread."""
+def region_bias(errors, methods):
+    """Bias of some methods in each third of Teff, a panel a parameter: mean over seeds with their spread."""
     fig, axes = plt.subplots(1, len(PARAMETERS), figsize=(10, 3.2), layout="constrained")
     own = errors[errors["region"].astype(str) != "all"]
     for ax, name in zip(axes, PARAMETERS, strict=True):
-        for number, arm in enumerate(arms):
-            part = own[(own["arm"] == arm) & (own["parameter"] == name)].groupby("region")["bias"]
-            x = np.arange(3) + 0.12 * (number - len(arms) / 2)
-            style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 4, "lw": 0.8, "label": arm}
+        for number, method in enumerate(methods):
+            part = own[(own["arm"] == method) & (own["parameter"] == name)].groupby("region")["bias"]
+            x = np.arange(3) + 0.12 * (number - len(methods) / 2)
+            style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 4, "lw": 0.8, "label": method}
             ax.errorbar(x, part.mean().to_numpy(float), part.std().to_numpy(float), **style)
         ax.axhline(0, color="k", lw=0.6)
         ax.set(xticks=range(3), xticklabels=THIRDS, ylabel=f"bias of {LABELS[name]}")
     fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8, frameon=False
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=8, frameon=False
     )
     return fig
 
@@ -72,8 +72,8 @@ def axes_kept(axes):
     """How the latent units of fine-tuned encoders agree with their former selves; ``axes`` as of the record."""
     fig, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     own = axes[axes["live"] & (axes["arm"] != "autoencoder")]
-    for number, (arm, part) in enumerate(own.groupby("arm", sort=False)):
-        style = {"histtype": "step", "color": (RED, BLUE)[number % 2], "lw": 1.4, "label": arm}
+    for number, (method, part) in enumerate(own.groupby("arm", sort=False)):
+        style = {"histtype": "step", "color": (RED, BLUE)[number % 2], "lw": 1.4, "label": method}
         panels[0].hist(part["correlation"].dropna(), bins=np.linspace(-1, 1, 31), **style)
         moved = part["moved"][np.isfinite(part["moved"])]
         panels[1].hist(np.log10(moved[moved > 0]), bins=np.linspace(-2.5, 2, 31), **style)
@@ -84,17 +84,19 @@ def axes_kept(axes):
 
 
 def metrics_against_error(gaps, relative):
-    """Relative error of the arms against each gap metric of their latents, a panel a metric, a point a seed."""
+    """Relative error of the methods against each gap metric of their latents, a panel a metric, a point a seed."""
     metrics = list(gaps["metric"].unique())
     fig, axes = plt.subplots(1, len(metrics), figsize=(10, 3.4), sharey=True, layout="constrained")
-    arms = [arm for arm in gaps["arm"].unique() if arm != "fluxes"]
-    colours = plt.get_cmap("cividis")(np.linspace(0, 1, len(arms)))
+    methods = [method for method in gaps["arm"].unique() if method != "fluxes"]
+    colours = plt.get_cmap("cividis")(np.linspace(0, 1, len(methods)))
     for ax, metric in zip(axes, metrics, strict=True):
         own = gaps[gaps["metric"] == metric].set_index(["arm", "seed"])["value"]
-        for number, arm in enumerate(arms):
-            x, y = own.loc[arm], relative.loc[arm]
-            ax.scatter(x, y.loc[x.index], marker=MARKERS[number % len(MARKERS)], color=colours[number], s=20, label=arm)
-        logarithmic = own[arms].gt(0).all() and metric != "AUC"
+        for number, method in enumerate(methods):
+            x, y = own.loc[method], relative.loc[method]
+            ax.scatter(
+                x, y.loc[x.index], marker=MARKERS[number % len(MARKERS)], color=colours[number], s=20, label=method
+            )
+        logarithmic = own[methods].gt(0).all() and metric != "AUC"
         ax.set(yscale="log", xscale="log" if logarithmic else "linear", xlabel=metric)
     axes[0].set_ylabel("rmse / spread of the truth")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
@@ -102,29 +104,29 @@ def metrics_against_error(gaps, relative):
 
 
 def strength_curves(relative, marked="combined"):
-    """Relative error of some arms against the strength of each planted effect, a panel an effect.
+    """Relative error of some methods against the strength of each injected effect, a panel an effect.
 
-    Arguments: relative, Series by effect, strength and arm.
+    Arguments: relative, Series by effect, strength and method.
     """
     table = relative.reset_index()
-    effects, arms = table["effect"].unique(), list(table["arm"].unique())
+    effects, methods = table["effect"].unique(), list(table["arm"].unique())
     at_one = table[table["strength"] == 1].set_index("arm")["relative"]
     rows = -(-len(effects) // 3)
     fig, axes = plt.subplots(rows, 3, figsize=(9.5, 2.2 * rows + 0.5), sharex=True, sharey=True, squeeze=False,
                              layout="constrained")  # fmt: skip
     for ax, effect in zip(axes.flat, effects, strict=False):
         own = table[(table["effect"] == effect) & (table["strength"] != 1)]
-        for number, arm in enumerate(arms):
-            part = own[own["arm"] == arm]
-            x, y = np.append(part["strength"], 1), np.append(part["relative"], at_one[arm])
+        for number, method in enumerate(methods):
+            part = own[own["arm"] == method]
+            x, y = np.append(part["strength"], 1), np.append(part["relative"], at_one[method])
             order = np.argsort(x)
             style = {
                 "color": COLOURS[number],
                 "marker": MARKERS[number],
                 "ms": 3.5,
-                "lw": 1.8 if arm == marked else 0.9,
+                "lw": 1.8 if method == marked else 0.9,
             }
-            ax.plot(x[order], y[order], label=arm, **style)
+            ax.plot(x[order], y[order], label=method, **style)
         ax.set_title(effect.replace("_", " "), fontsize=9)
         ax.set(yscale="log", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
         ax.yaxis.set_minor_formatter(NullFormatter())
@@ -133,7 +135,7 @@ def strength_curves(relative, marked="combined"):
     for ax in axes[-1]:
         ax.set_xlabel("strength, times the survey's", fontsize=8)
     fig.supylabel("rmse / spread of the truth", fontsize=9)
-    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8,
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=8,
                frameon=False)  # fmt: skip
     return fig
 

@@ -145,7 +145,7 @@ WAVE = operators.window_grid(CONFIG.window, margin=False)
 
 @pytest.fixture(scope="module")
 def strange():
-    return injected.planted_set(CONFIG, 12)
+    return injected.injected_set(CONFIG, 12)
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +164,13 @@ def power(flux, low, high):
     return spectrum[:, (period > low) & (period < high)].sum(1) / spectrum.sum(1)
 
 
-def test_planted_spectra_have_the_form_of_the_surveys_and_come_again(strange):
+def test_injected_spectra_have_the_form_of_the_surveys_and_come_again(strange):
     assert list(strange) == list(injected.KINDS)
-    again = injected.planted_set(CONFIG, 12)
+    again = injected.injected_set(CONFIG, 12)
     for kind, flux in strange.items():
         assert flux.shape == (12, len(WAVE)) and flux.dtype == np.float32 and np.isfinite(flux).all()
         np.testing.assert_array_equal(flux, again[kind])
-    other = injected.planted_set(CONFIG, 12, seed=1)
+    other = injected.injected_set(CONFIG, 12, seed=1)
     assert not any(np.array_equal(flux, other[kind]) for kind, flux in strange.items())
 
 
