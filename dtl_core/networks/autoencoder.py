@@ -67,14 +67,14 @@ class Autoencoder(nn.Module):
     >>> from dtl_core.networks.training import fit
     >>> pixel = torch.arange(40)
     >>> flux = 1 - torch.linspace(0.1, 0.8, 50)[:, None] * torch.exp(-((pixel - 20) ** 2) / 50)
-    >>> model = Autoencoder(n_pixels=40, width=32, seeds=[0, 1], bottleneck=4, sample=flux)
+    >>> model = Autoencoder(n_pixels=40, width=64, seeds=[0, 1], bottleneck=8, sample=flux)
     >>> model.encode(flux).shape
-    torch.Size([2, 50, 4])
+    torch.Size([2, 50, 8])
     >>> history = fit(
     ...     model,
     ...     lambda m, rows: autoencoder_loss(m, flux[rows], l1=1e-7, weight=1e-4),
     ...     index=torch.arange(50)[None],
-    ...     epochs=20,
+    ...     epochs=8,
     ...     batch_size=10,
     ...     learning_rate=3e-3,
     ...     seeds=[0],

@@ -60,9 +60,9 @@ class Regressor(nn.Module):
     ...     model,
     ...     lambda m, rows: regression_loss(m, latent[rows], target[:, rows[0]]),
     ...     index=torch.arange(200)[None],
-    ...     epochs=20,
+    ...     epochs=5,
     ...     batch_size=20,
-    ...     learning_rate=3e-3,
+    ...     learning_rate=1e-2,
     ...     seeds=[0],
     ... )
     >>> error = (model.predict(latent) - target).std(1)
