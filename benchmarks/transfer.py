@@ -116,7 +116,8 @@ def flagged(config, seed, own, method, truth):
     injected = injected_set(dataclasses.replace(config, survey=survey), seed=seed)
     groups = {kind: operators.binned(flux, config.window.step) for kind, flux in injected.items()}
     groups = {"ordinary": own.stars[reported].numpy(), **groups, "all planted": np.concatenate(list(groups.values()))}
-    rates = outliers.flag_rates(method, own.stars[chosen].numpy(), groups)
+    measured = {kind: method.measure(flux) for kind, flux in groups.items()}
+    rates = outliers.flag_rates(method.measure(own.stars[chosen].numpy()), measured)
     sizes = [len(flux) for flux in groups.values()]
     return pd.DataFrame({"survey": seed, "kind": list(rates), "n": sizes, "flagged": list(rates.values())})
 

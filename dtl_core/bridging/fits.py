@@ -8,11 +8,8 @@ from .problem import Method
 __all__ = ["ChiSquare", "LeastSquares"]
 
 
-# ---------------------------------------------------------------- classical fits
-
-
 class ChiSquare(Method):
-    """Chi-square over the synthetic grid, continuum and velocity free (after Passegger et al. 2019)."""
+    """Chi-square over the synthetic grid, with free continuum and velocity (after Passegger et al. 2019)."""
 
     def predict(self, flux):
         problem = self.problem
@@ -22,9 +19,16 @@ class ChiSquare(Method):
 
 
 class LeastSquares(ChiSquare):
-    """Least squares through an emulator of the spectra, continuum and velocity free (after Ting et al. 2019)."""
+    """Least-squares fit with an emulator of the spectra, with free continuum and velocity (after Ting et al. 2019).
 
-    weight = None  # of the squared residuals, (n_pixels,)
+    Attributes
+    ----------
+    emulator : Emulator
+    weight : tensor of shape (n_pixels,), optional
+        Weights of the squared residuals.
+    """
+
+    weight = None
 
     def learn(self, problem):
         settings = {"epochs": problem.emulator_epochs, "seed": problem.seed, "progress": problem.progress}

@@ -188,7 +188,7 @@ def adapt(
     arrays = _arrays(base, method)
     snr = np.array([report.snr for report in reports], float)
     reference = _reference(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
-    arrays |= making.as_arrays(reference, outliers.Detector(**outliers.measure(method, stars)))
+    arrays |= making.as_arrays(reference, outliers.Detector(**method.measure(stars)))
     card = {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
         "method": "combined",
         "members": 1,

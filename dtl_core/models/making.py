@@ -222,7 +222,7 @@ def _calibration(specialist, config):
     flux, truth, level = simulated_stars(config, settings.reference_stars, seeds, snr=snr, sharper=SHARPER)
     binned = specialist.input(flux)
     found, spread = specialist.network.both(binned)
-    measured = outliers.measure(specialist, binned, found, spread)
+    measured = specialist.measure(binned, found, spread)
     reference = {"found": found, "spread": spread, "truth": truth, "latent": measured["latent"], "snr": level}
     reference["map"] = latent_map(measured["latent"], config.seed)
     return as_arrays(reference, outliers.Detector(**measured))

@@ -99,7 +99,7 @@ def test_the_combined_method_calibrates_lines_and_its_network_learns_from_them(p
     bounded("error over that without", off(found, problem.truth).mean() / off(without, problem.truth).mean(), below=0.8)
     # its spectra are those of the observed domain: nearer to it than the synthetic ones
     with torch.no_grad():
-        synthetic = method.inner.emulator(tensor(problem.truth))
+        synthetic = method.least_squares.emulator(tensor(problem.truth))
     before, after = (
         (problem.stars - flux).square().mean().sqrt() for flux in (synthetic, method.reconstruct(problem.truth))
     )
@@ -193,9 +193,9 @@ def test_pixels_without_lines_are_left_alone():
     assert (scale - 1).abs().max() < 0.01 and offset.abs().max() < 2e-4
 
 
-def test_leftovers_of_one_star_at_a_time_are_added():
+def test_residuals_of_one_star_at_a_time_are_added():
     lines, left = 0.3 + 0.6 * torch.rand(500, 30), 3 * torch.eye(30)[:7]
-    method = corrections._OnLeftovers(lines, left)
+    method = corrections._WithResiduals(lines, left)
     method.randomiser = Randomiser(noise=0, continuum=0, velocity=0, resolution=0, line_strength=0, lines=0)
     labels = torch.rand(500, 4)
     method.problem = Problem(WAVE[:30], lines, labels, None, None, None, POWER)
@@ -278,7 +278,7 @@ def test_fine_tuning_leaves_the_first_layers_and_a_frozen_decoder_the_decoder(fi
 
     assert any(changed(tuned, "decoder")) and not any(changed(frozen, "decoder"))
     assert any(changed(frozen, "encoder"))
-    kept = [layer for layer in tuned.encoder.encoder[: tuned.frozen]]
+    kept = [layer for layer in tuned.encoder.encoder[: tuned.transfer.frozen_layers]]
     for before, after in zip(tuned.source.encoder, kept, strict=False):
         for one, two in zip(before.parameters(), after.parameters(), strict=True):
             assert torch.equal(one, two)

@@ -45,10 +45,10 @@ def method_of(config, n_stars):
 
 
 def estimate(method, flux):
-    """What a method says of spectra (m, n_pixels): found and spread (m, 4), measured for the scores of strangeness."""
+    """What a method says of spectra (m, n_pixels): found and spread (m, 4), features for the outlier scores."""
     flux = torch.as_tensor(flux, dtype=torch.float32)
     found, spread = method.predict(flux), method.spread(flux)
-    return found, spread, outliers.measure(method, flux, found, spread)
+    return found, spread, method.measure(flux, found, spread)
 
 
 def calibrated(reference, truth, stars, weight=None):
