@@ -104,9 +104,8 @@ class Problem:
 class Method:
     """Base class of the domain-adaptation methods.
 
-    Subclasses define ``predict(flux)``, which returns labels (n_stars, 4) of observed spectra (n_stars, n_pixels). Some
-    also define ``latent(flux)`` and ``synthetic_latent(rows)``, the features of observed spectra and of rows of the
-    synthetic ones, and ``spread(flux)``, the standard errors (n_stars, 4) that they predict for their labels.
+    Some subclasses also define ``latent(flux)`` and ``synthetic_latent(rows)``, the features of observed spectra and
+    of rows of the synthetic ones, and ``spread(flux)``, the standard errors (n_stars, 4) of their labels.
     """
 
     def fit(self, problem):
@@ -121,3 +120,7 @@ class Method:
         """Adapt to the observed spectra; return the method."""
         self.problem = problem
         return self
+
+    def predict(self, flux):
+        """Estimate labels (n_stars, 4) of observed spectra (n_stars, n_pixels)."""
+        raise NotImplementedError
