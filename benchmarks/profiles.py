@@ -14,7 +14,7 @@ from dtl_core.errors import DataError
 from dtl_core.machine import peak_memory
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import conduct
-from dtl_core.pipeline.stages import ARMS
+from dtl_core.pipeline.stages import ENCODERS
 
 
 def measure(profile, root=None):
@@ -44,8 +44,10 @@ def quality(run):
         errors = selection[f"test_mse_{name}"][selection[f"kept_{name}"]]
         kept[name] = [float(np.min(errors)), float(np.median(errors)), float(np.max(errors))]
     survey = {
-        arm: {name: {what: figures[f"{what}_{name}_{arm}"] for what in ("rmse", "coverage")} for name in PARAMETERS}
-        for arm in ARMS
+        encoder: {
+            name: {what: figures[f"{what}_{name}_{encoder}"] for what in ("rmse", "coverage")} for name in PARAMETERS
+        }
+        for encoder in ENCODERS
     }
     return {
         "autoencoders": len(run.architectures),

@@ -39,9 +39,9 @@ def one(step, seed, root):
     for k, name in enumerate(PARAMETERS):
         own, truth = parts["column"] == k, run.truth[name].to_numpy()
         out[f"test_{name}"] = float(np.sqrt(parts["history_test"][-1][own].mean()))
-        for arm in ("transfer", "direct"):
-            estimate = parts[arm][own][:, : len(truth)].mean(0)
-            out[f"{arm}_{name}"] = float(np.sqrt(np.mean((estimate - truth) ** 2)))
+        for encoder in ("transfer", "direct"):
+            estimate = parts[encoder][own][:, : len(truth)].mean(0)
+            out[f"{encoder}_{name}"] = float(np.sqrt(np.mean((estimate - truth) ** 2)))
     return out
 
 

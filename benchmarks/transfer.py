@@ -1,11 +1,12 @@
-"""The test bench for transfer, into a record of the package that notebook 07 shows.
+"""The benchmark of domain-adaptation methods, into a record of the package that notebook 07 shows.
 
     python benchmarks/transfer.py                       all parts
     python benchmarks/transfer.py arms strengths        only these; the others keep what was measured before
 
-Parts: arms (every arm on five surveys: errors, gap metrics, latent axes), strengths (the survey's effects from nothing
-to twice their strength), recommended (the recommended arm on twenty surveys, star by star, and planted strangers on the
-first five), real (the HPF stars). The surveys differ in the draw of everything: line errors, rotation, activity, noise.
+Parts: arms (every method on five surveys: errors, gap metrics, latent axes), strengths (the survey's effects from zero
+to twice their strength), recommended (the recommended method on twenty surveys, star by star, and out-of-distribution
+spectra on the first five), real (the HPF stars). The surveys differ in the draw of line errors, rotation, activity and
+noise.
 Survey 0, which every run has, is the one on which choices were made; the others were never looked at before.
 """
 
@@ -18,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from dtl_core.bridging import benchmark
-from dtl_core.bridging.injected import planted_set
-from dtl_core.bridging.methods import ARMS
+from dtl_core.bridging.injected import injected_set
+from dtl_core.bridging.methods import METHODS
 from dtl_core.config import SURVEY_EFFECTS
 from dtl_core.estimates import outliers
 from dtl_core.parameters import PARAMETERS
@@ -30,7 +31,7 @@ SEEDS, SURVEYS, REAL = range(1, 6), range(1, 21), range(3)
 STRENGTHS = (0.0, 0.5, 2.0)
 SWEPT = ("no transfer", "fine-tuned", "randomised", "chi-square", "combined")
 EVERY = "all effects"
-LATENT = [name for name in ARMS if name != "zero points" and not name.startswith(("chi", "least"))]  # with features
+LATENT = [name for name in METHODS if name != "zero points" and not name.startswith(("chi", "least"))]  # with features
 
 
 def simulated(root):
@@ -43,48 +44,48 @@ def note(*what):
     print(time.strftime("%H:%M:%S"), *what, file=sys.stderr, flush=True)
 
 
-def other_bench(run, seed, known=None, **settings):
-    """The bench of another survey, and its truth."""
+def other_problem(run, seed, trained=None, **settings):
+    """The problem of another survey, and its truth."""
     flux, truth = benchmark.other_survey(run.config, seed=seed, **settings)
-    own = benchmark.make_bench(run, seed, stars=flux, truth=truth)
-    own.known = {} if known is None else known
+    own = benchmark.make_problem(run, seed, stars=flux, truth=truth)
+    own.trained = {} if trained is None else trained
     return own, truth
 
 
-def measure_arms(root):
-    """Errors, gap metrics and latent axes of every arm on ``SEEDS`` surveys, each with a seed of its own."""
+def measure_methods(root):
+    """Errors, gap metrics and latent axes of every method on ``SEEDS`` surveys, each with a seed of its own."""
     run, found, gaps, axes, times = simulated(root), [], [], [], []
     for seed in SEEDS:
-        own, truth = other_bench(run, seed)
+        own, truth = other_problem(run, seed)
         _, reported = benchmark.halves(truth)
         gaps.append(benchmark.gaps(None, own).assign(arm="fluxes", seed=seed))
-        for name in ARMS:
+        for name in METHODS:
             begun = time.perf_counter()
-            arm = own.learned(ARMS[name]).adapt(own)
-            table = benchmark.scores(arm.predict(own.stars), truth, reported).assign(arm=name, seed=seed)
+            method = own.learned(METHODS[name]).adapt(own)
+            table = benchmark.scores(method.predict(own.stars), truth, reported).assign(arm=name, seed=seed)
             times.append({"arm": name, "seed": seed, "seconds": time.perf_counter() - begun})
             found.append(table)
             if name in LATENT:
-                gaps.append(benchmark.gaps(arm, own).assign(arm=name, seed=seed))
-            if hasattr(arm, "encoder"):
-                axes.append(benchmark.axes(arm, own.stars).assign(arm=name, seed=seed))
+                gaps.append(benchmark.gaps(method, own).assign(arm=name, seed=seed))
+            if hasattr(method, "encoder"):
+                axes.append(benchmark.axes(method, own.stars).assign(arm=name, seed=seed))
             note(seed, name, table[table.region == "all"].rmse.round(3).tolist())
     return {name: records.lines(pd.concat(part) if name != "seconds" else pd.DataFrame(part))
             for name, part in (("errors", found), ("gaps", gaps), ("axes", axes), ("seconds", times))}  # fmt: skip
 
 
 def measure_strengths(root):
-    """Errors with each planted effect, and with all of them, at several strengths, on the first survey."""
-    run, known, out = simulated(root), {}, []
+    """Errors with each injected effect, and with all of them, at several strengths, on the first survey."""
+    run, trained, out = simulated(root), {}, []
     settings = [(EVERY, 1.0, {})]
     for effect in (EVERY, *SURVEY_EFFECTS):
         names = SURVEY_EFFECTS if effect == EVERY else (effect,)
         settings += [(effect, strength, dict.fromkeys(names, strength)) for strength in STRENGTHS]
     for effect, strength, factors in settings:
-        own, truth = other_bench(run, SEEDS[0], known, **factors)
+        own, truth = other_problem(run, SEEDS[0], trained, **factors)
         _, reported = benchmark.halves(truth)
         for name in SWEPT:
-            table = benchmark.scores(own.learned(ARMS[name]).adapt(own).predict(own.stars), truth, reported)
+            table = benchmark.scores(own.learned(METHODS[name]).adapt(own).predict(own.stars), truth, reported)
             table = table[table.region == "all"].drop(columns=["region", "n"])
             out.append(table.assign(effect=effect, strength=strength, arm=name))
         note(effect, strength, table.rmse.round(3).tolist())
@@ -92,43 +93,44 @@ def measure_strengths(root):
 
 
 def measure_recommended(root):
-    """The recommended arm on ``SURVEYS`` surveys: estimates and expected errors of all stars; planted strangers."""
-    run, known, out, rates = simulated(root), {}, [], []
+    """The recommended method on ``SURVEYS`` surveys: estimates and expected errors; flagged spectra."""
+    run, trained, out, rates = simulated(root), {}, [], []
     for seed in SURVEYS:
-        own, truth = other_bench(run, seed, known)
-        arm = own.learned(ARMS["combined"]).adapt(own)
-        found, spread = arm.predict(own.stars), arm.spread(own.stars)
+        own, truth = other_problem(run, seed, trained)
+        method = own.learned(METHODS["combined"]).adapt(own)
+        found, spread = method.predict(own.stars), method.spread(own.stars)
         columns = {"survey": seed, "star": truth["karmn"]}
         for k, name in enumerate(PARAMETERS):
             columns |= {name: truth[name], f"found_{name}": found[:, k], f"spread_{name}": spread[:, k]}
         out.append(pd.DataFrame(columns))
         if seed in SEEDS:
-            rates.append(strangers(run.config, seed, own, arm, truth))
+            rates.append(flagged(run.config, seed, own, method, truth))
         note(seed, np.sqrt(np.mean((found - truth[list(PARAMETERS)].to_numpy()) ** 2, 0)).round(3))
     return {"stars": records.lines(pd.concat(out)), "strangers": records.lines(pd.concat(rates))}
 
 
-def strangers(config, seed, own, arm, truth):
-    """Share of planted spectra, and of ordinary ones of the half that is reported, with a p-value of at most 5 %."""
+def flagged(config, seed, own, method, truth):
+    """Share of injected spectra, and of ordinary ones of the half that is reported, with a p-value of at most 5 %."""
     chosen, reported = benchmark.halves(truth)
     survey = dataclasses.replace(config.survey, seed=config.survey.seed + seed)
-    planted = planted_set(dataclasses.replace(config, survey=survey), seed=seed)
-    groups = {kind: operators.binned(flux, config.window.step) for kind, flux in planted.items()}
+    injected = injected_set(dataclasses.replace(config, survey=survey), seed=seed)
+    groups = {kind: operators.binned(flux, config.window.step) for kind, flux in injected.items()}
     groups = {"ordinary": own.stars[reported].numpy(), **groups, "all planted": np.concatenate(list(groups.values()))}
-    rates = outliers.flag_rates(arm, own.stars[chosen].numpy(), groups)
+    measured = {kind: method.measure(flux) for kind, flux in groups.items()}
+    rates = outliers.flag_rates(method.measure(own.stars[chosen].numpy()), measured)
     sizes = [len(flux) for flux in groups.values()]
     return pd.DataFrame({"survey": seed, "kind": list(rates), "n": sizes, "flagged": list(rates.values())})
 
 
 def measure_real(root):
-    """The HPF stars by every arm, adapted to these three alone, without anchors: their literature is the test."""
+    """The HPF stars by every method, adapted to these three alone, without anchors: their literature is the test."""
     overrides, out = {"survey.real_stars": "yes"}, []
     run = conduct.run("demo", until="observed", overrides=overrides, root=root, quiet=True)
     real = run.observed[len(run.truth) :]
     for seed in REAL:
-        own = benchmark.make_bench(run, seed, stars=real)
-        for name in ARMS:
-            found = own.learned(ARMS[name]).adapt(own).predict(own.stars)
+        own = benchmark.make_problem(run, seed, stars=real)
+        for name in METHODS:
+            found = own.learned(METHODS[name]).adapt(own).predict(own.stars)
             table = pd.DataFrame(found, columns=list(PARAMETERS)).assign(star=run.reports["star"], arm=name, seed=seed)
             out.append(table)
             note(seed, name, found.round(2).tolist())
@@ -136,7 +138,7 @@ def measure_real(root):
 
 
 PARTS = {
-    "arms": measure_arms,
+    "arms": measure_methods,
     "strengths": measure_strengths,
     "recommended": measure_recommended,
     "real": measure_real,

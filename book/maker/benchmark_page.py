@@ -219,8 +219,8 @@ def _profiles(values, _found):
         errors = []
         for name in PARAMETERS:
             best, middle, worst = (f"{value:.3g}" for value in found["kept_test_mse"][name])
-            arms = [found["survey"][arm][name] for arm in ("direct", "transfer")]
-            cells = [f"{arm['rmse']:.3g} ({arm['coverage']} of {found['stars']})" for arm in arms]
+            both = [found["survey"][encoder][name] for encoder in ("direct", "transfer")]
+            cells = [f"{each['rmse']:.3g} ({each['coverage']} of {found['stars']})" for each in both]
             published = f"{PUBLISHED_ERRORS[name]:g}{NBSP}{_WORST[name].unit}"
             errors.append([SYMBOLS[name], f"{middle} ({best}–{worst})", published, *cells])
         header = ["", "test MSE of the regressors kept", "published, the worst", "survey: rmse before", "after"]

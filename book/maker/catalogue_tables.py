@@ -20,17 +20,17 @@ def run_table(run):
     Returns
     -------
     astropy.table.Table : karmn; spectrum (``simulated`` or ``real``); each parameter with lower and upper error, by
-        transfer, then by the direct arm (``_direct``), then as recommended (``_recommended``) with method, p_domain and
-        strange; ``true_`` labels, NaN for real stars.
+        transfer, then without fine-tuning (``_direct``), then as recommended (``_recommended``) with method, p_domain
+        and strange; ``true_`` labels, NaN for real stars.
     """
     both = {"": run.catalogue_of("transfer"), "_direct": run.catalogue_of("direct")}
     both["_recommended"] = run.catalogue_of("recommended")
     n, known = len(both[""]), len(run.truth)
     table = Table({"karmn": np.array(both[""]["karmn"], str)})
     table["spectrum"] = np.where(np.arange(n) < known, "simulated", "real")
-    for arm, found in both.items():
+    for suffix, found in both.items():
         for column in (f"{e}{name}" for name in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")):
-            table[column + arm] = np.asarray(found[column], float)
+            table[column + suffix] = np.asarray(found[column], float)
     for column in ("method", "p_domain", "strange"):
         table[column] = both["_recommended"][column]
     for parameter, column in PARAMETER_COLUMNS.items():

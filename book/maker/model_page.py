@@ -192,7 +192,7 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 (model-limits)=
 ## Limits
 
-- The truth behind these figures is **simulated**, with another code, other line lists and planted errors, as in the
+- The truth behind these figures is **simulated**, with another code, other line lists and injected errors, as in the
   [benchmark survey](../data.md). How large errors are for real stars does not follow from it.
 - The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
 - Labels end where the table says. A star beyond comes out near that end, with a warning.

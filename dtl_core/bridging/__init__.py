@@ -1,1 +1,1 @@
-"""All other ways across the synthetic gap, and the benchmark that compares them."""
+"""Domain-adaptation methods beyond the paper's, and the benchmark that compares them."""

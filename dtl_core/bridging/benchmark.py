@@ -1,4 +1,4 @@
-"""The test bench for transfer: arms against the known truth of the benchmark survey."""
+"""The benchmark of domain-adaptation methods against the known truth of a simulated survey."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..networks.training import split
 from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..spectra.operators import binned
 from ..synthetic import simulated_survey
-from .problem import Bench
+from .problem import Problem
 
-__all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_bench", "other_survey", "regions", "scores"]
+__all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_problem", "other_survey", "regions", "scores"]
 
 
-# Stars with interferometric Teff and log g, and companions of FGK stars with [M/H], as many as the paper compares with.
+# Anchor stars: as many as the paper compares with, interferometric Teff and log g and [M/H] of FGK companions.
 N_INTERFEROMETRIC, N_COMPANIONS = 14, 6
 
 
 def halves(truth, seed=0):
-    """Rows of the survey on which choices are made, and those on which they are reported: two sorted arrays."""
+    """Split a survey into the rows for choices and the rows for reported results: two sorted arrays."""
     order = np.random.default_rng([seed, 21]).permutation(len(truth))
     return np.sort(order[: len(truth) // 2]), np.sort(order[len(truth) // 2 :])
 
 
 def anchors_of(truth, rows, seed=0):
-    """Measured parameters of a few stars among ``rows``: parameter -> (rows, values), with errors of measurement."""
+    """Draw anchor stars among ``rows``, with measurement errors: dict of parameter -> (rows, values)."""
     rng = np.random.default_rng([seed, 22])
     chosen = rng.permutation(rows)
     groups = {"teff": chosen[:N_INTERFEROMETRIC], "logg": chosen[:N_INTERFEROMETRIC]}
@@ -41,16 +41,23 @@ def anchors_of(truth, rows, seed=0):
     }
 
 
-def make_bench(run, seed=0, *, stars=None, truth=None, **budget):
-    """What the arms are given, from a run's synthetic and observed spectra, in pixels of about ``STEP``.
+def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
+    """Build the problem of a run, with its synthetic and observed spectra in wider pixels.
 
-    Arguments
-    ---------
-    run : Run, of which the stages ``synthetic`` and ``observed`` are done
-    seed : of the split, the networks and the anchors' errors
-    stars, truth : (m, n_pixels) spectra of another survey and their labels, instead of the run's; without ``truth``
-        there are no anchors
-    budget : epochs, emulator_epochs, batch_size, learning_rate of :class:`dtl_core.bridging.problem.Bench`
+    Parameters
+    ----------
+    run : Run
+        With the stages ``synthetic`` and ``observed``.
+    seed : int
+        Of the split, the networks and the errors of the anchor stars.
+    stars, truth : array of shape (m, n_pixels) and DataFrame, optional
+        Spectra of another survey and their labels, instead of the run's. Without ``truth`` there are no anchor stars.
+    **budget
+        epochs, emulator_epochs, batch_size and learning_rate of :class:`~dtl_core.bridging.problem.Problem`.
+
+    Returns
+    -------
+    Problem
     """
     step = run.config.window.step
     if stars is None:
@@ -62,14 +69,24 @@ def make_bench(run, seed=0, *, stars=None, truth=None, **budget):
     train, valid = split(len(flux), 0.2, [seed, 23])
     anchors = {} if truth is None else anchors_of(truth, halves(truth)[0], seed)
     wavelength, power = binned(run.wavelength, step), run.config.window.resolving_power
-    return Bench(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
+    return Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
 
 
 def other_survey(config, *, seed=0, **effects):
-    """The benchmark survey with other draws and strengths: flux, truth of
-    :func:`dtl_core.synthetic.simulated_survey.survey_set`.
+    """Simulate the survey with other draws and strengths of its effects.
 
-    Arguments: seed, added to the configured one; effects, name -> factor of the configured strength.
+    Parameters
+    ----------
+    config : Config
+    seed : int
+        Added to the configured seed.
+    **effects
+        Factor of the configured strength of each effect.
+
+    Returns
+    -------
+    flux, truth
+        See :func:`dtl_core.synthetic.simulated_survey.survey_set`.
     """
     changes = {name: factor * getattr(config.survey, name) for name, factor in effects.items()}
     survey = dataclasses.replace(config.survey, seed=config.survey.seed + seed, **changes)
@@ -77,15 +94,26 @@ def other_survey(config, *, seed=0, **effects):
 
 
 def regions(teff):
-    """Which third of Teff each star is in: (n_stars,) of 0, 1, 2."""
+    """Third of Teff that each star is in, cool to hot: (n_stars,) of 0, 1, 2."""
     return groups_of(teff, group_edges(teff))
 
 
 def scores(found, truth, rows=None):
-    """Rmse, bias (estimate minus truth) and scatter of labels (n_stars, 4): DataFrame, a row a parameter and region.
+    """Rmse, bias (estimate minus truth) and scatter of estimates.
 
-    Arguments: truth, DataFrame with the parameters; rows, of the stars that count. The region ``all`` holds all of
-    them, 0, 1 and 2 the thirds of Teff, cool to hot.
+    Parameters
+    ----------
+    found : array of shape (n_stars, 4)
+        Estimates.
+    truth : DataFrame
+        True parameters.
+    rows : array of int, optional
+        Stars to count; by default all.
+
+    Returns
+    -------
+    DataFrame
+        One row per parameter and region: ``all``, and the thirds of Teff 0, 1 and 2.
     """
     rows = np.arange(len(truth)) if rows is None else rows
     third, out = regions(truth["teff"].to_numpy())[rows], []
@@ -98,27 +126,48 @@ def scores(found, truth, rows=None):
     return pd.DataFrame(out, columns=["parameter", "region", "n", "rmse", "bias", "scatter"])
 
 
-def gaps(arm, bench, *, n_synthetic=800, **settings):
-    """Gap metrics in an arm's latent space, in units of the spread of the synthetic ones: DataFrame.
+def gaps(method, problem, *, n_synthetic=800, **settings):
+    """Gap metrics in the feature space of a method, in units of the spread of the synthetic features.
 
-    Arguments: arm, fitted, or None for the fluxes themselves; settings, for :func:`dtl_core.estimates.gap.gap_metrics`.
+    Parameters
+    ----------
+    method : Method or None
+        Fitted; None for the fluxes themselves.
+    problem : Problem
+    n_synthetic : int
+        Number of synthetic spectra.
+    **settings
+        For :func:`dtl_core.estimates.gap.gap_metrics`.
+
+    Returns
+    -------
+    DataFrame
     """
-    rows = bench.valid[:n_synthetic]
-    if arm is None:
-        stars, synthetic = bench.stars.numpy(), bench.flux[rows].numpy()
+    rows = problem.valid[:n_synthetic]
+    if method is None:
+        stars, synthetic = problem.stars.numpy(), problem.flux[rows].numpy()
     else:
-        stars, synthetic = arm.latent(bench.stars), arm.synthetic_latent(rows)
-    return gap_metrics(*scaled(stars, synthetic), seed=bench.seed, **settings)
+        stars, synthetic = method.latent(problem.stars), method.synthetic_latent(rows)
+    return gap_metrics(*scaled(stars, synthetic), seed=problem.seed, **settings)
 
 
-def axes(arm, flux):
-    """How fine-tuning changed the meaning of each latent unit, over observed spectra: DataFrame, a row a unit.
+def axes(method, flux):
+    """Change of each latent unit by fine-tuning, over observed spectra.
 
-    correlation : between what the encoder from before and the one from after say of the same stars
-    moved : rms change, in units of the spread of the synthetic latents, infinite for units that were dead on them
+    Parameters
+    ----------
+    method : FineTuned or FrozenDecoder
+        Fitted.
+    flux : array of shape (n_stars, n_pixels)
+
+    Returns
+    -------
+    DataFrame
+        One row per unit: unit, live, ``correlation`` between its values before and after, and ``moved``, the rms change
+        in units of the spread of the synthetic latents (infinite for units that are dead on synthetic spectra).
     """
-    before, after = (arm._encode(model, torch.as_tensor(flux)).numpy() for model in (arm.source, arm.encoder))
-    spread = arm.synthetic_latent(arm.bench.valid).std(0)
+    before, after = (method._encode(model, torch.as_tensor(flux)).numpy() for model in (method.source, method.encoder))
+    spread = method.synthetic_latent(method.problem.valid).std(0)
     live = spread > 1e-4 * spread.max()
     rows = []
     for unit, alive in enumerate(live):

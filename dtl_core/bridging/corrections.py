@@ -1,4 +1,4 @@
-"""Methods on top of another one: zero points, lines calibrated on the observed stars, and their combinations."""
+"""Methods that correct another one: zero points, self-calibration of the lines, and their combinations."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import copy
 import numpy as np
 import torch
 
+from ..estimates import outliers
 from ..parameters import PARAMETERS
 from .emulator import optical_depth
 from .fits import LeastSquares
 from .flux_networks import Randomised
-from .problem import Arm
+from .problem import Method
 from .randomiser import Randomiser
 
 __all__ = ["Combined", "Prepared", "SelfCalibrated", "ZeroPoints"]
 
 
-# ---------------------------------------------------------------- on top of another arm
-
-
 def zero_points(found, anchors):
-    """Median of estimate minus known value of the anchor stars, for each parameter; 0 where there are none: (4,)."""
+    """Median difference between estimates and known values of the anchor stars.
+
+    Parameters
+    ----------
+    found : array of shape (n_stars, 4)
+        Estimates.
+    anchors : dict of parameter -> (rows, values)
+
+    Returns
+    -------
+    array of shape (4,)
+        Estimate minus known value; 0 for a parameter without anchor stars.
+    """
     out = np.zeros(len(PARAMETERS))
     for k, name in enumerate(PARAMETERS):
         rows, known = anchors.get(name, ((), ()))
@@ -30,63 +40,79 @@ def zero_points(found, anchors):
     return out
 
 
-class ZeroPoints(Arm):
-    """The arm below, moved by a constant for each parameter so that the anchor stars come out right in the median."""
+class ZeroPoints(Method):
+    """Another method, shifted by a constant for each parameter so that the anchor stars are right in the median."""
 
     base = Randomised
 
-    def learn(self, bench):
-        self.arm = bench.learned(self.base)
+    def learn(self, problem):
+        self.inner = problem.learned(self.base)
 
-    def adapt(self, bench):
-        self.bench = bench
-        self.arm = copy.copy(self.arm).adapt(bench)
-        self.zero = zero_points(self.arm.predict(bench.stars), bench.anchors)
+    def adapt(self, problem):
+        self.problem = problem
+        self.inner = copy.copy(self.inner).adapt(problem)
+        self.zero = zero_points(self.inner.predict(problem.stars), problem.anchors)
         return self
 
     def predict(self, flux):
-        return self.arm.predict(flux) - self.zero
+        return self.inner.predict(flux) - self.zero
 
 
-class SelfCalibrated(Arm):
-    """What all observed stars have in common against emulated spectra of their labels is taken off, and again.
+class SelfCalibrated(Method):
+    r"""The residual that all observed stars share is estimated and removed, iteratively.
 
-    In optical depth, pixel by pixel over the stars: t_observed = a + r t_emulated. The emulator with the lines a + r t
-    then stands for the observed domain: a fit below uses it, a network below sees spectra without the difference that
-    it makes; both give new labels. a and r are drawn towards 0 and 1, so that pixels without lines stay, and come from
-    the half of the stars that rotate least, because rotation averages over lines. With ``anchored`` the labels that are
-    compared with are moved by the zero points of the anchor stars, so that the line strengths settle where these come
-    out right.
+    Emulated spectra of the estimated labels are compared with the observed ones in optical depth t, pixel by pixel over
+    the stars:
+
+    .. math:: t_\mathrm{observed} = a + r \, t_\mathrm{emulated}
+
+    The emulator with lines a + r t then describes the observed domain. If the underlying method is a fit, it uses this
+    emulator; if it is a network, the change of the lines is subtracted from the observed spectra. Both give new labels.
+    a and r are regularised towards 0 and 1, so that pixels without lines stay unchanged, and are measured on the half
+    of the stars that rotate least, because rotation averages over lines.
+
+    Attributes
+    ----------
+    base : type
+        Class of the underlying method, whose instance is ``inner``.
+    rounds : int
+    ridge : float
+        See :func:`common_lines`.
+    anchored : bool
+        Whether the estimated labels are shifted by the zero points of the anchor stars before the comparison, so that
+        the line strengths converge to where these are right.
+    calibrated : Emulator
+        With the lines of the observed domain.
     """
 
     base, rounds, ridge, anchored = Randomised, 3, 0.02, False
 
-    def learn(self, bench):
-        self.arm = bench.learned(self.base)
-        self.emulator = bench.learned(LeastSquares).emulator
+    def learn(self, problem):
+        self.inner = problem.learned(self.base)
+        self.emulator = problem.learned(LeastSquares).emulator
 
-    def adapt(self, bench):
-        self.bench = bench
-        self.arm = copy.copy(self.arm).adapt(bench)
+    def adapt(self, problem):
+        self.problem = problem
+        self.inner = copy.copy(self.inner).adapt(problem)
         self.calibrated, self.zero = self.emulator, np.zeros(len(PARAMETERS))
         self._use(None)
         for _ in range(self.rounds):
-            labels = self._estimate(bench.stars)
+            labels = self._estimate(problem.stars)
             if self.anchored:
-                labels = labels - zero_points(labels, bench.anchors)
-            self._compare(bench.stars, torch.as_tensor(labels, dtype=torch.float32))
+                labels = labels - zero_points(labels, problem.anchors)
+            self._compare(problem.stars, torch.as_tensor(labels, dtype=torch.float32))
         if self.anchored:
-            found = self._estimate(bench.stars)
-            self.zero = zero_points(found, bench.anchors)
-            self.labels = found - self.zero  # of the bench's stars
+            estimate = self._estimate(problem.stars)
+            self.zero = zero_points(estimate, problem.anchors)
+            self.labels = estimate - self.zero  # of the problem's stars
         return self
 
     def _use(self, weight):
-        if isinstance(self.arm, LeastSquares):
-            self.arm.emulator, self.arm.weight = self.calibrated, weight
+        if isinstance(self.inner, LeastSquares):
+            self.inner.emulator, self.inner.weight = self.calibrated, weight
 
     def _compare(self, stars, labels):
-        """Lines and weights of the pixels from stars (n, n_pixels) of known or estimated labels (n, 4)."""
+        """Measure lines and pixel weights on stars (n, n_pixels) of known or estimated labels (n, 4)."""
         with torch.no_grad():
             labels = self.emulator.clamped(labels)
             slow = torch.argsort(labels[:, 3])[: max(2, len(labels) // 2)]
@@ -97,37 +123,47 @@ class SelfCalibrated(Arm):
         self._use(weight / weight.mean())
 
     def _estimate(self, flux):
-        found = self.arm.predict(flux)
-        if not isinstance(self.arm, LeastSquares):
+        estimate = self.inner.predict(flux)
+        if not isinstance(self.inner, LeastSquares):
             for _ in range(2):
-                found = self.arm.predict(self.corrected(flux, found))
-        return found
+                estimate = self.inner.predict(self.corrected(flux, estimate))
+        return estimate
 
     def difference(self, labels):
-        """What the lines of the observed domain change in spectra of labels (n, 4): (n, n_pixels)."""
+        """Spectra with the lines of the observed domain minus synthetic ones, (n, n_pixels), of labels (n, 4)."""
         labels = self.emulator.clamped(torch.as_tensor(labels, dtype=torch.float32))
         with torch.no_grad():
             return torch.cat([self.calibrated(part) - self.emulator(part) for part in labels.split(2048)])
 
     def corrected(self, flux, labels):
-        """Observed spectra with the lines of synthetic ones."""
+        """Return observed spectra with the lines of synthetic ones."""
         return torch.as_tensor(flux) - self.difference(labels)
 
     def latent(self, flux):
-        return self.arm.latent(self.corrected(flux, self._estimate(flux)))
+        return self.inner.latent(self.corrected(flux, self._estimate(flux)))
 
     def synthetic_latent(self, rows):
-        return self.arm.synthetic_latent(rows)
+        return self.inner.synthetic_latent(rows)
 
     def predict(self, flux):
         return self._estimate(flux) - self.zero
 
 
 def common_lines(observed, expected, ridge):
-    """Ridge regression of observed on expected optical depths, every pixel for itself, robust against single stars.
+    """Ridge regression of observed on expected optical depths, independently for each pixel, without outlying stars.
 
-    Arguments: observed, expected (n_stars, n_pixels); ridge, the depth to which noise matters.
-    Returns: offset (n_pixels,), drawn towards 0, and scale (n_pixels,), drawn towards 1.
+    Parameters
+    ----------
+    observed, expected : tensors of shape (n_stars, n_pixels)
+    ridge : float
+        Strength of the regularisation: about the optical depth below which noise dominates.
+
+    Returns
+    -------
+    offset : tensor of shape (n_pixels,)
+        Regularised towards 0.
+    scale : tensor of shape (n_pixels,)
+        Regularised towards 1.
     """
     difference = observed - expected
     middle = difference.median(0).values
@@ -142,34 +178,42 @@ def common_lines(observed, expected, ridge):
 
 
 class Anchored(SelfCalibrated):
-    """Network on randomised fluxes, self-calibrated, with the anchor stars."""
+    """The self-calibrated network on randomised fluxes, with anchor stars."""
 
     anchored = True
 
 
 class LeastSquaresSelfCalibrated(SelfCalibrated):
-    """Least squares through the emulator, self-calibrated, each pixel as well as it is known."""
+    """Least-squares fit through an emulator, self-calibrated, with pixels weighted by their scatter."""
 
     base = LeastSquares
 
 
 class LeastSquaresAnchored(LeastSquaresSelfCalibrated):
-    """The same, with the anchor stars."""
+    """The self-calibrated least-squares fit, with anchor stars."""
 
     anchored = True
 
 
-class Prepared(Arm):
-    """A network on randomised fluxes, and the emulator's fit as a second opinion: for stars without a survey."""
+class Prepared(Method):
+    """A network on randomised fluxes, with a least-squares fit as a second opinion, for stars without a survey.
 
-    zero = 0.0  # of the labels
+    Attributes
+    ----------
+    network : Randomised
+    least_squares : LeastSquares
+    zero : float or array of shape (4,)
+        Subtracted from the labels of the network.
+    """
 
-    def learn(self, bench):
-        self.network, self.arm = bench.learned(Randomised), bench.learned(LeastSquares)
+    zero = 0.0
 
-    def adapt(self, bench):
-        self.bench, self.arm = bench, copy.copy(self.arm).adapt(bench)
-        self.emulator = self.arm.emulator
+    def learn(self, problem):
+        self.network, self.least_squares = problem.learned(Randomised), problem.learned(LeastSquares)
+
+    def adapt(self, problem):
+        self.problem, self.least_squares = problem, copy.copy(self.least_squares).adapt(problem)
+        self.emulator = self.least_squares.emulator
         return self
 
     def latent(self, flux):
@@ -185,45 +229,64 @@ class Prepared(Arm):
         return self.network.spread(flux)
 
     def reconstruct(self, labels):
-        """Spectra (n, n_pixels) that stars of labels (n, 4) have in the observed domain, as far as it is known."""
-        with torch.no_grad():
-            return self.emulator(self.emulator.clamped(torch.as_tensor(labels, dtype=torch.float32)))
+        """Spectra (n, n_pixels) expected in the observed domain for labels (n, 4), a tensor."""
+        return self.emulator.reconstruct(labels)
+
+    def measure(self, flux, labels=None, spread=None):
+        """Features of observed spectra for :class:`dtl_core.estimates.outliers.Detector`.
+
+        Parameters
+        ----------
+        flux : array or tensor of shape (n, n_pixels)
+        labels, spread : arrays of shape (n, 4), optional
+            Results of :meth:`predict` and :meth:`spread`, if known.
+        """
+        usable = torch.as_tensor(outliers.replace_unusable(flux))
+        if labels is None:
+            labels, spread = self.predict(usable), self.spread(usable)
+        return outliers.measure(
+            flux,
+            latent=self.latent(usable),
+            reconstruction=self.reconstruct(labels).numpy(),
+            disagreement=(labels - self.least_squares.predict(usable)) / spread,
+            step=self.problem.step,
+        )
 
 
 class Combined(Prepared):
-    """A network trained on synthetic spectra with the lines of the survey, and with what else its spectra show.
+    """A network trained on synthetic spectra with the lines and the residuals of the observed survey.
 
-    The anchored fit below says how strong the lines of the observed domain are, and what it leaves of every star:
-    noise, continuum, tellurics, activity, whatever it is. Synthetic spectra get the first, and the second of stars
-    drawn at random; a network learns labels from them, so it learns as well which features to trust.
+    The anchored least-squares fit measures the line strengths of the observed domain and leaves a residual for every
+    star: noise, continuum, tellurics, activity. Synthetic spectra are given these lines and the residuals of randomly
+    drawn stars. A network that learns labels from them also learns which features to trust.
     """
 
-    def learn(self, bench):
-        self.arm = bench.learned(LeastSquaresAnchored)
+    def learn(self, problem):
+        self.least_squares = problem.learned(LeastSquaresAnchored)
 
-    def adapt(self, bench):
-        self.bench, self.arm = bench, copy.copy(self.arm).adapt(bench)
-        self.emulator = self.arm.calibrated
-        left = bench.stars - self.reconstruct(self.arm.labels)
-        self.network = _OnLeftovers(bench.flux + self.arm.difference(bench.labels), left)
-        self.network.learn(bench)
-        self.zero = zero_points(self.network.predict(bench.stars), bench.anchors)
+    def adapt(self, problem):
+        self.problem, self.least_squares = problem, copy.copy(self.least_squares).adapt(problem)
+        self.emulator = self.least_squares.calibrated
+        residuals = problem.stars - self.reconstruct(self.least_squares.labels)
+        self.network = _WithResiduals(problem.flux + self.least_squares.difference(problem.labels), residuals)
+        self.network.learn(problem)
+        self.zero = zero_points(self.network.predict(problem.stars), problem.anchors)
         return self
 
 
-class _OnLeftovers(Randomised):
-    """A network on ``lines`` (n, n_pixels), spectra of the bench's labels, with leftovers (m, n_pixels) added."""
+class _WithResiduals(Randomised):
+    """A network on spectra ``lines`` (n, n_pixels) of the problem's labels plus residuals (m, n_pixels) of stars."""
 
     randomiser = Randomiser(noise=0.005, line_strength=0.1, lines=0)
 
-    def __init__(self, lines, left):
-        self.lines, self.left = lines, left
+    def __init__(self, lines, residuals):
+        self.lines, self.residuals = lines, residuals
 
     def synthetic_latent(self, rows):
         return self.latent(self.lines[rows])
 
     def seen(self, rows):
         flux = self.randomised(self.lines[rows], rows)
-        picked = torch.randint(len(self.left), (len(flux),), generator=self.generator)
+        picked = torch.randint(len(self.residuals), (len(flux),), generator=self.generator)
         size = 1 + 0.3 * torch.randn(len(flux), 1, generator=self.generator)
-        return flux + size * self.left[picked]
+        return flux + size * self.residuals[picked]

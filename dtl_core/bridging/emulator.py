@@ -1,4 +1,4 @@
-"""Spectra from labels by a small network, and labels from spectra by least squares: the classical way, made fast."""
+"""An emulator of spectra as a function of the labels, and classical fits of the labels."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ _DARKEST, _BRIGHTEST = 0.02, 2.0  # flux
 
 
 class Emulator(nn.Module):
-    """Flux as a function of the four labels: a small network for the star at rest, then rotation itself.
+    """Flux as a function of the four labels: a small network for slow rotation, then rotational broadening.
 
-    Dense - SiLU - Dense - SiLU - linear, over scaled labels, gives a spectrum with the lines of the lowest v sin i of
-    the training set, whose convolution with the rotation profile is the result. It knows v sin i only because the
-    continuum that was divided out depends on it. ``with_lines`` changes the opacity of every pixel before rotation, so
-    that an error of the line list is as wide as the star's rotation makes it.
+    The network (dense - SiLU - dense - SiLU - linear) maps scaled labels to a spectrum with the lowest v sin i of the
+    training set, which is convolved with the rotation profile. v sin i is still an input of the network, because the
+    continuum normalisation depends on it. :meth:`with_lines` changes the opacity of every pixel before the rotational
+    broadening, so that an error of the line list is broadened like the line.
 
-    Arguments
-    ---------
-    labels : (n, 4), for the scaling;  flux : (n, n_pixels), continuum = 1, its mean is where the network starts
-    wavelength : (n_pixels,) A, even steps
+    Parameters
+    ----------
+    labels : tensor of shape (n, 4)
+        Training set, for the scaling.
+    flux : tensor of shape (n, n_pixels)
+        Continuum = 1; the network starts at its mean.
+    wavelength : array of shape (n_pixels,), A
+        Evenly spaced.
+    width : int
+        Neurons of the hidden layers.
+    seed : int
+    limb_darkening : float
+        Linear coefficient.
 
-    Source: Ting et al. (2019, ApJ 879, 69), "The Payne", with one network for all pixels.
+    References
+    ----------
+    Ting et al. (2019, ApJ 879, 69), "The Payne", here with one network for all pixels.
     """
 
     def __init__(self, labels, flux, wavelength, *, width=256, seed=0, limb_darkening=0.6):
@@ -45,7 +56,7 @@ class Emulator(nn.Module):
         # log g as the synthetic set has it: a quadratic in scaled Teff and [M/H] with its scatter
         x = (labels - low) / (high - low)
         design, wanted = _plane(x).double().numpy(), x[:, 1].double().numpy()
-        # torch's own least squares give other last digits from call to call
+        # numpy, because the last digits of torch's least squares differ from call to call
         solved = np.linalg.lstsq(design, wanted, rcond=None)[0]
         self.register_buffer("plane", torch.as_tensor(solved, dtype=torch.float32))
         about = max(float((wanted - design @ solved).std()), 0.01)
@@ -69,29 +80,36 @@ class Emulator(nn.Module):
             self.layers[-1].weight.mul_(0.1)
 
     def with_lines(self, offset, scale):
-        """A copy with the optical depth t of each pixel, before rotation, replaced by offset + scale t: (n_pixels,)."""
+        """Return a copy with the optical depth t before rotation replaced by offset + scale t, both (n_pixels,)."""
         other = copy.deepcopy(self)
         other.offset, other.scale = offset.clone(), scale.clone()
         return other
 
     def scaled(self, labels):
-        """Labels from 0 to 1 over their range; v sin i by its square root, with which lines widen."""
+        """Scale labels to 0 ... 1 over their range; v sin i as a square root, because lines widen with it."""
         x = (labels - self.low) / (self.high - self.low)
         return torch.cat([x[..., :3], x[..., 3:].clamp_min(0).sqrt()], -1)
 
     def unscaled(self, x):
+        """Invert :meth:`scaled`."""
         return torch.cat([x[..., :3], x[..., 3:].square()], -1) * (self.high - self.low) + self.low
 
     def clamped(self, labels):
-        """Labels moved into the range that the emulator knows."""
+        """Clip labels to the range of the training set."""
         return torch.maximum(torch.minimum(labels, self.high), self.low)
 
+    def reconstruct(self, labels):
+        """Spectra (n, n_pixels) of labels (n, 4), moved into the range of the emulator, without gradients."""
+        with torch.no_grad():
+            return self(self.clamped(torch.as_tensor(labels, dtype=torch.float32)))
+
     def from_scaled(self, x):
+        """Spectra (m, n_pixels) of scaled labels (m, 4)."""
         narrow, _ = self._narrow(x)
         return self._rotated(narrow, self._wider(x)[0])
 
     def with_slopes(self, x):
-        """Spectra (m, n_pixels) of scaled labels (m, 4), and their slopes along each of these, (m, 4, n_pixels)."""
+        """Spectra (m, n_pixels) of scaled labels (m, 4), and their derivatives (m, 4, n_pixels)."""
         narrow, narrow_slopes = self._narrow(x, slopes=True)
         wider, wider_slope = self._wider(x)
         profile, profile_slope = self._profile(wider)
@@ -102,7 +120,7 @@ class Emulator(nn.Module):
         return wide[:, 0], wide[:, 1:]
 
     def _narrow(self, x, slopes=False):
-        """Spectra of the star at rest, and their slopes (m, 4, n_pixels) along the scaled labels if asked for."""
+        """Spectra before rotation, and with ``slopes`` their derivatives (m, 4, n_pixels) by the scaled labels."""
         h, slope = 2 * x - 1, 2 * torch.eye(4, dtype=x.dtype) if slopes else None
         for layer in self.layers[:-1]:
             z = layer(h)
@@ -118,20 +136,20 @@ class Emulator(nn.Module):
         return narrow, slope
 
     def _wider(self, x):
-        """What v sin i (..., 1) km/s is to be added to the lowest, and its slope along the scaled label.
+        """v sin i (..., 1), km/s, to add to the lowest one, and its derivative by the scaled label.
 
-        Squares add, since the instrument is wider than the lowest.
+        Squares add, since the instrumental profile is wider than the lowest v sin i.
         """
         span, last = (self.high - self.low)[3], x[..., 3:]
         root = (span * (2 * self.low[3] + span * last.square())).clamp_min(1e-12).sqrt()  # a finite slope at rest
         return last * root, root + (span * last).square() / root
 
     def _rotated(self, flux, vsini):
-        """Spectra (..., n_pixels) convolved with the profile of v sin i (..., 1) km/s."""
+        """Convolve spectra (..., n_pixels) with the rotation profile of v sin i (..., 1), km/s."""
         return self._cut(torch.fft.irfft(self._transform(flux) * self._profile(vsini)[0], n=len(self.mirrored)))
 
     def _profile(self, vsini):
-        """Transform of the rotation profile of v sin i (..., 1) km/s, and its slope along v sin i."""
+        """Fourier transform of the rotation profile of v sin i (..., 1), km/s, and its derivative by v sin i."""
         place = self.frequency * vsini * 50
         left = place.floor().clamp(0, len(self.table) - 2)
         share, left = place - left, left.long()
@@ -145,11 +163,12 @@ class Emulator(nn.Module):
         return wide[..., self.reach : self.reach + len(self.mean)]
 
     def forward(self, labels):
+        """Spectra (m, n_pixels) of labels (m, 4)."""
         return self.from_scaled(self.scaled(labels))
 
 
 def optical_depth(flux):
-    """-ln(flux), for fluxes between 0.02 and 2."""
+    """Optical depth -ln(flux), with the flux clipped to 0.02 ... 2."""
     return -torch.log(flux.clamp(_DARKEST, _BRIGHTEST))
 
 
@@ -162,10 +181,23 @@ def _plane(x):
 def fit_emulator(
     flux, labels, train, wavelength, *, epochs=60, batch_size=64, learning_rate=3e-3, width=256, seed=0, progress=None
 ):
-    """An emulator trained on synthetic spectra.
+    """Train an emulator on synthetic spectra.
 
-    Arguments: flux (n, n_pixels), labels (n, 4), tensors; train, row numbers; wavelength (n_pixels,).
-    Returns: Emulator.
+    Parameters
+    ----------
+    flux : tensor of shape (n, n_pixels)
+    labels : tensor of shape (n, 4)
+    train : array of int
+        Rows to train on.
+    wavelength : array of shape (n_pixels,), A
+    epochs, batch_size, learning_rate, progress
+        As for :func:`dtl_core.networks.training.fit`.
+    width, seed
+        As for :class:`Emulator`.
+
+    Returns
+    -------
+    Emulator
     """
     model = Emulator(labels[train], flux[train], wavelength, width=width, seed=seed)
 
@@ -183,22 +215,34 @@ def _continuum(n_pixels, degree):
 
 
 def grid_labels(flux, synthetic, labels, *, wavelength, degree=2, velocities=(-1, -0.5, 0, 0.5, 1), elements=None):
-    """Labels by chi-square over all synthetic spectra, with continuum and velocity free for each of them.
+    """Estimate labels by chi-square over all synthetic spectra, with free continuum and velocity.
 
-    A polynomial multiplies each synthetic spectrum; its best coefficients are solved for, at every velocity. The labels
-    are the mean of all synthetic spectra under exp(-(chi^2 - min chi^2) / 2), with errors of the pixels such that the
-    best fit has a reduced chi-square of 1 over the resolution elements: finer than the grid's steps.
+    Each synthetic spectrum is multiplied by a polynomial, whose best coefficients are solved for at every velocity. The
+    labels are the mean over all synthetic spectra with weights exp(-(chi^2 - min chi^2) / 2), which resolves less than
+    the steps of a grid. The errors of the pixels are such that the best fit has a reduced chi-square of 1.
 
-    Arguments
-    ---------
-    flux : (m, n_pixels) observed;  synthetic : (n, n_pixels);  labels : (n, 4);  wavelength : (n_pixels,)
-    elements : independent pixels; by default n_pixels / 9
+    Parameters
+    ----------
+    flux : array of shape (m, n_pixels)
+        Observed spectra.
+    synthetic : array of shape (n, n_pixels)
+    labels : array of shape (n, 4)
+    wavelength : array of shape (n_pixels,), A
+    degree : int
+        Of the polynomial.
+    velocities : sequence of float, km/s
+    elements : float, optional
+        Number of independent pixels; by default n_pixels / 9.
 
     Returns
     -------
-    (m, 4) labels, and (m,) rms residual of the best fit.
+    labels : array of shape (m, 4)
+    rms : array of shape (m,)
+        Residual of the best fit.
 
-    Source: Passegger et al. (2019, A&A 627, A161), who fit PHOENIX spectra by chi-square.
+    References
+    ----------
+    Passegger et al. (2019, A&A 627, A161), who fit PHOENIX spectra by chi-square.
     """
     # doubles, because chi-square is a small difference of large sums
     flux, synthetic, labels = (torch.as_tensor(np.asarray(v), dtype=torch.float64) for v in (flux, synthetic, labels))
@@ -220,7 +264,7 @@ def grid_labels(flux, synthetic, labels, *, wavelength, degree=2, velocities=(-1
 
 
 def _shifted(wavelength, flux, velocity):
-    """Observed spectra moved by a velocity, km/s."""
+    """Shift observed spectra by a velocity, km/s."""
     from scipy.interpolate import CubicSpline
 
     if not velocity:
@@ -229,21 +273,36 @@ def _shifted(wavelength, flux, velocity):
 
 
 def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=None, limit=3.0, tolerance=1e-5):
-    """Labels by least squares through an emulator, with continuum and velocity free; Levenberg-Marquardt, all at once.
+    """Estimate labels by a least-squares fit with an emulator, with free continuum and velocity.
 
-    Residuals beyond ``limit`` times a star's own scatter count as Huber (1964) lets them, so that a line that is filled
-    in or added does not drag the labels.
+    All stars are fitted together with the Levenberg-Marquardt method. Residuals larger than ``limit`` times the scatter
+    of a star are down-weighted (Huber 1964), so that filled-in or additional lines do not bias the labels. log g is
+    weakly tied to the values that the synthetic spectra have at a given Teff and [M/H].
 
-    Arguments
-    ---------
-    flux : (m, n_pixels) observed;  wavelength : (n_pixels,);  start : (m, 4) labels to begin with
-    degree : of the polynomial that multiplies the emulated spectrum
-    weight : (n_pixels,), of the squared residuals
-    tolerance : a star has arrived when a step moves its labels by less than this share of their range
+    Parameters
+    ----------
+    emulator : Emulator
+    flux : array of shape (m, n_pixels)
+        Observed spectra.
+    wavelength : array of shape (n_pixels,), A
+    start : array of shape (m, 4)
+        Initial labels.
+    degree : int
+        Of the polynomial that multiplies the emulated spectrum.
+    steps : int
+        Largest number of iterations.
+    weight : array of shape (n_pixels,), optional
+        Weights of the squared residuals.
+    limit : float
+    tolerance : float
+        The fit of a star has converged when a step changes its scaled labels by less than this.
 
     Returns
     -------
-    (m, 4) labels within the emulator's range, and (m,) rms residual.
+    labels : array of shape (m, 4)
+        Within the range of the emulator.
+    rms : array of shape (m,)
+        Residual.
     """
     flux = torch.as_tensor(np.asarray(flux), dtype=torch.float32)
     wavelength = torch.as_tensor(np.asarray(wavelength), dtype=torch.float32)
@@ -256,8 +315,8 @@ def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=
     step = (wavelength[1] - wavelength[0]).item()
 
     def model(theta, prior, slopes=False):
-        """Spectra (m, n_pixels) of scaled labels, velocity in km/s and coefficients, and how far off the plane they
-        are; with ``slopes`` these along all of theta besides, (m, n_theta, n_pixels + 1).
+        """Spectra of scaled labels, velocity [km/s] and coefficients, with the distance of log g from its plane as an
+        additional pixel: (m, n_pixels + 1). With ``slopes`` also the derivatives (m, n_theta, n_pixels + 1).
         """
         x, velocity, continuum = theta[:, :4], theta[:, 4:5], theta[:, 5:] @ basis * root
         spectrum, along = emulator.with_slopes(x) if slopes else (emulator.from_scaled(x), None)
@@ -283,12 +342,12 @@ def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=
         return out, torch.cat([torch.cat(pixels, 1), last[..., None]], 2)
 
     flux = torch.cat([flux * root, torch.zeros(len(flux), 1)], 1)
-    with torch.no_grad():  # for each star by itself: its labels must not depend on which others are fitted with it
+    with torch.no_grad():  # each star separately: its labels must not depend on the others
         first = flux - model(theta, torch.zeros(len(theta)))
         prior = 3 * 1.4826 * first.abs().median(1).values
         residual = flux - model(theta, prior)
         damping = torch.full((len(x), 1, 1), 1e-2)
-        rows = torch.arange(len(x))  # of the stars that have not arrived
+        rows = torch.arange(len(x))  # of the stars that have not converged
         for _ in range(steps):
             here, left, about_plane = theta[rows], residual[rows], prior[rows]
             scatter = 1.4826 * left.abs().median(1, keepdim=True).values + 1e-6
@@ -300,7 +359,7 @@ def fit_labels(emulator, flux, wavelength, start, *, degree=2, steps=25, weight=
             gradient = weighted @ left[..., None]
             trial = here + torch.linalg.solve(normal + damping[rows] * scale, gradient)[..., 0]
             trial[:, :4] = trial[:, :4].clamp(0, 1)
-            trial[:, 3] = trial[:, 3].clamp_min(0.02)  # at 0 its slope vanishes: no step would lead away
+            trial[:, 3] = trial[:, 3].clamp_min(0.02)  # the derivative vanishes at 0, so no step would leave it
             trial[:, 4] = trial[:, 4].clamp(-3, 3)
             new = flux[rows] - model(trial, about_plane)
             better = (trust * new.square()).sum(1) < (trust * left.square()).sum(1)

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from .emulator import fit_emulator, fit_labels, grid_labels
-from .problem import Arm
+from .problem import Method
 
 __all__ = ["ChiSquare", "LeastSquares"]
 
 
-# ---------------------------------------------------------------- classical fits
-
-
-class ChiSquare(Arm):
-    """Chi-square over the synthetic grid, continuum and velocity free (after Passegger et al. 2019)."""
+class ChiSquare(Method):
+    """Chi-square over the synthetic grid, with free continuum and velocity (after Passegger et al. 2019)."""
 
     def predict(self, flux):
-        bench = self.bench
-        return grid_labels(flux, bench.flux[bench.train], bench.labels[bench.train], wavelength=bench.wavelength)[0]
+        problem = self.problem
+        return grid_labels(
+            flux, problem.flux[problem.train], problem.labels[problem.train], wavelength=problem.wavelength
+        )[0]
 
 
 class LeastSquares(ChiSquare):
-    """Least squares through an emulator of the spectra, continuum and velocity free (after Ting et al. 2019)."""
+    """Least-squares fit with an emulator of the spectra, with free continuum and velocity (after Ting et al. 2019).
 
-    weight = None  # of the squared residuals, (n_pixels,)
+    Attributes
+    ----------
+    emulator : Emulator
+    weight : tensor of shape (n_pixels,), optional
+        Weights of the squared residuals.
+    """
 
-    def learn(self, bench):
-        settings = {"epochs": bench.emulator_epochs, "seed": bench.seed, "progress": bench.progress}
-        self.emulator = fit_emulator(bench.flux, bench.labels, bench.train, bench.wavelength, **settings)
+    weight = None
+
+    def learn(self, problem):
+        settings = {"epochs": problem.emulator_epochs, "seed": problem.seed, "progress": problem.progress}
+        self.emulator = fit_emulator(problem.flux, problem.labels, problem.train, problem.wavelength, **settings)
 
     def predict(self, flux):
         start = super().predict(flux)
-        return fit_labels(self.emulator, flux, self.bench.wavelength, start, weight=self.weight)[0]
+        return fit_labels(self.emulator, flux, self.problem.wavelength, start, weight=self.weight)[0]

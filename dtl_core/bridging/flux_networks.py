@@ -8,19 +8,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..parameters import PARAMETERS
-from .problem import Arm
+from .problem import Method
 from .randomiser import Randomiser
 
 __all__ = ["Adversarial", "Aligned", "OnFluxes", "Randomised"]
 
 
-# ---------------------------------------------------------------- networks on fluxes
-
-
 class FluxNet(nn.Module):
-    """Three strided convolutions and two dense layers, from fluxes to features and from these to four labels.
+    """A network from fluxes to 64 features, by three strided convolutions and two dense layers, and to four labels.
 
-    A second head says how far off the labels are likely to be; it learns from the features and leaves them alone.
+    A second head predicts the error of each label. Its gradient does not reach the features.
+
+    Parameters
+    ----------
+    flux : tensor of shape (n, n_pixels)
+    labels : tensor of shape (n, 4)
+        Training set, for the standardisation of inputs and outputs.
+    seed : int
     """
 
     def __init__(self, flux, labels, seed):
@@ -39,13 +43,15 @@ class FluxNet(nn.Module):
             self.log_spread = nn.Linear(64, len(PARAMETERS))
 
     def features(self, flux):
+        """Features (n, 64) of spectra (n, n_pixels)."""
         return self.dense(self.convolutions(((flux - self.centre) / self.spread).unsqueeze(1)).flatten(1))
 
     def standardised(self, labels):
+        """Labels in units of the training spread around the training mean."""
         return (labels - self.label_mean) / self.label_spread
 
     def loss(self, features, labels):
-        """Squared error of standardised labels, and the Gaussian likelihood of its size. Returns: number."""
+        """Scalar loss: squared error of the standardised labels, plus the negative log-likelihood of the errors."""
         error = self.head(features) - self.standardised(labels)
         log_spread = self.log_spread(features.detach())
         return error.square().mean() + (0.5 * error.detach().square() * torch.exp(-2 * log_spread) + log_spread).mean()
@@ -57,50 +63,51 @@ class FluxNet(nn.Module):
         return labels, self.log_spread(features).exp() * self.label_spread
 
 
-class OnFluxes(Arm):
-    """A network on synthetic fluxes, no transfer (Passegger et al. 2020)."""
+class OnFluxes(Method):
+    """A network trained on synthetic fluxes, without adaptation (Passegger et al. 2020)."""
 
-    def learn(self, bench):
-        self.bench = bench
-        self.generator = torch.Generator().manual_seed(bench.seed)
-        self.model = FluxNet(bench.flux[bench.train], bench.labels[bench.train], bench.seed)
+    def learn(self, problem):
+        self.problem = problem
+        self.generator = torch.Generator().manual_seed(problem.seed)
+        self.model = FluxNet(problem.flux[problem.train], problem.labels[problem.train], problem.seed)
         self.prepare()
-        bench.fit(self.model, self.loss)
+        problem.fit(self.model, self.loss)
 
     def prepare(self):
-        """Whatever else is trained with the network becomes a part of it."""
+        """Add to the network what is trained with it."""
 
     def seen(self, rows):
-        """Synthetic fluxes as the network sees them in training."""
-        return self.bench.flux[rows]
+        """Synthetic fluxes of some rows, as the network sees them in training."""
+        return self.problem.flux[rows]
 
     def loss(self, model, rows):
+        """Scalar loss of synthetic rows: that of the labels and that of the alignment with the observed domain."""
         features = model.features(self.seen(rows))
-        return model.loss(features, self.bench.labels[rows]) + self.alignment(model, features)
+        return model.loss(features, self.problem.labels[rows]) + self.alignment(model, features)
 
     def alignment(self, model, features):
-        """What is added to the loss for the sake of the observed domain."""
+        """Term of the loss that aligns synthetic and observed features."""
         return 0.0
 
     def observed(self, n):
-        """Features of as many observed spectra, drawn at random."""
-        stars = self.bench.stars
+        """Features of ``n`` observed spectra, drawn at random."""
+        stars = self.problem.stars
         return self.model.features(stars[torch.randint(len(stars), (n,), generator=self.generator)])
 
     def latent(self, flux):
-        """(n, n_features) of observed spectra."""
+        """Features (n, 64) of observed spectra."""
         with torch.no_grad():
             return torch.cat([self.model.features(part) for part in torch.as_tensor(flux).split(2048)]).numpy()
 
     def synthetic_latent(self, rows):
-        """The same of synthetic spectra."""
-        return self.latent(self.bench.flux[rows])
+        """Features of synthetic spectra, given by their rows."""
+        return self.latent(self.problem.flux[rows])
 
     def predict(self, flux):
         return self._outputs(flux)[0]
 
     def spread(self, flux):
-        """Standard errors (n_stars, 4) that the network expects of its labels."""
+        """Standard errors (n_stars, 4) that the network predicts for its labels."""
         return self._outputs(flux)[1]
 
     def _outputs(self, flux):
@@ -110,31 +117,39 @@ class OnFluxes(Arm):
 
 
 class Randomised(OnFluxes):
-    """A network on fluxes that were changed at random: domain randomisation (Tobin et al. 2017, arXiv:1703.06907)."""
+    """A network on randomly changed fluxes: domain randomisation (Tobin et al. 2017, arXiv:1703.06907)."""
 
     randomiser = Randomiser()
 
     def seen(self, rows):
-        return self.randomised(self.bench.flux[rows], rows)
+        return self.randomised(self.problem.flux[rows], rows)
 
     def randomised(self, flux, rows):
-        bench = self.bench
-        return self.randomiser(flux, bench.labels[rows, 3], bench.step, bench.resolving_power, self.generator)
+        """Change synthetic fluxes of some rows at random, with :class:`~dtl_core.bridging.randomiser.Randomiser`."""
+        problem = self.problem
+        return self.randomiser(flux, problem.labels[rows, 3], problem.step, problem.resolving_power, self.generator)
 
 
 class _Jointly(OnFluxes):
-    """Trained on synthetic and observed spectra at once."""
+    """A network trained on synthetic and observed spectra together."""
 
-    def learn(self, bench):
+    def learn(self, problem):
         pass
 
-    def adapt(self, bench):
-        super().learn(bench)
+    def adapt(self, problem):
+        super().learn(problem)
         return self
 
 
 class Aligned(_Jointly):
-    """Mean and covariance of synthetic and observed features are made alike: CORAL (Sun & Saenko 2016, 1607.01719)."""
+    """CORAL: mean and covariance of synthetic and observed features are aligned.
+
+    Written by hand: two short losses do not justify a dependency on a package for domain adaptation.
+
+    References
+    ----------
+    Sun & Saenko (2016, arXiv:1607.01719).
+    """
 
     weight = 1.0
 
@@ -150,7 +165,7 @@ def _covariance(x):
 
 
 class _Reversed(torch.autograd.Function):
-    """The same forwards; the gradient with the other sign backwards."""
+    """Identity whose gradient is multiplied by ``-weight``."""
 
     @staticmethod
     def forward(ctx, x, weight):
@@ -163,20 +178,27 @@ class _Reversed(torch.autograd.Function):
 
 
 class Adversarial(_Jointly):
-    """A second network must not be able to tell the domains apart: DANN (Ganin et al. 2016, arXiv:1505.07818)."""
+    """DANN: features are trained so that a second network, the critic, cannot tell the domains apart.
 
-    weight = 0.1  # of 0.03, 0.1, 0.3 and 1, on the half of a survey that choices are made on
+    Written by hand, for the same reason as :class:`Aligned`.
+
+    References
+    ----------
+    Ganin et al. (2016, arXiv:1505.07818).
+    """
+
+    weight = 0.1  # best of 0.03, 0.1, 0.3 and 1 on the half of the survey that is used for choices
 
     def prepare(self):
         with torch.random.fork_rng():
-            torch.manual_seed(self.bench.seed + 1)
+            torch.manual_seed(self.problem.seed + 1)
             self.model.critic = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-        self.step, self.steps = 0, self.bench.epochs * -(-len(self.bench.train) // self.bench.batch_size)
+        self.step, self.steps = 0, self.problem.epochs * -(-len(self.problem.train) // self.problem.batch_size)
 
     def alignment(self, model, features):
         self.step += 1
         weight = self.weight * (2 / (1 + np.exp(-10 * self.step / self.steps)) - 1)
         both = torch.cat([features, self.observed(len(features))])
-        both = F.layer_norm(both, both.shape[1:])  # else features grow without end to outrun the critic
+        both = F.layer_norm(both, both.shape[1:])  # otherwise features grow without bound to escape the critic
         domain = torch.cat([torch.zeros(len(features)), torch.ones(len(features))])
         return F.binary_cross_entropy_with_logits(model.critic(_Reversed.apply(both, weight))[:, 0], domain)

@@ -1,4 +1,4 @@
-"""Spectra that no M dwarf of the survey has, made from those of the survey: what a score for the strange must find."""
+"""Out-of-distribution spectra, made from stars of the simulated survey, to test the outlier detector."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from ..lines import STRONG_LINES
 from ..spectra import operators
 from ..synthetic import libraries, simulated_survey
 
-__all__ = ["KINDS", "planted_set"]
+__all__ = ["KINDS", "injected_set"]
 
 
 def _hot(stars, rows, config, rng):
-    """Teff of 5000-7000 K, which no library here reaches: the survey's hottest stars with shallower lines.
+    """Stars of 5000-7000 K, beyond the libraries: the hottest stars of the survey with shallower lines.
 
     The opacity of the three strongest lines is multiplied by 0.6 (5000 K) to 0.3 (7000 K), that of all others by 0.3
-    times as much, since neutral metals become rare and the weak lines are blends with molecules. v sin i: 2-20 km/s.
+    times this factor, since neutral metals become rare and the weak lines are blends with molecules. v sin i is 2-20
+    km/s.
     """
     wave = libraries.load_library("survey_b").wavelength
     strong = np.exp(-0.5 * ((wave - np.array(sum(STRONG_LINES.values(), ()))[:, None]) / 0.4) ** 2).max(0)
@@ -29,7 +30,7 @@ def _hot(stars, rows, config, rng):
 
 
 def _binary(stars, rows, config, rng):
-    """Two stars of the survey, 15-80 km/s apart, the second of 0.3-1 times the flux of the first, which is at rest."""
+    """Binaries of two stars, 15-80 km/s apart. The first is at rest; the second has 0.3-1 times its flux."""
     n = len(stars)
     partner = rng.permutation(n)
     ratio, apart = rng.uniform(0.3, 1, (n, 1)), rng.uniform(15, 80, n) * rng.choice([-1, 1], n)
@@ -40,14 +41,14 @@ def _binary(stars, rows, config, rng):
 
 
 def _velocity(stars, rows, config, rng):
-    """A velocity of 5-60 km/s that was not taken out."""
+    """A radial velocity of 5-60 km/s that was not corrected."""
     wrong = rng.uniform(5, 60, len(stars)) * rng.choice([-1, 1], len(stars))
     stars = stars.assign(velocity=stars["velocity"] + wrong)
     return simulated_survey.recorded(simulated_survey.starlight(stars, rows, config), stars, config)
 
 
 def _resolution(stars, rows, config, rng):
-    """A spectrograph of R = 10,000-30,000 with pixels as wide as that calls for."""
+    """A spectrograph of R = 10,000-30,000, with pixels of corresponding width."""
     grid, n = operators.window_grid(config.window, margin=False), len(stars)
     flux = np.empty((n, len(grid)), np.float32)
     for k, power in enumerate(np.exp(rng.uniform(np.log(10_000), np.log(30_000), n))):
@@ -58,13 +59,13 @@ def _resolution(stars, rows, config, rng):
 
 
 def _gaps(stars, rows, config, rng):
-    """One to three stretches, 20-40 % of the pixels, bridged by straight lines or at the continuum."""
+    """One to three gaps, 20-40 % of the pixels, filled by straight lines or by the continuum."""
     flux = simulated_survey.recorded(simulated_survey.starlight(stars, rows, config), stars, config)
     pixels = np.arange(flux.shape[1])
     for spectrum in flux:
         parts = rng.integers(1, 4)
         length = int(rng.uniform(0.2, 0.4) * len(pixels) / parts)
-        block = len(pixels) // parts  # one stretch in each, so that they do not overlap
+        block = len(pixels) // parts  # one gap in each, so that they do not overlap
         starts = block * np.arange(parts) + rng.integers(0, block - length, parts)
         lost = ((pixels >= starts[:, None]) & (pixels < starts[:, None] + length)).any(0)
         bridged = np.interp(pixels, pixels[~lost], spectrum[~lost])
@@ -73,7 +74,7 @@ def _gaps(stars, rows, config, rng):
 
 
 def _noise(stars, rows, config, rng):
-    """A signal of 2-8 times the noise of a detector pixel; every second one has no lines."""
+    """S/N of 2-8 per detector pixel; every second spectrum has no lines."""
     light = simulated_survey.starlight(stars, rows, config)
     light[::2] = 1.0
     stars = stars.assign(snr=rng.uniform(2, 8, len(stars)))
@@ -81,9 +82,9 @@ def _noise(stars, rows, config, rng):
 
 
 def _galaxy(stars, rows, config, rng):
-    """An old population, its lines of 150-300 km/s dispersion; every second one has 1-3 emission lines on top.
+    """Old stellar populations with a velocity dispersion of 150-300 km/s; every second one has 1-3 emission lines.
 
-    These are 30-150 km/s wide (dispersion) and 0.3-3 times as high as the continuum, anywhere in the window.
+    The emission lines have dispersions of 30-150 km/s and heights of 0.3-3 times the continuum, at random wavelengths.
     """
     grid = operators.window_grid(config.window)
     velocity = operators.C_KMS / grid.mean()  # of 1 A
@@ -110,28 +111,32 @@ KINDS = {
 }
 
 
-def planted_set(config, n=30, seed=0):
-    """Spectra out of the survey's domain, of each kind in :data:`KINDS`, as the same spectrograph records them.
+def injected_set(config, n=30, seed=0):
+    """Out-of-distribution spectra of each kind in :data:`KINDS`, as recorded by the spectrograph of the survey.
 
-    Each starts from a star of the survey drawn at random, with its labels, the survey's errors of the line list, its
-    atmosphere and S/N, but noise and blaze of its own.
+    Each is made from a random star of the survey, with its labels, line-list errors, atmosphere and S/N, and with new
+    noise and blaze.
 
-    Arguments
-    ---------
-    config : Config;  n : spectra of each kind;  seed : of the draws
+    Parameters
+    ----------
+    config : Config
+    n : int
+        Spectra of each kind.
+    seed : int
 
     Returns
     -------
-    dict of kind -> (n, n_pixels) float32, continuum = 1, on ``window_grid(config.window, margin=False)``
+    dict of kind -> float32 array of shape (n, n_pixels)
+        Continuum = 1, on ``window_grid(config.window, margin=False)``.
     """
     survey, library_rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), config)
-    found = {}
+    spectra = {}
     for number, (kind, make) in enumerate(KINDS.items()):
         rng = np.random.default_rng([config.survey.seed, 31, seed, number])
         among = np.argsort(-survey["teff"].to_numpy())[: max(2, len(survey) // 10)] if make is _hot else len(survey)
         picked = rng.choice(among, n)
-        # names beyond the survey's, since the name starts the stream of noise and blaze
+        # new names, because the name seeds noise and blaze
         names = [f"S{1000 + 1000 * number + k + 100_000 * seed}" for k in range(n)]
         stars = survey.iloc[picked].reset_index(drop=True).assign(karmn=names)
-        found[kind] = make(stars, library_rows[picked], config, rng)
-    return found
+        spectra[kind] = make(stars, library_rows[picked], config, rng)
+    return spectra

@@ -1,12 +1,12 @@
-"""The ways to bridge the synthetic gap that the test bench compares: the same data, seed and budget for each.
+"""The domain-adaptation methods that the benchmark compares, all with the same data, seed and budget.
 
-Every arm is a class with two calls:
+Every method is a class with two calls:
 
-    arm.fit(bench)          learns from labelled synthetic spectra and, where it can, from observed ones without labels
-    arm.predict(flux)       (n_stars, 4) labels of observed spectra (n_stars, n_pixels)
+    method.fit(problem)     learns from labelled synthetic spectra and, if it can, from unlabelled observed spectra
+    method.predict(flux)    labels (n_stars, 4) of observed spectra (n_stars, n_pixels)
 
-``fit`` is ``learn``, from the synthetic spectra alone, and ``adapt``, to the observed ones, which can be done again for
-others. Nothing but the anchor stars of ``bench`` tells an arm the truth of an observed star.
+``fit`` is ``learn``, from the synthetic spectra alone, followed by ``adapt``, to the observed spectra; ``adapt`` can be
+repeated for other stars. A method knows the true labels of the anchor stars in ``problem`` and of no other star.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .fits import ChiSquare, LeastSquares
 from .flux_networks import Adversarial, Aligned, OnFluxes, Randomised
 from .latent_networks import Direct, FineTuned, FrozenDecoder
 
-__all__ = ["ARMS"]
+__all__ = ["METHODS"]
 
 
-ARMS = {
+METHODS = {
     "no transfer": OnFluxes,
     "autoencoder": Direct,
     "fine-tuned": FineTuned,

@@ -1,4 +1,4 @@
-"""What a domain-adaptation method is given, and what all methods share."""
+"""The input of a domain-adaptation method, and the base class of all methods."""
 
 from __future__ import annotations
 
@@ -11,25 +11,34 @@ import torch
 
 from ..networks.training import fit
 
-__all__ = ["Bench"]
+__all__ = ["Problem"]
 
 
 @dataclass
-class Bench:
-    """What the arms are given.
+class Problem:
+    """A domain-adaptation problem: labelled synthetic spectra, unlabelled observed spectra, and a training budget.
 
     Attributes
     ----------
-    wavelength : (n_pixels,) A, even steps
-    flux, labels : (n, n_pixels), (n, 4) synthetic, as tensors;  train, valid : their row numbers
-    stars : (m, n_pixels) observed, tensor, without labels
-    resolving_power : of the run
-    anchors : parameter -> (rows of ``stars``, known values): the few stars whose parameters others have measured
-    seed : of everything random
-    epochs, batch_size, learning_rate : budget of each network
-    emulator_epochs : of an emulator, whose steps are short
-    known : arms by class that have learnt from these synthetic spectra; a bench with other stars can share them
-    progress : called once an epoch of a network or an emulator, optional
+    wavelength : array of shape (n_pixels,), A
+        Evenly spaced.
+    flux, labels : tensors of shape (n, n_pixels) and (n, 4)
+        Synthetic spectra.
+    train, valid : arrays of int
+        Their row numbers.
+    stars : tensor of shape (m, n_pixels)
+        Observed spectra.
+    resolving_power : float
+    anchors : dict of parameter -> (rows of ``stars``, known values)
+        The few stars with independently measured parameters.
+    seed : int
+    epochs, batch_size, learning_rate
+        Budget of each network.
+    emulator_epochs : int
+    trained : dict of class -> Method
+        Methods that have learned from these synthetic spectra; can be shared with a problem with other stars.
+    progress : callable, optional
+        Called once per epoch.
     """
 
     wavelength: np.ndarray
@@ -45,22 +54,39 @@ class Bench:
     emulator_epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 2e-3
-    known: dict = field(default_factory=dict)
+    trained: dict = field(default_factory=dict)
     progress: Callable | None = None
 
     def learned(self, kind):
-        """An arm of a class that has learnt from the synthetic spectra, once for all that ask for it."""
-        if kind not in self.known:
-            self.known[kind] = kind()
-            self.known[kind].learn(self)
-        return copy.copy(self.known[kind])
+        """Return a copy of the method of class ``kind``, which learns from the synthetic spectra at the first call."""
+        if kind not in self.trained:
+            self.trained[kind] = kind()
+            self.trained[kind].learn(self)
+        return copy.copy(self.trained[kind])
 
     @property
     def step(self):
+        """Width of a pixel, A."""
         return float(self.wavelength[1] - self.wavelength[0])
 
     def fit(self, model, loss, index=None, *, epochs=None, learning_rate=None):
-        """Train a network with the bench's budget: ``loss(model, rows (B,))`` is a number."""
+        """Train a network with the budget of the problem.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+        loss : callable
+            ``loss(model, rows)`` returns the scalar loss of the samples ``rows`` (B,).
+        index : array of int, optional
+            Training samples; by default ``train``.
+        epochs, learning_rate : optional
+            Instead of the budget's.
+
+        Returns
+        -------
+        torch.nn.Module
+            The model.
+        """
         fit(
             model,
             lambda m, rows: loss(m, rows[0]).reshape(1),
@@ -75,18 +101,26 @@ class Bench:
         return model
 
 
-class Arm:
-    """What all arms share."""
+class Method:
+    """Base class of the domain-adaptation methods.
 
-    def fit(self, bench):
-        """Learn from all that the bench holds. Returns: the arm."""
-        self.learn(bench)
-        return self.adapt(bench)
+    Some subclasses also define ``latent(flux)`` and ``synthetic_latent(rows)``, the features of observed spectra and
+    of rows of the synthetic ones, and ``spread(flux)``, the standard errors (n_stars, 4) of their labels.
+    """
 
-    def learn(self, bench):
-        """Whatever needs no observed spectra."""
+    def fit(self, problem):
+        """Learn from synthetic spectra, then adapt to observed ones; return the method."""
+        self.learn(problem)
+        return self.adapt(problem)
 
-    def adapt(self, bench):
-        """Whatever needs them. Returns: the arm."""
-        self.bench = bench
+    def learn(self, problem):
+        """Learn from the synthetic spectra alone."""
+
+    def adapt(self, problem):
+        """Adapt to the observed spectra; return the method."""
+        self.problem = problem
         return self
+
+    def predict(self, flux):
+        """Estimate labels (n_stars, 4) of observed spectra (n_stars, n_pixels)."""
+        raise NotImplementedError

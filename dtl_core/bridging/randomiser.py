@@ -1,4 +1,4 @@
-"""Domain randomisation: synthetic spectra as a spectrograph, a star and a faulty line list might have changed them."""
+"""Domain randomisation: random changes of spectra, as by a spectrograph, a star and an imperfect line list."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ ROTATION_RMS = 0.474  # of the rotation profile with limb darkening 0.6, over v 
 
 @dataclass(frozen=True)
 class Randomiser:
-    """Random changes of a batch of spectra, drawn anew for every spectrum and every time that it is seen.
+    """Random changes of a batch of spectra, different for every spectrum and every call.
 
-    Nothing is taken from the observed spectra: the scales are round numbers somewhat wider than what is expected of
-    any spectrograph and any line list. What happens to lines is as wide as the star's rotation makes it.
+    The scales do not depend on the observed spectra: they are round numbers, somewhat larger than expected for any
+    spectrograph and line list. Changes of lines are broadened by the rotation of the star.
 
     Attributes
     ----------
-    noise : photon noise of a pixel, the largest; log-uniform from a tenth of it
-    continuum : rms of a slow tilt and curvature
-    velocity : rms of a velocity left over, km/s
-    resolution : largest additional broadening, as a fraction of the instrument's width
-    line_strength : largest rms of ln(opacity); each spectrum has its own, from nothing to this
-    lines : lines added to a spectrum, on average; a quarter as many are taken away
+    noise : float
+        Largest photon noise of a pixel; log-uniform from a tenth of it.
+    continuum : float
+        Rms of a slow tilt and curvature.
+    velocity : float, km/s
+        Rms of a residual radial velocity.
+    resolution : float
+        Largest additional broadening, as a fraction of the width of the instrumental profile.
+    line_strength : float
+        Largest rms of ln(opacity); uniform from 0 for each spectrum.
+    lines : float
+        Mean number of lines added to a spectrum; a quarter as many are removed.
     """
 
     noise: float = 0.02
@@ -41,15 +47,23 @@ class Randomiser:
     lines: float = 40.0
 
     def __call__(self, flux, vsini, step, resolving_power, generator, wavelength=8817.5):
-        """Changed copies of spectra.
+        """Return changed copies of spectra.
 
-        Arguments
-        ---------
-        flux : (n, n_pixels), continuum = 1, on an even grid
-        vsini : (n,) km/s, their rotation
-        step : of the grid, A;  wavelength : of its middle, A
-        resolving_power : of the instrument
+        Parameters
+        ----------
+        flux : tensor of shape (n, n_pixels)
+            Continuum = 1, on an even grid.
+        vsini : tensor of shape (n,), km/s
+        step : float, A
+            Of the grid.
+        resolving_power : float
         generator : torch.Generator
+        wavelength : float, A
+            The middle of the grid.
+
+        Returns
+        -------
+        tensor of shape (n, n_pixels)
         """
 
         def normal(*shape):
@@ -92,7 +106,7 @@ class Randomiser:
 
     @staticmethod
     def _lines(position, height, width, rotation, pixels):
-        """Gaussian lines (n, pixels), as high as ``height`` (n, count) before rotation widens them."""
+        """Gaussian lines (n, pixels) with heights ``height`` (n, count) before rotational broadening."""
         impulses = torch.zeros(len(position), pixels)
         left = position.floor().clamp(0, pixels - 2).long()
         share = (position - left).clamp(0, 1)
@@ -101,9 +115,9 @@ class Randomiser:
 
 
 def _gaussian(x, width, shift=None):
-    """Rows (n, pixels) convolved with Gaussians of ``width`` (n, 1) and moved by ``shift`` (n, 1), both in pixels.
+    """Convolve rows (n, pixels) with Gaussians of ``width`` (n, 1) and shift them by ``shift`` (n, 1), both in pixels.
 
-    In Fourier space, the rows mirrored at their ends, so that nothing wraps around.
+    The convolution is done in Fourier space, with rows mirrored at their ends, so that nothing wraps around.
     """
     pixels = x.shape[1]
     reach = min(pixels, int(4 * float(width.max())) + 2)
@@ -113,6 +127,6 @@ def _gaussian(x, width, shift=None):
     x = torch.fft.irfft(torch.fft.rfft(x[:, mirrored]) * transfer, n=length)[:, reach : reach + pixels]
     if shift is None:
         return x
-    slope = F.pad((x[:, 2:] - x[:, :-2]) / 2, (1, 1))  # a phase would move the mirrored half the other way
+    slope = F.pad((x[:, 2:] - x[:, :-2]) / 2, (1, 1))  # a phase would shift the mirrored half in the opposite direction
     curve = F.pad(x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2], (1, 1))
     return x - shift * slope + 0.5 * shift**2 * curve

@@ -1,1 +1,1 @@
-"""From the predictions of many networks to a value with an error, and whether a spectrum is an ordinary one."""
+"""From the estimates of many networks to values with calibrated errors; outlier detection; measures of the gap."""

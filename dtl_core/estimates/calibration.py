@@ -1,4 +1,4 @@
-"""Error bars that hold: intervals calibrated where the truth is known, and how well they cover."""
+"""Calibrated error bars: conformal intervals from stars of known truth, and tests of their coverage."""
 
 from __future__ import annotations
 
@@ -25,12 +25,23 @@ LEVELS = (0.50, 0.68, 0.90, 0.95)
 
 
 def weighted_quantile(values, level, weight=None):
-    """Smallest value below which at least ``level`` of the weight lies, plus infinity's own share of one vote.
+    """Conformal quantile of a weighted sample, to which a new star adds one value at infinity with the mean weight.
 
-    Arguments: values (n,), level in 0..1, weight (n,), by default equal. Returns: float, inf where the sample is too
-    small for the level.
+    Parameters
+    ----------
+    values : array of shape (n,)
+    level : float, 0 to 1
+    weight : array of shape (n,), optional
+        By default equal.
 
-    Source: Tibshirani et al. (2019, arXiv:1904.06019), the split conformal quantile under covariate shift.
+    Returns
+    -------
+    float
+        Infinite if the sample is too small for the level.
+
+    References
+    ----------
+    Tibshirani et al. (2019, arXiv:1904.06019), the split conformal quantile under covariate shift.
     """
     values = np.asarray(values, float)
     weight = np.ones(len(values)) if weight is None else np.asarray(weight, float)
@@ -41,28 +52,49 @@ def weighted_quantile(values, level, weight=None):
 
 
 class Calibration:
-    r"""Split conformal intervals around estimates, asymmetric and in proportion to a star's own scatter.
+    r"""Split conformal intervals: asymmetric, and proportional to the scatter of each star.
 
-    Scores are :math:`s_i = (y_i - \hat y_i) / u_i` of stars whose truth is known; an interval of level :math:`1 - a`
-    goes from :math:`\hat y + u\,q_{a/2}(s)` to :math:`\hat y + u\,q_{1 - a/2}(s)`. It covers at that rate, whatever the
-    errors' distribution, where the calibration stars, reweighted, are like the others.
+    The scores of calibration stars of known truth are :math:`s_i = (y_i - \hat y_i) / u_i`, with scatter u. The
+    interval of level :math:`1 - a` goes from :math:`\hat y + u\,q_{a/2}(s)` to :math:`\hat y + u\,q_{1 - a/2}(s)`. It
+    has this coverage for any distribution of errors if the reweighted calibration stars are like the other stars.
 
-    Arguments
-    ---------
-    estimate, truth : (n,) of calibration stars
-    scatter : (n,) > 0, how uncertain a star's estimate is believed to be, on any scale
-    weight : (n,) likelihood ratio of the stars to be estimated to these, optional; see :func:`likelihood_ratio`
-    group : (n,) what kind of star each is, optional; see :func:`groups_of`
+    Parameters
+    ----------
+    estimate, truth : arrays of shape (n,)
+        Of the calibration stars.
+    scatter : array of shape (n,)
+        Positive; expected error of each estimate, on any scale.
+    weight : array of shape (n,), optional
+        Density ratio of the other stars to the calibration stars, see :func:`likelihood_ratio`.
+    group : array of shape (n,), optional
+        Group of each star, see :func:`groups_of`.
 
-    With groups (Mondrian), a star's interval comes from the calibration stars of its own group. This buys coverage at
-    the level within every group, where one quantile for all covers too often in one and too seldom in another; it costs
-    stars: each group's quantiles are as noisy as its own few scores make them, and so the intervals wider or narrower
-    by chance. A group must follow from what is known of any star, as the estimated Teff does and the true one does not.
-    A group too small for a level (below 2 / (1 - level) - 1 stars) takes the quantiles of all stars, without that
-    promise.
+    Notes
+    -----
+    With groups (Mondrian conformal prediction), the interval of a star comes from the calibration stars of its group.
+    The coverage then holds within every group, but the quantiles are noisier, because each rests on fewer stars. The
+    group must follow from quantities that are known for any star, such as the estimated Teff. A group that is too small
+    for a level, with less than 2 / (1 - level) - 1 stars, uses the quantiles of all stars.
 
-    Source: Vovk et al. (2005); Lei et al. (2018, JASA 113, 1094); Tibshirani et al. (2019, arXiv:1904.06019); for the
-    groups, Vovk (2012, arXiv:1209.2673) and Bostrom & Johansson (2020, PMLR 128, 114).
+    References
+    ----------
+    Vovk et al. (2005); Lei et al. (2018, JASA 113, 1094); Tibshirani et al. (2019, arXiv:1904.06019); for groups, Vovk
+    (2012, arXiv:1209.2673) and Bostrom & Johansson (2020, PMLR 128, 114).
+
+    Examples
+    --------
+    Estimates with a bias of 50 K and a scatter of 80 K:
+
+    >>> import numpy as np
+    >>> from dtl_core.estimates.calibration import Calibration
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.uniform(3000, 4000, 2000)
+    >>> estimate = truth + rng.normal(50, 80, 2000)
+    >>> calibration = Calibration(estimate[:1000], truth[:1000], scatter=np.ones(1000))
+    >>> low, high = calibration.interval(estimate[1000:], np.ones(1000), level=0.68)
+    >>> inside = (truth[1000:] > low) & (truth[1000:] < high)
+    >>> bool(0.64 < inside.mean() < 0.72)
+    True
     """
 
     def __init__(self, estimate, truth, scatter, weight=None, *, group=None):
@@ -71,7 +103,24 @@ class Calibration:
         self.group = None if group is None else np.asarray(group)
 
     def interval(self, estimate, scatter, level=0.68, *, group=None):
-        """Lower and upper bounds (n,), (n,) of stars; ``group`` (n,), where the calibration has groups."""
+        """Lower and upper bounds of the intervals of stars.
+
+        Parameters
+        ----------
+        estimate, scatter : arrays of shape (n,)
+        level : float, 0 to 1
+        group : array of shape (n,), optional
+            Required if the calibration has groups.
+
+        Returns
+        -------
+        low, high : arrays of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If only one of the calibration and the stars has groups.
+        """
         if (group is None) != (self.group is None):
             raise ValueError("either both the calibration stars and the others have groups or neither")
         estimate, scatter = np.asarray(estimate, float), np.asarray(scatter, float)
@@ -84,7 +133,7 @@ class Calibration:
         return estimate + scatter * bounds[0], estimate + scatter * bounds[1]
 
     def _quantiles(self, level, rows):
-        """Lower and upper quantile of the scores of some calibration stars: (2,), infinite where these are too few."""
+        """Lower and upper quantile of the scores of some calibration stars: (2,), infinite if these are too few."""
         scores, weight = self.scores[rows], self.weight[rows]
         if not len(scores):
             return np.array([-np.inf, np.inf])
@@ -93,34 +142,40 @@ class Calibration:
 
 
 def group_edges(values, n=3):
-    """Inner edges (n - 1,) of ``n`` groups of equally many calibration stars, for instance in estimated Teff."""
+    """Inner edges (n - 1,) of ``n`` groups with equal numbers of calibration stars, for instance in estimated Teff."""
     return np.quantile(values, np.linspace(0, 1, n + 1)[1:-1])
 
 
 def groups_of(values, edges):
-    """Number of the group, 0 to len(edges), that each star is in: (n,), from the same estimate as the edges."""
+    """Group of each star, 0 to len(edges): (n,), from the same quantity as the edges."""
     return np.searchsorted(edges, values, side="right")
 
 
 def likelihood_ratio(calibration_features, star_features, *, degree=1, limit=10.0):
-    r"""Density of the stars to be estimated over that of the calibration stars, at the latter.
+    r"""Density ratio of other stars to calibration stars, at the calibration stars.
 
     .. math:: w(x) = \frac{p(\mathrm{star} | x)}{p(\mathrm{calibration} | x)} \, \frac{n}{m}
 
-    by logistic regression on standardised features. It is exact for Gaussians of one covariance, with ``degree`` 2
-    for any two. The ratio is clipped: beyond ``limit`` a few calibration stars would stand for all.
+    by logistic regression on standardised features. This is exact for two Gaussians of equal covariance, and with
+    ``degree`` 2 for any two Gaussians.
 
-    Arguments
-    ---------
-    calibration_features : (n, k);  star_features : (m, k)
-    degree : of the polynomial in the features
-    limit : the ratio stays between 1 / limit and limit
+    Parameters
+    ----------
+    calibration_features : array of shape (n, k)
+    star_features : array of shape (m, k)
+    degree : int
+        Of the polynomial in the features.
+    limit : float
+        The ratio is clipped to 1 / limit ... limit, so that no few calibration stars dominate.
 
     Returns
     -------
-    (n,) weights for :class:`Calibration`.
+    array of shape (n,)
+        Weights for :class:`Calibration`.
 
-    Source: Tibshirani et al. (2019, arXiv:1904.06019), section 2.3; Bickel et al. (2009, JMLR 10, 2137).
+    References
+    ----------
+    Tibshirani et al. (2019, arXiv:1904.06019), section 2.3; Bickel et al. (2009, JMLR 10, 2137).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -136,23 +191,27 @@ def likelihood_ratio(calibration_features, star_features, *, degree=1, limit=10.
 
 
 def joint_samples(estimate, truth, scatter, stars, stars_scatter, n=1000, *, weight=None, seed=0):
-    r"""Posterior samples of stars in all parameters at once, which keep the correlations of the errors.
+    r"""Joint posterior samples of all parameters, with the correlations of their errors.
 
-    The vectors of scores :math:`s_i = (y_i - \hat y_i) / u_i` of the calibration stars are drawn whole, and scaled by
-    a star's own scatter: :math:`\hat y + u\,s_i`. Each parameter's share within any bounds is then that of the
-    calibration stars, about 1 / (number of these) less than what :class:`Calibration` promises. There are only as many
-    different scores as calibration stars.
+    Vectors of scores :math:`s_i = (y_i - \hat y_i) / u_i` of calibration stars are drawn and scaled by the scatter of
+    each star: :math:`\hat y + u\,s_i`. There are only as many different scores as calibration stars, and the coverage
+    is lower than that of :class:`Calibration` by about the inverse of their number.
 
-    Arguments
-    ---------
-    estimate, truth, scatter : (n_calibration, p) of calibration stars
-    stars, stars_scatter : (m, p) estimates and scatters of others
-    n : samples of each star
-    weight : (n_calibration,) as for :class:`Calibration`
+    Parameters
+    ----------
+    estimate, truth, scatter : arrays of shape (n_calibration, p)
+        Of the calibration stars.
+    stars, stars_scatter : arrays of shape (m, p)
+        Estimates and scatters of other stars.
+    n : int
+        Samples per star.
+    weight : array of shape (n_calibration,), optional
+        As for :class:`Calibration`.
+    seed : int
 
     Returns
     -------
-    (n, m, p).
+    array of shape (n, m, p)
     """
     estimate, truth, scatter, stars, stars_scatter = (
         np.asarray(v, float) for v in (estimate, truth, scatter, stars, stars_scatter)
@@ -164,20 +223,40 @@ def joint_samples(estimate, truth, scatter, stars, stars_scatter, n=1000, *, wei
 
 
 def pit(samples, truth):
-    """Rank of each truth among posterior samples, 0 to 1: uniform where the posterior is right.
+    """Rank of each truth among its posterior samples, 0 to 1; uniform if the posterior is correct.
 
-    Arguments: samples (n_samples, ...), truth (...), for instance (n_samples, n, 4) and (n, 4). Returns: (...).
-    Source: Talts et al. (2018, arXiv:1804.06788), simulation-based calibration.
+    Parameters
+    ----------
+    samples : array of shape (n_samples, ...)
+    truth : array of shape (...)
+
+    Returns
+    -------
+    array of shape (...)
+
+    References
+    ----------
+    Talts et al. (2018, arXiv:1804.06788), simulation-based calibration.
     """
     samples = np.asarray(samples)
     return ((samples < truth).sum(0) + 0.5 * (samples == truth).sum(0) + 0.5) / (len(samples) + 1)
 
 
 def width_against_error(low, high, truth, n_bins=5):
-    """Whether wide intervals belong to stars that are far off: DataFrame, a row a bin of equally many stars by width.
+    """Errors of stars in bins of the width of their intervals.
 
-    Arguments: low, high, truth (n,); stars without a finite interval are left out. Columns: n, width (mean), error (rms
-    of truth minus the interval's middle) and inside (share of stars within).
+    Parameters
+    ----------
+    low, high, truth : arrays of shape (n,)
+        Stars without a finite interval are left out.
+    n_bins : int
+        Bins with equal numbers of stars.
+
+    Returns
+    -------
+    DataFrame
+        One row per bin: n, width (mean), error (rms of truth minus the middle of the interval), and inside (share of
+        stars within their interval).
     """
     low, high, truth = (np.asarray(v, float) for v in (low, high, truth))
     known = np.isfinite(low) & np.isfinite(high)
@@ -189,9 +268,18 @@ def width_against_error(low, high, truth, n_bins=5):
 
 
 def leave_one_out(estimate, truth, scatter, levels=LEVELS):
-    """Coverage of each star by a calibration on all the others: dict of level -> (stars inside, n).
+    """Coverage of each star by a calibration on all others.
 
-    What so few stars prove is little: of 20, a right 68 % interval holds 10 to 17 in nineteen cases of twenty.
+    A small sample is a weak test: a correct 68 % interval contains 10 to 17 of 20 stars in 95 % of all cases.
+
+    Parameters
+    ----------
+    estimate, truth, scatter : arrays of shape (n,)
+    levels : sequence of float
+
+    Returns
+    -------
+    dict of level -> (number of stars inside, n)
     """
     estimate, truth, scatter = (np.asarray(v, float) for v in (estimate, truth, scatter))
     inside = dict.fromkeys(levels, 0)
@@ -205,7 +293,23 @@ def leave_one_out(estimate, truth, scatter, levels=LEVELS):
 
 
 def intervals(reference, truth, stars, weight=None):
-    """Intervals alone: reference and stars are (found, spread), the rest is as for :func:`calibrated`."""
+    """Calibrated intervals of all parameters, in groups of the estimated Teff.
+
+    Parameters
+    ----------
+    reference : pair of arrays of shape (n, 4)
+        Estimates and expected errors of the calibration stars.
+    truth : array of shape (n, 4)
+    stars : pair of arrays of shape (m, 4)
+        Estimates and expected errors of the other stars.
+    weight : array of shape (n,), optional
+        As for :class:`Calibration`.
+
+    Returns
+    -------
+    dict
+        found, spread, median (m, 4), low and high (m, 4, n_levels) at the levels ``LEVELS``.
+    """
     found, spread = stars
     edges = group_edges(reference[0][:, 0])  # thirds of the estimated Teff
     known, own = groups_of(reference[0][:, 0], edges), groups_of(found[:, 0], edges)

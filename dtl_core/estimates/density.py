@@ -1,4 +1,4 @@
-"""From many estimates of one star to a value with asymmetric errors, and how good they are where truth is known."""
+"""From the estimates of many networks to one value with asymmetric errors per star (paper, section 3.4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ONE_SIGMA = 0.6826894921370859
 
 
 def best_of(test_error, n_kept):
-    """Positions of the ``n_kept`` models of lowest test error (n_models,), best first; ties by position."""
+    """Indices of the ``n_kept`` models with the lowest ``test_error`` (n_models,), best first."""
     return np.argsort(np.asarray(test_error), kind="stable")[:n_kept]
 
 
@@ -24,10 +24,10 @@ _DECAY = -(np.pi**2) * _FREQUENCIES
 
 
 def _beyond_optimum(t, n, spectra):
-    """t minus the optimal one of Botev et al.'s fixed point (2010, their equation 33), for a squared bandwidth t.
+    """Difference between a squared bandwidth t and its fixed-point iteration (Botev et al. 2010, equation 33).
 
-    Arguments: n, sample size; spectra, half the squared cosine transform of the sample times the frequencies to the
-    powers 4, 6 ... 14.
+    ``spectra`` is half the squared cosine transform of the sample of n values, times the frequencies to the powers 4, 6
+    ... 14.
     """
     time = t
     for s in range(7, 1, -1):
@@ -42,7 +42,7 @@ def _beyond_optimum(t, n, spectra):
 def _mean_cosines(phase, count):
     """Mean of cos(k phase) over a sample of phases (n,), k = 1 ... count: (count,).
 
-    The powers of exp(i phase) are products of a few: those up to a block's length, and those of whole blocks.
+    The powers of exp(i phase) are computed as products of powers within a block and powers of complete blocks.
     """
     block = max(1, math.isqrt(count))
     turn = np.exp(1j * phase)
@@ -55,9 +55,9 @@ def _mean_cosines(phase, count):
 def _sum_of_kernels(z, x, h):
     """Sum of exp(-(x - z)^2 / 2 h^2) over a sample z (n,), on an even grid x (m,): (m,).
 
-    With x = X + y, X the nearest of a coarser grid and all positions from its middle, the exponent parts into terms of
-    (z, X), (z, y) and (X, y): a matrix product in place of m n exponentials. Blocks are no longer than lets each
-    term stay a double.
+    With x = X + y, where X is the nearest point of a coarser grid, the exponent splits into terms of (z, X), (z, y) and
+    (X, y). The sum becomes a matrix product instead of m n exponentials. The block length keeps every term within the
+    range of doubles.
     """
     step, middle = (x[1] - x[0]) / h, (x[0] + x[-1]) / 2
     z, x = (z - middle) / h, (x - middle) / h
@@ -70,13 +70,28 @@ def _sum_of_kernels(z, x, h):
 
 
 def bandwidth(values, rule="ISJ"):
-    """Gaussian bandwidth of a sample (n,) of unit standard deviation.
+    """Bandwidth of a Gaussian kernel for a sample of unit standard deviation.
 
-    ISJ is improved Sheather-Jones (Botev et al. 2010). It needs tens of values, sometimes finds no solution, and may
-    collapse onto single values: below 20 values, or without a solution, Silverman's rule is taken, and outside a
-    quarter of and once Silverman's rule the nearer of the two limits. KDEpy, which the tests compare with, solves for
-    the bandwidth on a mesh wider than the data but scales it back by the range of the data (its issues 199 and 201);
-    here it is scaled back by the mesh, and only what lies between the limits is looked at.
+    Parameters
+    ----------
+    values : array of shape (n,)
+    rule : {"ISJ", "silverman"}
+        ISJ is the improved Sheather-Jones rule. It is limited to a quarter of Silverman's bandwidth up to Silverman's
+        bandwidth, since it may collapse onto single values. Silverman's rule replaces it below 20 values, or if it has
+        no solution.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    ISJ is written by hand: it is faster than KDEpy, the package with this rule, and KDEpy solves for the bandwidth on a
+    mesh wider than the data but scales the result by the range of the data (its issues 199 and 201).
+
+    References
+    ----------
+    Botev et al. (2010, Ann. Statist. 38, 2916).
     """
     n = len(values)
     silverman = (4 / (3 * n)) ** 0.2
@@ -102,17 +117,21 @@ def bandwidth(values, rule="ISJ"):
 
 
 def kde_curve(values, *, grid_size=1024, rule="ISJ"):
-    """Kernel density of one star's estimates.
+    """Kernel density of the estimates of one star.
 
-    Values are standardised first, so the curve moves and stretches with them exactly.
+    Values are standardised first, so the density does not depend on their unit or zero point.
 
-    Arguments
-    ---------
-    values : (n_models,)
+    Parameters
+    ----------
+    values : array of shape (n_models,)
+    grid_size : int
+    rule : {"ISJ", "silverman"}
+        See :func:`bandwidth`.
 
     Returns
     -------
-    x, density : (grid_size,) in the units of the values and their inverse; None, None when all values are equal.
+    x, density : arrays of shape (grid_size,)
+        In the units of the values and their inverse; both None if all values are equal.
     """
     values = np.asarray(values, float)
     centre, spread = values.mean(), values.std()
@@ -126,18 +145,34 @@ def kde_curve(values, *, grid_size=1024, rule="ISJ"):
 
 
 def kde_mode(values, *, grid_size=1024, rule="ISJ"):
-    """Mode of the kernel density of each star and its lower and upper 1-sigma error.
+    """Mode of the kernel density of each star, and its lower and upper 1-sigma error.
 
-    The bounds are the shortest interval around the mode that holds 68.27 % of the density. These are intrinsic errors
-    of the method only (paper, section 3.4).
+    The bounds are the shortest interval around the mode that holds 68.27 % of the density. They describe the scatter
+    between networks only, not the error of the method (paper, section 3.4).
 
-    Arguments
-    ---------
-    values : (n_models, n_stars)
+    Parameters
+    ----------
+    values : array of shape (n_models, n_stars)
+        Estimates of each star by several networks.
+    grid_size, rule
+        See :func:`kde_curve`.
 
     Returns
     -------
-    mode, lower, upper : (n_stars,); the errors are >= 0 and the interval is mode - lower to mode + upper.
+    mode, lower, upper : arrays of shape (n_stars,)
+        The interval is mode - lower ... mode + upper.
+
+    Examples
+    --------
+    Estimates of Teff by 80 networks, one of them an outlier:
+
+    >>> import numpy as np
+    >>> from dtl_core.estimates.density import kde_mode
+    >>> teff = np.random.default_rng(0).normal(3500, 40, (80, 1))
+    >>> teff[0] = 4000
+    >>> mode, lower, upper = kde_mode(teff)
+    >>> bool(abs(mode[0] - 3500) < 20), bool(20 < lower[0] < 60), bool(20 < upper[0] < 60)
+    (True, True, True)
     """
     values = np.asarray(values, float)
     out = np.empty((3, values.shape[1]))
@@ -161,12 +196,15 @@ def kde_mode(values, *, grid_size=1024, rule="ISJ"):
 
 
 def inside_errors(mode, lower, upper, truth):
-    """Whether the truth lies inside each star's 1-sigma bounds: (n_stars,) bool."""
+    """Whether the truth lies within the 1-sigma bounds of each star: (n_stars,) bool."""
     return (truth >= mode - lower) & (truth <= mode + upper)
 
 
 def recovery(mode, lower, upper, truth):
-    """RMSE, bias (estimate minus truth), number inside 1 sigma and Pearson r of estimates of known truth: a dict."""
+    """Compare estimates (n_stars,) with the truth: dict of rmse, bias (estimate minus truth), coverage and pearson.
+
+    ``coverage`` is the number of stars within 1 sigma.
+    """
     difference = np.asarray(mode) - np.asarray(truth)
     return {
         "rmse": float(np.sqrt(np.mean(difference**2))),

@@ -1,48 +1,73 @@
-"""Spectra that the models know nothing about: a score for each star, with a calibrated p-value."""
+"""Out-of-distribution spectra: scores of how unlike the reference stars a spectrum is, with calibrated p-values."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from sklearn.covariance import LedoitWolf
 
-__all__ = ["Detector", "SCORES", "flag_rates", "measure"]
+__all__ = ["Detector", "SCORES", "flag_rates", "measure", "replace_unusable"]
 
 
 SCORES = ("reconstruction", "latent", "disagreement", "grain")
-RESIDUAL_WINDOW, GRAIN_WINDOW = 5.0, 1.0  # A: of what two stars differ by, and enough pixels for a noise level
-LIMIT = 100.0  # a flux beyond, or a median below its inverse, is not a normalised spectrum: no network or fit is asked
+RESIDUAL_WINDOW, GRAIN_WINDOW = 5.0, 1.0  # A: typical extent of a mismatch, and enough pixels for a noise level
+LIMIT = 100.0  # spectra with a flux above this, or a median below its inverse, are not normalised: see replace_unusable
 
 
-def measure(arm, flux, labels=None, spread=None):
-    """What the scores are made of, from a fitted :class:`dtl_core.bridging.corrections.Combined` and observed spectra.
+def _usable(flux):
+    """Which spectra (n, n_pixels) are finite and roughly normalised: (n,) bool."""
+    return (np.abs(flux) < LIMIT).all(1) & (np.median(flux, 1) > 1 / LIMIT)  # both refuse NaN
 
-    Arguments
-    ---------
-    arm : Combined;  flux : (n, n_pixels) observed, continuum = 1
-    labels, spread : (n, 4), what the arm says of them, if it has been asked
+
+def replace_unusable(flux):
+    """Replace spectra that are not finite or not normalised by a flat continuum, so that networks and fits accept them.
+
+    Parameters
+    ----------
+    flux : array of shape (n, n_pixels)
 
     Returns
     -------
-    dict of the arguments of :class:`Detector`; rows of NaN for a spectrum with a pixel that is not finite or absurd.
+    float32 array of shape (n, n_pixels)
     """
     flux = np.asarray(flux, np.float32)
-    usable = (np.abs(flux) < LIMIT).all(1) & (np.median(flux, 1) > 1 / LIMIT)  # both refuse NaN
-    known = np.where(usable[:, None], flux, np.float32(1))
-    stars = torch.as_tensor(known)
-    if labels is None:
-        labels, spread = arm.predict(stars), arm.spread(stars)
-    found = {
-        "residual": _without_continuum(known, arm.reconstruct(labels).numpy()),
-        "latent": arm.latent(stars),
-        "disagreement": (labels - arm.arm.predict(stars)) / spread,
-        "grain": _grain(known, arm.bench.step),
+    return np.where(_usable(flux)[:, None], flux, np.float32(1))
+
+
+def measure(flux, latent, reconstruction, disagreement, step):
+    """Features of spectra from which :class:`Detector` computes its scores.
+
+    Parameters
+    ----------
+    flux : array of shape (n, n_pixels)
+        Observed spectra, continuum = 1.
+    latent : array of shape (n, n_features)
+        Their latents or features.
+    reconstruction : array of shape (n, n_pixels)
+        Model spectra at their estimated labels.
+    disagreement : array of shape (n, 4)
+        Difference between the labels of two methods, in units of the expected error.
+    step : float, A
+        Width of a pixel.
+
+    Returns
+    -------
+    dict
+        Arguments of :class:`Detector`: residual, latent, disagreement, grain and step. Rows of unusable spectra are
+        NaN; the values given for them are ignored, see :func:`replace_unusable`.
+    """
+    flux = np.asarray(flux, np.float32)
+    usable, replaced = _usable(flux)[:, None], replace_unusable(flux)
+    features = {
+        "residual": _without_continuum(replaced, reconstruction),
+        "latent": latent,
+        "disagreement": disagreement,
+        "grain": _grain(replaced, step),
     }
-    return {name: np.where(usable[:, None], value, np.nan) for name, value in found.items()} | {"step": arm.bench.step}
+    return {name: np.where(usable, value, np.nan) for name, value in features.items()} | {"step": step}
 
 
 def _without_continuum(flux, model, degree=2):
-    """Flux minus model (n, n_pixels), this times the Chebyshev polynomial that fits best."""
+    """Flux minus model (n, n_pixels), after multiplying the model by the best-fitting Chebyshev polynomial."""
     basis = np.polynomial.chebyshev.chebvander(np.linspace(-1, 1, flux.shape[1]), degree)
     design = model[:, :, None].astype(float) * basis
     normal = design.transpose(0, 2, 1) @ design
@@ -51,40 +76,54 @@ def _without_continuum(flux, model, degree=2):
 
 
 def _windows(values, width):
-    """Means (n, n_windows) of values (n, n_pixels) over windows of about ``width`` pixels, none left out."""
+    """Means (n, n_windows) of values (n, n_pixels) over windows of about ``width`` pixels that cover all pixels."""
     n = values.shape[1]
     edges = np.linspace(0, n, max(1, round(n / width)) + 1).astype(int)
     return np.add.reduceat(values, edges[:-1], axis=1) / np.diff(edges)
 
 
 def _grain(flux, step):
-    """Logarithm of the noise from pixel to pixel, (n, n_windows): rms of the fourth differences, which no line has."""
+    """Logarithm of the noise from pixel to pixel, (n, n_windows): rms of fourth differences, insensitive to lines."""
     fourth = np.diff(flux.astype(float), 4, axis=1) / np.sqrt(70)
     return 0.5 * np.log(_windows(fourth**2, GRAIN_WINDOW / step) + 1e-14)
 
 
 class Detector:
-    """Four scores of a spectrum, the higher the stranger, each with the share of reference stars that reach it.
+    """Four scores that increase with the distance of a spectrum from the reference stars, and their p-values.
 
-    reconstruction : logarithm of the largest rms residual of a window of 5 A, each pixel in units of what is usual
-        there; local, because a second star or a gap leaves most of the window as it is
-    latent : distance of the features from those of the reference, squared, in units of their covariance (shrunk,
-        Ledoit & Wolf 2004), which for a star of the reference is that of all others
-    disagreement : largest difference between the network's and the fit's labels, in units of its expected error
-    grain : logarithm of the largest ratio, up or down, of the noise of a window of 1 A to what is usual there: a
-        bridged gap has too little, and so has a spectrograph of lower resolution, whose lines look like a rotator's
+    reconstruction
+        Logarithm of the largest rms residual of a window of 5 A, with each pixel in units of its usual residual. Local,
+        because a second star or a gap leaves most of the spectrum unchanged.
+    latent
+        Squared Mahalanobis distance of the features from those of the reference, with a shrunk covariance [1]_. For a
+        reference star, mean and covariance are those of all others.
+    disagreement
+        Largest difference between the labels of two methods, in units of the expected error.
+    grain
+        Logarithm of the largest ratio, up or down, of the noise in a window of 1 A to its usual value. An interpolated
+        gap has too little noise, and so has a spectrograph of lower resolution, whose spectra resemble fast rotators.
 
-    The p-value of a star is the smallest of the four, times four (Bonferroni), at most 1; of a star with a score that
-    is not finite, the smallest possible, 4 / (n + 1) with n stars in the reference. A level of 0.05 needs 79 of them.
-    Nothing is assumed of the scores' distributions, only that ordinary stars are drawn as the reference is, with the
-    same instrument.
+    Parameters
+    ----------
+    residual : array of shape (n, n_pixels)
+    latent : array of shape (n, n_features)
+    disagreement : array of shape (n, 4)
+    grain : array of shape (n, n_windows)
+    step : float, A
+        All of the reference stars, from :func:`measure`.
 
-    Arguments
-    ---------
-    residual (n, n_pixels), latent (n, n_features), disagreement (n, 4), grain (n, n_windows), step [A]: of the
-    reference, as :func:`measure` gives them
+    Notes
+    -----
+    The p-value of a score is the share of reference stars, including the star itself, that reach it. The p-value of a
+    star is four times the smallest of its four (Bonferroni), at most 1; a score that is not finite gets the smallest
+    possible value, 4 / (n + 1) with n reference stars. A level of 0.05 needs n >= 79. These conformal p-values [2]_
+    assume nothing about the distribution of the scores, only that ordinary stars are drawn like the reference and
+    observed with the same instrument.
 
-    Source: Bates et al. (2023, Ann. Statist. 51, 149), conformal p-values for outliers.
+    References
+    ----------
+    .. [1] Ledoit & Wolf (2004, J. Multivar. Anal. 88, 365).
+    .. [2] Bates et al. (2023, Ann. Statist. 51, 149).
     """
 
     _STATE = ("usual", "offset", "noise", "centre", "inverse")
@@ -101,7 +140,7 @@ class Detector:
 
     @staticmethod
     def _left_out(latent, shrunk):
-        """Squared distance (n,) of each star from all others, the shrinkage that of all: Sherman & Morrison (1950)."""
+        """Squared distance (n,) of each star from all others, with the shrinkage of all; Sherman & Morrison (1950)."""
         n, d = len(latent), latent - shrunk.location_
         kept = (1 - shrunk.shrinkage_) * n / (n - 1)
         most = kept * d.T @ d / n + shrunk.shrinkage_ * np.mean(d**2) * np.eye(d.shape[1])
@@ -109,13 +148,13 @@ class Detector:
         return (n / (n - 1)) ** 2 * inside / (1 - kept / (n - 1) * inside)
 
     def state(self):
-        """Arrays by name that :meth:`from_state` makes the same detector of."""
+        """Return the detector as a dict of arrays, see :meth:`from_state`."""
         plain = {name: np.asarray(getattr(self, name)) for name in self._STATE}
         return plain | {f"reference_{name}": values for name, values in self.reference.items()}
 
     @classmethod
     def from_state(cls, arrays):
-        """The detector whose :meth:`state` these arrays are."""
+        """Restore a detector from its :meth:`state`."""
         out = cls.__new__(cls)
         for name in cls._STATE:
             setattr(out, name, arrays[name])
@@ -123,7 +162,13 @@ class Detector:
         return out
 
     def score(self, residual, latent, disagreement, grain, step):
-        """Scores: dict of name -> (n,), of stars measured as the reference was; infinite where one is not finite."""
+        """Compute the scores of stars, measured like the reference.
+
+        Returns
+        -------
+        dict of name -> array of shape (n,)
+            Infinite where a score is not finite.
+        """
         d = latent - self.centre
         values = (
             0.5 * np.log(_windows((residual / self.usual) ** 2, RESIDUAL_WINDOW / step).max(1) + 1e-14),
@@ -134,25 +179,46 @@ class Detector:
         return {name: np.where(np.isfinite(v), v, np.inf) for name, v in zip(SCORES, values, strict=True)}
 
     def p_values(self, residual, latent, disagreement, grain, step, *, among=slice(None)):
-        """p of each star (n,), and which score is the most telling (n,) of str.
+        """Compute the p-values of stars, measured like the reference.
 
-        Arguments: as for :meth:`score`; among, which reference stars these are compared with, by default all.
+        Parameters
+        ----------
+        residual, latent, disagreement, grain, step
+            As for the class.
+        among : slice or array, optional
+            Reference stars to compare with; by default all.
+
+        Returns
+        -------
+        p : array of shape (n,)
+        score : array of str, shape (n,)
+            Name of the score with the smallest p-value.
         """
-        found = self.score(residual, latent, disagreement, grain, step)
-        p = np.stack([_reached(found[name], self.reference[name][among]) for name in SCORES])
+        scores = self.score(residual, latent, disagreement, grain, step)
+        p = np.stack([_reached(scores[name], self.reference[name][among]) for name in SCORES])
         return np.minimum(1.0, len(SCORES) * p.min(0)), np.asarray(SCORES)[p.argmin(0)]
 
 
 def _reached(score, reference):
-    """Share of a reference, and of the star itself, that lies as high as each score."""
+    """Share of the reference stars, and of the star itself, whose score is at least ``score``: (n,)."""
     n = len(reference)
     return (1 + n - np.searchsorted(np.sort(reference), score, "left")) / (1 + n)
 
 
-def flag_rates(arm, reference, groups, level=0.05):
-    """Share of spectra with p <= level: dict of name -> share.
+def flag_rates(reference, groups, level=0.05):
+    """Share of spectra with p <= level in each group.
 
-    Arguments: arm, see :func:`measure`; reference (n, n_pixels), ordinary stars; groups, name -> (m, n_pixels).
+    Parameters
+    ----------
+    reference : dict
+        Ordinary stars, from :func:`measure`.
+    groups : dict of name -> dict
+        Other spectra, likewise.
+    level : float
+
+    Returns
+    -------
+    dict of name -> float
     """
-    detector = Detector(**measure(arm, reference))
-    return {name: float(np.mean(detector.p_values(**measure(arm, flux))[0] <= level)) for name, flux in groups.items()}
+    detector = Detector(**reference)
+    return {name: float(np.mean(detector.p_values(**group)[0] <= level)) for name, group in groups.items()}

@@ -1,4 +1,4 @@
-"""Posteriors from a normalising flow: the distribution of all labels at once, given features of a spectrum."""
+"""Posteriors from a normalising flow: the joint distribution of all labels, given features of a spectrum."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ __all__ = ["Flow", "fit_flow"]
 class Flow(nn.Module):
     r"""A conditional neural spline flow over standardised labels.
 
-    A chain of monotonic rational-quadratic splines, whose knots depend on the features x and on the labels before,
-    turns a Gaussian z into labels, :math:`y = f_x(z)`, of density
+    A chain of monotonic rational-quadratic splines transforms a Gaussian z into labels :math:`y = f_x(z)` of density
 
     .. math:: p(y | x) = N(f_x^{-1}(y)) \, |\det \partial f_x^{-1} / \partial y|
 
-    Arguments
-    ---------
-    features : (n, k), labels : (n, p), of which mean and spread standardise both
-    transforms, hidden : splines in the chain, and units of the layers of the networks that give their knots
+    The knots of the splines depend on the features x and on the preceding labels.
 
-    Errors
+    Parameters
+    ----------
+    features : tensor of shape (n, k)
+    labels : tensor of shape (n, p)
+        Training set, for the standardisation.
+    transforms : int
+        Number of splines.
+    hidden : sequence of int
+        Neurons of the networks that predict the knots.
+    seed : int
+
+    Raises
     ------
-    ConfigError : zuko, the package that does this, is not installed.
+    ConfigError
+        If zuko is not installed.
 
-    Source: Durkan et al. (2019, arXiv:1906.04032); zuko's ``NSF``.
+    References
+    ----------
+    Durkan et al. (2019, arXiv:1906.04032), as implemented by ``NSF`` of zuko.
     """
 
     def __init__(self, features, labels, *, transforms=3, hidden=(64, 64), seed=0):
@@ -52,24 +62,35 @@ class Flow(nn.Module):
         return self.flow((features - self.feature_mean) / self.feature_spread)
 
     def log_prob(self, features, labels):
-        """ln p(labels | features), per unit of the labels: (n,) tensor, of features (n, k) and labels (n, p)."""
+        """Log-density of labels (n, p), in their units, given features (n, k): tensor of shape (n,)."""
         labels = torch.as_tensor(np.asarray(labels), dtype=torch.float32)
         standard = (labels - self.label_mean) / self.label_spread
         return self._given(features).log_prob(standard) - self.label_spread.log().sum()
 
     def sample(self, features, n, *, seed=0):
-        """``n`` samples of each posterior: (n, m, p) array, of features (m, k)."""
+        """Draw ``n`` samples (n, m, p) from the posteriors of features (m, k)."""
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return (self._given(features).sample((n,)) * self.label_spread + self.label_mean).numpy()
 
 
 def fit_flow(features, labels, *, epochs=40, seed=0, batch_size=256, learning_rate=3e-3, transforms=3, hidden=(64, 64)):
-    """A flow trained by maximum likelihood.
+    """Train a flow by maximum likelihood.
 
-    Arguments: features (n, k) and labels (n, p) of stars or spectra whose truth is known; the others as for
-    :class:`Flow` and :func:`dtl_core.networks.training.fit`. Returns: Flow; the same one for the same seed and one
-    thread.
+    Parameters
+    ----------
+    features : array of shape (n, k)
+    labels : array of shape (n, p)
+        Of stars or spectra of known truth.
+    epochs, seed, batch_size, learning_rate
+        As for :func:`dtl_core.networks.training.fit`.
+    transforms, hidden
+        As for :class:`Flow`.
+
+    Returns
+    -------
+    Flow
+        Reproducible for a given seed with one thread.
     """
     features, labels = (torch.as_tensor(np.asarray(v), dtype=torch.float32) for v in (features, labels))
     model = Flow(features, labels, transforms=transforms, hidden=hidden, seed=seed)

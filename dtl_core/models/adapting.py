@@ -1,4 +1,4 @@
-"""A model adapted to one's own instrument, from a survey's spectra without labels: the winner of the test bench.
+"""A model adapted to one's own instrument, from a survey's spectra without labels: the winner of the benchmark.
 
     adapted = model.adapt("survey/")
     adapted.save("my_instrument")            then: dtl predict --models my_instrument FILES...
@@ -101,7 +101,7 @@ def read_anchors(path):
 
 
 def _rows(anchors, stars):
-    """Anchors as the bench has them: parameter -> (rows, values), of the stars that take part."""
+    """Anchors as the problem has them: parameter -> (rows, values), of the stars that take part."""
     place = {"".join(name.casefold().split()): k for k, name in enumerate(stars)}
     known = {place[key]: v for name, v in anchors.items() if (key := "".join(name.casefold().split())) in place}
     if anchors and not known:
@@ -181,14 +181,14 @@ def adapt(
     anchors = _rows(anchors or {}, [report.star for report in reports])
     config = _config(base, seed, n_spectra)
     budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
-    own = making.training_bench(config, stars, **budget)
-    own.known[LeastSquares] = LeastSquares()
-    own.known[LeastSquares].emulator = base.emulator  # as it was trained
-    arm = own.learned(Combined).adapt(dataclasses.replace(own, anchors=anchors))
-    arrays = _arrays(base, arm)
+    own = making.training_problem(config, stars, **budget)
+    own.trained[LeastSquares] = LeastSquares()
+    own.trained[LeastSquares].emulator = base.emulator  # as it was trained
+    method = own.learned(Combined).adapt(dataclasses.replace(own, anchors=anchors))
+    arrays = _arrays(base, method)
     snr = np.array([report.snr for report in reports], float)
     reference = _reference(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
-    arrays |= making.as_arrays(reference, outliers.Detector(**outliers.measure(arm, stars)))
+    arrays |= making.as_arrays(reference, outliers.Detector(**method.measure(stars)))
     card = {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
         "method": "combined",
         "members": 1,
@@ -208,17 +208,17 @@ def _config(base, seed, n_spectra):
     return dataclasses.replace(base.config, synthetic=synthetic, seed=seed)
 
 
-def _arrays(base, arm):
-    """Weights of an adapted arm as those of a specialist; what it takes off its labels is taken off their mean."""
-    network = copy.deepcopy(arm.network.model)
-    network.label_mean -= torch.as_tensor(np.broadcast_to(arm.zero, len(PARAMETERS)).copy(), dtype=torch.float32)
+def _arrays(base, method):
+    """Weights of an adapted method as those of a specialist; what it takes off its labels is taken off their mean."""
+    network = copy.deepcopy(method.network.model)
+    network.label_mean -= torch.as_tensor(np.broadcast_to(method.zero, len(PARAMETERS)).copy(), dtype=torch.float32)
     arrays = making.rounded(network.state_dict(), "network0.")
-    arrays |= making.rounded(arm.emulator.state_dict(), "emulator.")
+    arrays |= making.rounded(method.emulator.state_dict(), "emulator.")
     return arrays | {"coarse": base.arrays["coarse"]}
 
 
 def _reference(base, own, config, n, snr, anchors, arrays):
-    """Reference stars: what arms adapted alike to simulated surveys say of their stars, whose truth is known."""
+    """Reference stars: what methods adapted alike to simulated surveys say of their stars, whose truth is known."""
     levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
     each = min(n, MOST_TWINS)
     parts = []

@@ -28,11 +28,11 @@ class Ensemble:
     Arguments
     ---------
     run : :class:`dtl_core.pipeline.results.Run` of the whole method
-    arm : ``transfer``, observed latents from fine-tuned autoencoders, or ``direct``, from those before
+    encoder : ``transfer``, observed latents from fine-tuned autoencoders, or ``direct``, from those before
     device : ``cpu``, ``cuda`` or ``auto``
     """
 
-    def __init__(self, run, arm="transfer", device="cpu"):
+    def __init__(self, run, encoder="transfer", device="cpu"):
         self.config, self.device, self.n_pixels = run.config, choose_device(device), len(run.wavelength)
         selection, n = run.arrays("catalogue", "selection"), run.config.regression.n_models
         kept = {name: selection[f"kept_{name}"] for name in PARAMETERS}  # numbers over all autoencoders
@@ -43,7 +43,7 @@ class Ensemble:
             places = {name: where for name, where in places.items() if len(where)}
             if not places:
                 continue  # none of its regressors is among the best
-            model = run.autoencoder(member, tuned=arm == "transfer")
+            model = run.autoencoder(member, tuned=encoder == "transfer")
             model.decoder = None  # half of the memory
             path = run.store.path("regression", run.keys["regression"][member])
             regressors = {}
@@ -132,24 +132,24 @@ def part_of(weights, prefix):
 _ensemble = None  # of a worker process
 
 
-def _start(run, arm):
+def _start(run, encoder):
     global _ensemble
     one_thread()
-    _ensemble = Ensemble(run, arm)
+    _ensemble = Ensemble(run, encoder)
 
 
 def _estimate(flux):
     return _ensemble.estimate(flux)
 
 
-def estimate_stream(run, chunks, *, arm="transfer", workers=0):
+def estimate_stream(run, chunks, *, encoder="transfer", workers=0):
     """Estimates of an endless number of stars, chunk by chunk, over worker processes.
 
     No more than two chunks a worker are held at a time, so that memory does not grow with the number of stars.
 
     Arguments
     ---------
-    run, arm : as for :class:`Ensemble`
+    run, encoder : as for :class:`Ensemble`
     chunks : iterable of (n_stars, n_pixels) fluxes, continuum = 1; some hundred stars each
     workers : processes; 0 takes one a core, or as many as memory allows
 
@@ -160,7 +160,7 @@ def estimate_stream(run, chunks, *, arm="transfer", workers=0):
     workers = workers or affordable_workers()
     context = multiprocessing.get_context("spawn")
     bare = dataclasses.replace(run)  # without what it has read from the store
-    with ProcessPoolExecutor(workers, context, _start, (bare, arm)) as pool:
+    with ProcessPoolExecutor(workers, context, _start, (bare, encoder)) as pool:
         waiting = deque()
         try:
             for chunk in chunks:

@@ -17,7 +17,6 @@ import torch
 
 from .. import machine
 from .._version import __version__
-from ..bridging import problem
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import Randomised
 from ..bridging.randomiser import Randomiser
@@ -41,7 +40,7 @@ __all__ = [
     "score",
     "simulated_stars",
     "steps",
-    "training_bench",
+    "training_problem",
 ]
 
 
@@ -96,21 +95,21 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def training_bench(config, stars=None, **budget):
-    """What an arm is given that learns from a configuration's synthetic spectra alone, all of them.
+def training_problem(config, stars=None, **budget):
+    """What a method is given that learns from a configuration's synthetic spectra alone, all of them.
 
     Arguments: config, for window and synthetic spectra; stars (n, n_pixels), binned observed spectra, optional; budget,
-    for :class:`dtl_core.bridging.problem.Bench`. Returns: Bench.
+    for :class:`dtl_core.bridging.problem.Problem`. Returns: Problem.
     """
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
-    return _bench(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
+    return _problem(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
 
 
-def _bench(config, wavelength, flux, labels, stars=None, **budget):
+def _problem(config, wavelength, flux, labels, stars=None, **budget):
     everything, settings = np.arange(len(flux)), config.recommended
-    return problem.Bench(
+    return Problem(
         wavelength,
         flux,
         labels,
@@ -154,12 +153,12 @@ def make_specialist(config, resolving_power, *, progress=None):
     drawn = dataclasses.replace(config.synthetic, n_spectra=settings.n_spectra)
     config = dataclasses.replace(config, window=window, synthetic=drawn)
     budget = {"epochs": settings.epochs, "emulator_epochs": settings.emulator_epochs}
-    own = training_bench(config, progress=progress, **budget)
+    own = training_problem(config, progress=progress, **budget)
     arrays = {}
     for member in range(settings.members):
-        arm = _randomised(settings.noise)
-        arm.learn(dataclasses.replace(own, seed=1000 * config.seed + member))
-        arrays |= rounded(arm.model.state_dict(), f"network{member}.")
+        method = _randomised(settings.noise)
+        method.learn(dataclasses.replace(own, seed=1000 * config.seed + member))
+        arrays |= rounded(method.model.state_dict(), f"network{member}.")
     about = {"method": "randomised", "members": settings.members}
     return _finished(arrays, about, own, config)
 
@@ -174,7 +173,9 @@ def paper_specialist(run, *, progress=None):
     config, flux = run.config, run.synthetic["flux"]
     rows = np.random.default_rng([config.seed, 44]).permutation(len(flux))[: config.models.n_spectra]
     flux, labels = (torch.as_tensor(run.synthetic[name][rows], dtype=torch.float32) for name in ("flux", "labels"))
-    own = _bench(config, run.wavelength, flux, labels, emulator_epochs=config.models.emulator_epochs, progress=progress)
+    own = _problem(
+        config, run.wavelength, flux, labels, emulator_epochs=config.models.emulator_epochs, progress=progress
+    )
     weights, members = Ensemble(run, "direct").arrays()
     about = {"method": "paper", "members": len(members), "autoencoders": members, "profile": config.profile}
     return _finished(rounded(weights, "ensemble."), about, own, config)
@@ -207,9 +208,9 @@ def _finished(arrays, about, own, config):
 
 
 def _randomised(noise):
-    arm = Randomised()
-    arm.randomiser = Randomiser(noise=noise)
-    return arm
+    method = Randomised()
+    method.randomiser = Randomiser(noise=noise)
+    return method
 
 
 def _calibration(specialist, config):
@@ -220,7 +221,7 @@ def _calibration(specialist, config):
     flux, truth, level = simulated_stars(config, settings.reference_stars, seeds, snr=snr, sharper=SHARPER)
     binned = specialist.input(flux)
     found, spread = specialist.network.both(binned)
-    measured = outliers.measure(specialist, binned, found, spread)
+    measured = specialist.measure(binned, found, spread)
     reference = {"found": found, "spread": spread, "truth": truth, "latent": measured["latent"], "snr": level}
     reference["map"] = latent_map(measured["latent"], config.seed)
     return as_arrays(reference, outliers.Detector(**measured))

@@ -17,7 +17,6 @@ import torch
 from .._version import __version__
 from ..arguments import a_number, checked, instance
 from ..characters import legible
-from ..estimates import outliers
 from ..estimates.calibration import LEVELS
 from ..extras import import_extra
 from ..lines import LINES
@@ -70,7 +69,8 @@ def occlusion(specialist, flux, width=WIDTH):
 def spectrum_figure(specialist, examination):
     """The spectrum over the emulated one, in three stretches; beneath, the residual and what is usual there."""
     wavelength, flux = specialist.wavelength, examination.flux
-    residual = outliers.measure(specialist, flux[None])["residual"][0]
+    measured = specialist.measure(flux[None], examination.found[None], examination.spread[None])
+    residual = measured["residual"][0]
     usual = 1.4826 * specialist.detector.usual
     edges = np.linspace(wavelength[0], wavelength[-1], 4)
     reach = max(0.05, 1.05 * float(np.percentile(np.abs(residual), 99.5)), 2.2 * float(np.median(usual)))

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 
 from ..arguments import a_path, checked
-from ..bridging.corrections import Prepared
 from ..bridging.emulator import Emulator
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import FluxNet
-from ..bridging.problem import Bench
+from ..bridging.problem import Problem
 from ..config import load_profile
 from ..errors import ConfigError, DataError
 from ..estimates import outliers
@@ -69,7 +68,7 @@ class _Networks:
         return labels.mean(0), np.sqrt((errors**2).mean(0) + labels.var(0))
 
 
-class Specialist(Prepared):
+class Specialist:
     """A model for one resolving power.
 
     Attributes
@@ -88,8 +87,9 @@ class Specialist(Prepared):
         tensors |= {name: torch.as_tensor(v) for name, v in arrays.items() if v.dtype == np.float32}
         self.network = self._networks(tensors)
         self.emulator = self._emulator(tensors)
-        self.bench, self.arm = self._bench(torch.as_tensor(arrays["coarse"])), LeastSquares()
-        self.arm.bench, self.arm.emulator = self.bench, self.emulator
+        self.least_squares = LeastSquares()
+        self.least_squares.problem = self._problem(torch.as_tensor(arrays["coarse"]))
+        self.least_squares.emulator = self.emulator
         self.low, self.high = self.emulator.low.numpy(), self.emulator.high.numpy()
         if "reference.found" in arrays:
             self.reference = part_of(arrays, "reference.")
@@ -122,18 +122,31 @@ class Specialist(Prepared):
         emulator.load_state_dict(state | {name: getattr(emulator, name) for name in DERIVED})
         return emulator.eval()
 
-    def _bench(self, labels):
+    def _problem(self, labels):
         """What the fit begins with: emulated spectra of a few labels (n, 4)."""
         with torch.no_grad():
             flux = self.emulator(labels)
         rows = np.arange(len(labels))
-        return Bench(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
+        return Problem(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
 
     def predict(self, flux):
+        """Labels (n, 4) of spectra (n, n_pixels) in this model's pixels."""
         return self.network.both(flux)[0]
 
-    def spread(self, flux):
-        return self.network.both(flux)[1]
+    def reconstruct(self, labels):
+        """Emulated spectra (n, n_pixels) of labels (n, 4), a tensor."""
+        return self.emulator.reconstruct(labels)
+
+    def measure(self, flux, labels, spread):
+        """Features of spectra (n, n_pixels) for the outlier detector, given the networks' labels and errors (n, 4)."""
+        usable = torch.as_tensor(outliers.replace_unusable(flux))
+        return outliers.measure(
+            flux,
+            latent=self.network.latent(usable),
+            reconstruction=self.reconstruct(labels).numpy(),
+            disagreement=(labels - self.least_squares.predict(usable)) / spread,
+            step=self.least_squares.problem.step,
+        )
 
     def input(self, flux):
         """Prepared spectra (n, n_pixels of the window) in this specialist's pixels: float32 tensor."""
@@ -161,7 +174,7 @@ class Specialist(Prepared):
         binned, reference = self.input(flux), self.reference
         snr = np.full(len(binned), np.nan) if snr is None else np.asarray(snr, float)
         found, spread = self.network.both(binned)
-        measured = outliers.measure(self, binned, found, spread)
+        measured = self.measure(binned, found, spread)
         out = {"found": found, "spread": spread, "latent": measured["latent"]}
         kinds = np.where(np.isfinite(snr), np.searchsorted(SNR_EDGES, snr), -1)
         for kind in np.unique(kinds):

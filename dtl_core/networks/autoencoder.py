@@ -1,4 +1,19 @@
-"""The dense autoencoder of the paper (section 3.1) with its loss: MSE + L1 on activations + contractive penalty."""
+r"""The dense autoencoder of the paper (section 3.1): model and loss.
+
+The encoder maps a spectrum x of D pixels to a latent z of 32 numbers, the decoder maps z back to a spectrum:
+
+.. math:: h_0 = x, \quad h_l = \mathrm{ReLU}(h_{l-1} W_l + b_l), \quad z = h_6, \quad \hat x = g(z)
+
+Both are trained together on synthetic spectra to minimise (:func:`autoencoder_loss`)
+
+.. math:: L = \frac{1}{D} \|x - \hat x\|^2 + \lambda \sum_l \|h_l\|_1 + w \, \|\partial z / \partial x\|_F^2
+
+:mod:`~dtl_core.networks.training` holds the training loop, :mod:`~dtl_core.networks.fine_tuning` adapts a trained model
+to observed spectra, and :mod:`~dtl_core.networks.regressor` predicts stellar parameters from z.
+
+All networks here are stacks: E networks of one architecture, each with its own seed, are trained in one pass. Weights,
+latents and losses have a leading axis of length E. A single network is a stack with E = 1.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +21,66 @@ import torch
 from torch import nn
 
 from ..files import load_arrays
-from .stacks import StackedLinear, member_generators, take
+from .stacks import StackedLinear, join, member_generators, take
 
 __all__ = ["Autoencoder", "autoencoder_loss", "contractive_penalty", "layer_widths", "load_autoencoders"]
 
 
 def layer_widths(n_pixels, width, bottleneck=32):
-    """Widths from input to bottleneck: n_pixels, n, 3n/4, n/2, n/4, n/8, bottleneck."""
+    """Widths from input to bottleneck, with n = ``width``: n_pixels, n, 3n/4, n/2, n/4, n/8, bottleneck."""
     return [n_pixels, width, 3 * width // 4, width // 2, width // 4, width // 8, bottleneck]
 
 
 class Autoencoder(nn.Module):
-    """A stack of E symmetric dense autoencoders: ReLU everywhere, the bottleneck included, and a sigmoid output.
+    """A stack of E symmetric dense autoencoders.
 
-    Arguments
-    ---------
+    All layers, including the bottleneck, have ReLU activations; the output has a sigmoid.
+
+    Parameters
+    ----------
     n_pixels : int
-    width : int, neurons of the first layer, a multiple of 8
-    seeds : one integer a member
-    flux_ceiling : the network sees flux / flux_ceiling, since a sigmoid cannot exceed 1
-    sample : (n, n_pixels), optional
-        Training fluxes. With them the input is centred on their mean and divided by their overall spread, and the
-        output starts at their mean: the same family of functions (the first layer is affine), reached in far fewer
-        steps, because fluxes near 1 everywhere make the plain problem badly conditioned. The paper goes without.
+        Number of pixels of a spectrum, 3501 in the paper.
+    width : int
+        Neurons of the first layer, a multiple of 8; see :func:`layer_widths`.
+    seeds : sequence of int, length E
+        Seeds of the initial weights, one per member.
+    bottleneck : int
+        Length of the latent.
+    flux_ceiling : float
+        The network sees flux / flux_ceiling, because a sigmoid cannot exceed 1.
+    sample : tensor of shape (n, n_pixels), optional
+        Training fluxes. If given, the input is centred on their mean and divided by their overall spread, and the
+        output starts at their mean. Since the first layer is affine, the family of functions stays the same, but
+        training needs far fewer steps: fluxes near 1 everywhere make the plain problem badly conditioned. The paper
+        does not centre.
 
-    Shapes
-    ------
-    flux : (B, n_pixels) or (E, B, n_pixels), continuum = 1;  latent : (E, B, bottleneck)
+    References
+    ----------
+    Mas-Buitrago et al. (2024, A&A 687, A205), section 3.1.
+
+    Examples
+    --------
+    Two autoencoders of the same architecture, trained together on spectra with one absorption line:
+
+    >>> import torch
+    >>> from dtl_core.networks.autoencoder import Autoencoder, autoencoder_loss
+    >>> from dtl_core.networks.training import fit
+    >>> pixel = torch.arange(40)
+    >>> flux = 1 - torch.linspace(0.1, 0.8, 50)[:, None] * torch.exp(-((pixel - 20) ** 2) / 50)
+    >>> model = Autoencoder(n_pixels=40, width=64, seeds=[0, 1], bottleneck=8, sample=flux)
+    >>> model.encode(flux).shape
+    torch.Size([2, 50, 8])
+    >>> history = fit(
+    ...     model,
+    ...     lambda m, rows: autoencoder_loss(m, flux[rows], l1=1e-7, weight=1e-4),
+    ...     index=torch.arange(50)[None],
+    ...     epochs=8,
+    ...     batch_size=10,
+    ...     learning_rate=3e-3,
+    ...     seeds=[0],
+    ... )
+    >>> bool((history["train"][-1] < 0.5 * history["train"][0]).all())
+    True
     """
 
     shared = ("flux_mean", "flux_spread")
@@ -57,7 +105,17 @@ class Autoencoder(nn.Module):
         self.register_buffer("flux_spread", spread)
 
     def hidden(self, flux):
-        """Activations of all encoder layers, the last being the latent."""
+        """Return the activations of all encoder layers; the last is the latent.
+
+        Parameters
+        ----------
+        flux : tensor of shape (B, n_pixels) or (E, B, n_pixels)
+            Spectra with continuum = 1, shared by all members or one set per member.
+
+        Returns
+        -------
+        list of tensors of shape (E, B, layer width)
+        """
         activations, h = [], (flux / self.flux_ceiling - self.flux_mean) / self.flux_spread
         for layer in self.encoder:
             h = torch.relu(layer(h))
@@ -65,11 +123,14 @@ class Autoencoder(nn.Module):
         return activations
 
     def encode(self, flux):
-        """Latent (E, B, bottleneck) of flux."""
+        """Return the latents (E, B, bottleneck) of spectra (B, n_pixels) or (E, B, n_pixels)."""
         return self.hidden(flux)[-1]
 
     def decode(self, latent, activations=None):
-        """Flux (E, B, n_pixels) of latents; hidden activations are appended to ``activations``."""
+        """Return the spectra (E, B, n_pixels) of latents (E, B, bottleneck).
+
+        If a list ``activations`` is given, the activations of the hidden layers are appended to it.
+        """
         h = latent
         for layer in self.decoder[:-1]:
             h = torch.relu(layer(h))
@@ -78,67 +139,48 @@ class Autoencoder(nn.Module):
         return torch.sigmoid(self.decoder[-1](h)) * self.flux_ceiling
 
     def forward(self, flux):
+        """Reconstruct spectra: decode(encode(flux))."""
         return self.decode(self.encode(flux))
 
-    def members(self, members):
-        """A stack of some members of this one, with weights of its own."""
-        weights = take(self, members)
-        n_pixels, width = self.encoder[0].matrix.shape[1:]
-        bottleneck = self.encoder[-1].matrix.shape[2]
-        out = Autoencoder(n_pixels, width, members, bottleneck=bottleneck, flux_ceiling=self.flux_ceiling)
-        out.load_state_dict({name: value.clone() for name, value in weights.items()})
-        return out.to(weights["flux_mean"].device, weights["flux_mean"].dtype)
-
     def freeze(self, n_layers):
-        """Stop the training of the first ``n_layers`` encoder layers."""
+        """Exclude the first ``n_layers`` encoder layers from training, and return the model."""
         for layer in self.encoder[:n_layers]:
             layer.requires_grad_(False)
         return self
 
-
-def contractive_penalty(model, activations, form="paper"):
-    """Contractive penalty of each member: (E,).
-
-    exact: the squared Frobenius norm of the Jacobian of the latent h with respect to x = flux / flux_ceiling,
-        sum_ij (dh_j / dx_i)^2, by the chain rule through the ReLU masks (Rifai et al. 2011).
-    paper: what the published code computes: sum_j [h_j (1 - h_j)]^2 sum_i W_ij^2, the derivative of a sigmoid although
-        h comes from a ReLU, W the bottleneck's weights alone, and constant: no gradient reaches them.
-
-    Arguments
-    ---------
-    activations : from ``model.hidden``: encoder layers, the last the latent (E, B, bottleneck)
-
-    Returns
-    -------
-    (E,) mean over the batch.
-    """
-    latent = activations[-1]
-    if form == "paper":
-        weight = model.encoder[-1].matrix.detach()  # E, n/8, 32
-        return ((latent * (1 - latent)) ** 2 * (weight**2).sum(1, keepdim=True)).sum(2).mean(1)
-    # rows of the Jacobian, from the latent back to the first hidden layer: (E, B, bottleneck, n)
-    rows = torch.diag_embed((latent > 0).to(latent.dtype))
-    for layer, below in zip(model.encoder[:0:-1], activations[-2::-1], strict=True):
-        rows = rows @ layer.matrix.transpose(1, 2).unsqueeze(1)
-        rows = rows * (below > 0).unsqueeze(2)
-    first = model.encoder[0].matrix  # E, n_pixels, n
-    gram = first.transpose(1, 2) @ first  # spares the factor n_pixels: |M W'|^2 = tr(M W'W M')
-    return ((rows @ gram.unsqueeze(1)) * rows).sum((2, 3)).mean(1) / model.flux_spread**2
+    def members(self, members):
+        """Return a new stack with copies of some members, given by their numbers."""
+        weights = take(self, members)
+        n_pixels, width = self.encoder[0].matrix.shape[1:]
+        bottleneck = self.encoder[-1].matrix.shape[2]
+        stack = Autoencoder(n_pixels, width, members, bottleneck=bottleneck, flux_ceiling=self.flux_ceiling)
+        stack.load_state_dict({name: value.clone() for name, value in weights.items()})
+        return stack.to(weights["flux_mean"].device, weights["flux_mean"].dtype)
 
 
 def autoencoder_loss(model, flux, *, l1, weight, form="paper"):
-    """Loss of each member: MSE + l1 * sum|activations| + weight * contractive penalty; all means over the batch.
+    r"""Loss of each member: reconstruction error, L1 penalty on activations, and contractive penalty.
 
-    Arguments
-    ---------
-    flux : (B, n_pixels) or (E, B, n_pixels), continuum = 1; the loss is in units of flux / flux_ceiling, as the network
-        sees it
-    l1 : (E,) on every hidden layer but the first of the encoder and the bottleneck
-    weight : float, of the penalty; 0 leaves it out, as the grid search does
+    .. math:: L = \frac{1}{D} \|x - \hat x\|^2 + \lambda \sum_l \|h_l\|_1 + w \, P(x)
+
+    averaged over the batch, with x = flux / flux_ceiling of D pixels. The sum runs over all hidden layers but the first
+    encoder layer and the bottleneck.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    flux : tensor of shape (B, n_pixels) or (E, B, n_pixels)
+        Spectra with continuum = 1.
+    l1 : float or tensor of shape (E,)
+        :math:`\lambda`, about 1e-7 in the paper.
+    weight : float
+        w, 1e-4 in the paper. The grid search leaves the contractive penalty out (0).
+    form : {"paper", "exact"}
+        P, see :func:`contractive_penalty`.
 
     Returns
     -------
-    (E,)
+    tensor of shape (E,)
     """
     activations = model.hidden(flux)
     decoded = []
@@ -151,13 +193,64 @@ def autoencoder_loss(model, flux, *, l1, weight, form="paper"):
     return loss
 
 
+def contractive_penalty(model, activations, form="paper"):
+    r"""Contractive penalty of each member: how strongly the latent z reacts to changes of the input x.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    activations : list of tensors
+        Encoder activations from :meth:`Autoencoder.hidden`.
+    form : {"paper", "exact"}
+        ``exact`` is the formula of the paper, the squared Frobenius norm of the Jacobian,
+
+        .. math:: P = \sum_{ij} (\partial z_j / \partial x_i)^2
+
+        computed by the chain rule through all ReLU layers. ``paper`` is what the published code computes,
+
+        .. math:: P = \sum_j [z_j (1 - z_j)]^2 \sum_i W_{ij}^2
+
+        This is the Jacobian of a sigmoid layer, although the bottleneck is a ReLU layer, and of the bottleneck alone,
+        with weights W. The code copies W into a new variable, so W counts as a constant and receives no gradient.
+
+    Returns
+    -------
+    tensor of shape (E,)
+        Mean over the batch.
+
+    References
+    ----------
+    Rifai et al. (2011, ICML), contractive autoencoders.
+    """
+    latent = activations[-1]
+    if form == "paper":
+        weight = model.encoder[-1].matrix.detach()  # E, n/8, 32
+        return ((latent * (1 - latent)) ** 2 * (weight**2).sum(1, keepdim=True)).sum(2).mean(1)
+    # rows of the Jacobian, from the latent back to the first hidden layer: (E, B, bottleneck, n)
+    rows = torch.diag_embed((latent > 0).to(latent.dtype))
+    for layer, below in zip(model.encoder[:0:-1], activations[-2::-1], strict=True):
+        rows = rows @ layer.matrix.transpose(1, 2).unsqueeze(1)
+        rows = rows * (below > 0).unsqueeze(2)
+    first = model.encoder[0].matrix  # E, n_pixels, n
+    gram = first.transpose(1, 2) @ first  # |M W'|^2 = tr(M W'W M') avoids a tensor with n_pixels columns per spectrum
+    return ((rows @ gram.unsqueeze(1)) * rows).sum((2, 3)).mean(1) / model.flux_spread**2
+
+
 def load_autoencoders(config, folders, width, device="cpu"):
-    """The stack of autoencoders of one width whose weights lie in stages' folders."""
-    import torch
+    """Load stored autoencoders of one width as one stack.
 
-    pass
-    from .stacks import join
+    Parameters
+    ----------
+    config : Config
+    folders : sequence of Path
+        Each holds a ``weights.safetensors`` with one or more members.
+    width : int
+    device : str or torch.device
 
+    Returns
+    -------
+    Autoencoder
+    """
     states = [
         {name: torch.from_numpy(array) for name, array in load_arrays(folder / "weights.safetensors").items()}
         for folder in folders

@@ -1,4 +1,4 @@
-"""What the test bench found, from its record: errors of the arms, gap metrics beside them, coverage, goals.
+"""Results of the benchmark, from its record: errors of the methods, gap metrics, coverage, goals.
 
 The record ``transfer`` is written by ``benchmarks/transfer.py``; the tables here have a row for what a reader compares.
 """
@@ -18,7 +18,7 @@ from . import records
 __all__ = [
     "calibrate",
     "coverage",
-    "coverage_of_arm",
+    "coverage_of",
     "coverage_table",
     "error_table",
     "expected_inside",
@@ -46,7 +46,7 @@ def read(part, table, folder=None):
 
 
 def error_table(errors, region="all", column="rmse"):
-    """Mean over seeds of each arm's errors, and their spread: two DataFrames, arms by parameters.
+    """Mean over seeds of each method's errors, and their spread: two DataFrames, methods by parameters.
 
     Arguments: errors, of the record; region, ``all`` or a third of Teff; column, rmse, bias or scatter.
     """
@@ -57,7 +57,7 @@ def error_table(errors, region="all", column="rmse"):
 
 
 def relative_errors(errors, spread):
-    """Geometric mean over the parameters of rmse / spread of the truth: Series by arm, seed and whatever else there is.
+    """Geometric mean over the parameters of rmse / spread of the truth: Series by method, seed and any other key.
 
     Arguments: errors, DataFrame with parameter and rmse (region ``all`` only); spread, dict by parameter.
     """
@@ -67,21 +67,21 @@ def relative_errors(errors, spread):
 
 
 def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
-    """How well each gap metric ranks the arms by their errors: DataFrame of metric, correlation and its 68 % interval.
+    """How well each gap metric ranks the methods by error: DataFrame of metric, correlation, 68 % interval.
 
-    Spearman's correlation between a metric in the latent space of an arm and the arm's error, over all arms and seeds;
-    the interval is over arms drawn again with replacement, since the seeds of one arm are alike.
+    Spearman's correlation between a metric in the latent space of a method and the method's error, over all methods
+    and seeds. The interval comes from resampling methods with replacement, since the seeds of one method are alike.
     """
     from scipy.stats import spearmanr
 
     rng, rows = np.random.default_rng(seed), []
     for metric, own in gaps[gaps["arm"] != "fluxes"].groupby("metric", sort=False):
         joined = own.set_index(["arm", "seed"])["value"].to_frame().join(relative, how="inner").reset_index()
-        arms = joined["arm"].unique()
-        parts = {arm: part for arm, part in joined.groupby("arm")}
+        methods = joined["arm"].unique()
+        parts = {method: part for method, part in joined.groupby("arm")}
         found = []
         for _ in range(n_resamples):
-            drawn = pd.concat([parts[arm] for arm in rng.choice(arms, len(arms))])
+            drawn = pd.concat([parts[method] for method in rng.choice(methods, len(methods))])
             found.append(spearmanr(drawn["value"], drawn["relative"]).statistic)
         low, high = np.nanpercentile(found, [16, 84])
         middle = spearmanr(joined["value"], joined["relative"]).statistic
@@ -90,7 +90,7 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
 
 
 def calibrate(stars, *, own=False):
-    """Calibrated intervals of the recommended arm, of one half of the stars of every survey.
+    """Calibrated intervals of the recommended method, of one half of the stars of every survey.
 
     Each survey is divided at random in its own way, because one division of 286 stars has peculiarities of its own; its
     anchor stars are left out of those that are reported.
@@ -188,7 +188,7 @@ DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in
 
 
 def with_spread(mean, spread):
-    """Both in words, ``37 ± 4``: DataFrame of arms by parameters."""
+    """Both in words, ``37 ± 4``: DataFrame of methods by parameters."""
     out = pd.DataFrame(index=mean.index)
     for name, digits in DIGITS.items():
         out[name] = [f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[name], spread[name], strict=True)]
@@ -196,12 +196,14 @@ def with_spread(mean, spread):
 
 
 def paper_and_recommended(figures):
-    """Errors of a run's survey by the paper's arms and as recommended: DataFrame, a row a parameter and arm."""
+    """Errors of a run's survey with both encoders and as recommended: one row per parameter and catalogue."""
     rows, n = [], figures["n_survey"]
     for p in PARAMETERS:
-        for arm, counted in (("transfer", n), ("direct", n), ("recommended", n - n // 2)):
-            row = {name: figures[f"{name}_{p}_{arm}"] for name in ("rmse", "bias", "pearson")}
-            rows.append({"parameter": p, "arm": arm} | row | {"coverage": figures[f"coverage_{p}_{arm}"] / counted})
+        for method, counted in (("transfer", n), ("direct", n), ("recommended", n - n // 2)):
+            row = {name: figures[f"{name}_{p}_{method}"] for name in ("rmse", "bias", "pearson")}
+            rows.append(
+                {"parameter": p, "estimates": method} | row | {"coverage": figures[f"coverage_{p}_{method}"] / counted}
+            )
     return pd.DataFrame(rows)
 
 
@@ -238,16 +240,16 @@ def few_star_coverage(run):
 
 
 def real_table(stars, published):
-    """The real stars by every arm, mean and spread over seeds, beside published values: DataFrame of text.
+    """The real stars by every method, mean and spread over seeds, beside published values: DataFrame of text.
 
     Arguments: stars, of the record; published, see :data:`dtl_core.pipeline.headline.PUBLISHED_STARS`.
     """
     rows = []
     for star, own in stars.groupby("star", sort=False):
-        for arm, part in own.groupby("arm", sort=False):
+        for method, part in own.groupby("arm", sort=False):
             mean, spread = (getattr(part[list(PARAMETERS)], name)() for name in ("mean", "std"))
             values = {p: f"{mean[p]:.{n}f} ± {spread[p]:.{n}f}" for p, n in DIGITS.items()}
-            rows.append({"star": star, "by": arm} | values)
+            rows.append({"star": star, "by": method} | values)
         for *values, source in published.get(star, []):
             text = {p: "" if v is None else f"{v:g}" for p, v in zip(PARAMETERS, values, strict=True)}
             rows.append({"star": star, "by": source} | text)
@@ -264,8 +266,8 @@ def meaning(axes):
     n = axes["seed"].nunique()
     own = axes[axes["arm"] == "autoencoder"]
     out = {"units_total": int(own["unit"].nunique()), "units_live": float(own["live"].sum() / n)}
-    for arm in ("fine-tuned", "frozen decoder"):
-        part, name = axes[axes["arm"] == arm], arm.replace("-", "_").replace(" ", "_")
+    for method in ("fine-tuned", "frozen decoder"):
+        part, name = axes[axes["arm"] == method], method.replace("-", "_").replace(" ", "_")
         live = part[part["live"]]
         out[f"kept_{name}"] = float(live["correlation"].median())
         out[f"moved_{name}"] = float(live["moved"].median())
@@ -274,10 +276,10 @@ def meaning(axes):
     return out
 
 
-def coverage_of_arm(run, arm):
-    """Share of a run's survey inside the 68 % error bars of an arm: DataFrame of parameter, level and share."""
+def coverage_of(run, method):
+    """Share of a run's survey inside the 68 % error bars of a method: DataFrame of parameter, level and share."""
     n = len(run.truth)
-    rows = [(name, 0.68, run.figures[f"coverage_{name}_{arm}"] / n) for name in PARAMETERS]
+    rows = [(name, 0.68, run.figures[f"coverage_{name}_{method}"] / n) for name in PARAMETERS]
     return pd.DataFrame(rows, columns=["parameter", "level", "share"])
 
 

@@ -35,12 +35,12 @@ from ..source_code import versions
 from ..synthetic import libraries
 from . import search, stages
 from .results import Run
-from .stages import ARMS
+from .stages import ENCODERS
 from .stages.recommended import steps
 from .store import NotStored, Store
 
 __all__ = [
-    "ARMS",
+    "ENCODERS",
     "Job",
     "STAGES",
     "first_member",
@@ -348,7 +348,7 @@ def flux_gap(result):
 def latent_gap(result):
     """Stage ``latent_gap`` of a run whose first autoencoder is fine-tuned. Returns: its key."""
     first = functools.cache(lambda: result.arrays("transfer", "latents", 0))
-    vectors = (lambda: first()["synthetic"], lambda: {arm: first()[arm] for arm in ARMS})
+    vectors = (lambda: first()["synthetic"], lambda: {encoder: first()[encoder] for encoder in ENCODERS})
     keys, options = {"transfer": result.keys["transfer"][0]}, {"name": "latent_gap", "metric": "euclidean"}
     return stages.measure_gap(result.store, result.config, keys, *vectors, **options)[1]
 

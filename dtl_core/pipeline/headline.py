@@ -12,7 +12,7 @@ from ..errors import StoreError
 from ..estimates import density
 from ..estimates.gap import nearest_distance
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
-from .stages.shared import ARMS
+from .stages.shared import ENCODERS
 from .store import Store
 
 __all__ = ["PUBLISHED_STARS", "headline", "last_run", "real_star_table"]
@@ -32,13 +32,13 @@ PUBLISHED_STARS = {
 def headline(run):
     """Headline figures of a finished run, a flat dict of plain numbers and strings.
 
-    Per parameter p (teff [K], logg, mh [dex], vsini [km/s]) and arm (``transfer``: observed latents from the fine-tuned
-    autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_arm``, ``bias_p_arm`` (estimate
-    minus truth), ``coverage_p_arm`` (stars whose truth lies inside 1 sigma), ``pearson_p_arm``; ``rmse_p_mean`` is that
-    of predicting the mean of the training labels, ``spread_p`` the standard deviation of the truth (the rmse of always
-    saying the survey's own mean). The arm ``recommended`` has the first four as well, the coverage over the half of the
-    survey on which its error bars were not calibrated. ``worst_kept_mse_p`` is the largest test error of a kept
-    regressor.
+    Per parameter p (teff [K], logg, mh [dex], vsini [km/s]) and encoder x (``transfer``: observed latents from the
+    fine-tuned autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_x``, ``bias_p_x``
+    (estimate minus truth), ``coverage_p_x`` (stars whose truth lies inside 1 sigma), ``pearson_p_x``; ``rmse_p_mean``
+    is that of predicting the mean of the training labels, ``spread_p`` the standard deviation of the truth (the rmse of
+    always predicting the survey's own mean). ``recommended`` has the first four as well, the coverage over the
+    half of the survey on which its error bars were not calibrated. ``worst_kept_mse_p`` is the largest test error of a
+    kept regressor.
     """
     config, truth = run.config, run.truth
     members = range(len(run.architectures))
@@ -65,17 +65,17 @@ def headline(run):
         "reconstruction_after": float(np.mean([h["after"] for h in transfer])),
         "distance_flux": float(run.arrays("gap", "gap")["distance_flux"].mean()),
     }
-    for arm, name in (("direct", "before"), ("transfer", "after")):
-        means = [nearest_distance(z[arm], z["synthetic"]).mean() for z in latents]
+    for encoder, name in (("direct", "before"), ("transfer", "after")):
+        means = [nearest_distance(z[encoder], z["synthetic"]).mean() for z in latents]
         out[f"distance_latent_{name}"] = float(np.mean(means))
     labels, n = run.synthetic["labels"], len(truth)
     for k, p in enumerate(PARAMETERS):
         column = PARAMETER_COLUMNS[p]
-        for arm in ARMS:
-            table = run.catalogue_of(arm)[:n]
+        for encoder in ENCODERS:
+            table = run.catalogue_of(encoder)[:n]
             values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
             for name, value in density.recovery(*values, truth[p].to_numpy()).items():
-                out[f"{name}_{p}_{arm}"] = value
+                out[f"{name}_{p}_{encoder}"] = value
         table = run.catalogue_of("recommended")[:n]
         values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
         half = halves(truth)[1]
@@ -92,7 +92,7 @@ def headline(run):
 
 
 def real_star_table(run):
-    """Estimates of the real stars, by both arms and as recommended, beside published values.
+    """Estimates of the real stars, by both encoders and as recommended, beside published values.
 
     Returns
     -------
@@ -106,10 +106,10 @@ def real_star_table(run):
         )
     rows = []
     for k, star in enumerate(run.reports["star"], len(run.truth)):
-        for arm in (*ARMS, "recommended"):
-            row = run.catalogue_of(arm)[k]
+        for encoder in (*ENCODERS, "recommended"):
+            row = run.catalogue_of(encoder)[k]
             text = {c: f"{row[c]:.{n}f} -{row['e_' + c]:.{n}f} +{row['E_' + c]:.{n}f}" for c, n in digits.items()}
-            name = arm if arm in ARMS else f"recommended ({row['method']})"
+            name = encoder if encoder in ENCODERS else f"recommended ({row['method']})"
             rows.append({"star": star, "source": f"this run, {name}"} | text)
         for *values, source in PUBLISHED_STARS.get(star, []):
             text = {c: "" if v is None else f"{v:.{n}f}" for (c, n), v in zip(digits.items(), values, strict=True)}

@@ -37,21 +37,21 @@ class Run(StoredSpectra):
 
     @property
     def catalogue(self):
-        """The catalogue (astropy Table) of the transfer arm."""
+        """The catalogue (astropy Table) with observed latents from the fine-tuned encoder."""
         return self.catalogue_of("transfer")
 
-    def catalogue_of(self, arm):
-        """The catalogue of an arm: ``transfer``, ``direct`` with observed latents from before fine-tuning, or
+    def catalogue_of(self, name):
+        """A catalogue by name: ``transfer``, ``direct`` with observed latents from before fine-tuning, or
         ``recommended`` with the columns method, p_domain and strange besides (those of ``transfer`` where the profile
         chooses the paper's method).
         """
-        if arm == "recommended" and "recommended" in self.keys:
+        if name == "recommended" and "recommended" in self.keys:
             return Table.read(self.store.path("recommended", self.keys["recommended"]) / "catalogue_recommended.ecsv")
-        if arm == "recommended":
+        if name == "recommended":
             table = self.catalogue_of("transfer")
             table["method"], table["p_domain"], table["strange"] = "paper", np.nan, ""
             return table
-        return Table.read(self.store.path("catalogue", self.keys["catalogue"]) / f"catalogue_{arm}.ecsv")
+        return Table.read(self.store.path("catalogue", self.keys["catalogue"]) / f"catalogue_{name}.ecsv")
 
     @functools.cached_property
     def figures(self):

@@ -1,4 +1,4 @@
-"""The test bench's bookkeeping: halves, anchor stars and scores against known truth."""
+"""The benchmark's bookkeeping: halves, anchor stars and scores against known truth."""
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def test_thirds_are_of_equal_size_from_cool_to_hot(truth):
     assert teff[third == 0].max() < teff[third == 1].min() < teff[third == 2].min()
 
 
-def test_scores_are_the_planted_biases_and_scatters_of_the_rows_that_count(truth):
+def test_scores_are_the_injected_biases_and_scatters_of_the_rows_that_count(truth):
     exact = truth[list(PARAMETERS)].to_numpy()
     third = benchmark.regions(truth["teff"].to_numpy())
     found = exact + np.array([100.0, 0.1, -0.2, 1.0]) * (third == 2)[:, None]  # only hot stars are off

@@ -1,4 +1,4 @@
-"""Emulated spectra and the classical fits: planted labels, velocities, continua and rotation come back."""
+"""Emulated spectra and the classical fits: known labels, velocities, continua and rotation come back."""
 
 import numpy as np
 import pytest
@@ -104,7 +104,7 @@ def test_a_changed_line_is_as_wide_as_rotation_makes_it(vsini):
     np.testing.assert_allclose(found, operators.broaden(impulse, PIXEL, 0, more)[0], atol=3e-4 * abs(impulse).max())
 
 
-def test_the_planted_lines_widen_with_the_stars_in_spectra_never_seen(fitted):
+def test_given_lines_widen_with_the_stars_in_spectra_never_seen(fitted):
     # a scale of the opacity about one line, at rotations between those of the training set
     opacity = 1 + 0.4 * np.exp(-0.5 * ((WAVE - CENTRES[4]) / 0.1) ** 2)
     labels = draw(np.random.default_rng(9), 200, 0.1)

@@ -1,4 +1,4 @@
-"""The arms of the transfer bench: each does what it says, on toy spectra of planted distortions."""
+"""The methods that cross the synthetic gap: each does what it says, on toy spectra of injected distortions."""
 
 import functools
 
@@ -11,8 +11,8 @@ from toys import POWER, depths, draw, off, toy
 from toys import WAVE as WHOLE
 
 from dtl_core.bridging import corrections, fits, flux_networks
-from dtl_core.bridging.methods import ARMS
-from dtl_core.bridging.problem import Bench
+from dtl_core.bridging.methods import METHODS
+from dtl_core.bridging.problem import Problem
 from dtl_core.bridging.randomiser import Randomiser
 from dtl_core.parameters import PARAMETERS
 
@@ -35,7 +35,7 @@ def tensor(values):
 
 
 @pytest.fixture(scope="module")
-def bench():
+def problem():
     rng = np.random.default_rng(0)
     labels, truth = draw(rng, 900), draw(rng, N_STARS, 0.15)
     stars = toy(truth, distortion()) + rng.normal(0, 2e-3, (N_STARS, len(WHOLE)))
@@ -43,124 +43,128 @@ def bench():
                "mh": (np.arange(14, 20), truth[14:20, 2])}  # fmt: skip
     flux, stars = (tensor(v[:, PIXELS]) for v in (toy(labels), stars))
     rows = np.arange(750), np.arange(750, 900)
-    own = Bench(WAVE, flux, tensor(labels), *rows, stars, POWER, anchors, epochs=12, emulator_epochs=30)
+    own = Problem(WAVE, flux, tensor(labels), *rows, stars, POWER, anchors, epochs=12, emulator_epochs=30)
     own.truth = truth
     return own
 
 
 @pytest.fixture(scope="module")
-def fitted(bench):
-    """name -> the arm and its labels of the stars, each fitted once."""
+def fitted(problem):
+    """name -> the method and its labels of the stars, each fitted once."""
 
     @functools.cache
     def once(name):
-        arm = ARMS[name]().fit(bench)
-        return arm, arm.predict(bench.stars)
+        method = METHODS[name]().fit(problem)
+        return method, method.predict(problem.stars)
 
     return once
 
 
-@pytest.mark.parametrize("name", list(ARMS))
-def test_every_arm_learns_the_synthetic_labels(bench, fitted, name):
-    arm, found = fitted(name)
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_learns_the_synthetic_labels(problem, fitted, name):
+    method, found = fitted(name)
     assert found.shape == (N_STARS, len(PARAMETERS)) and np.isfinite(found).all()
-    spread = off(np.full_like(bench.truth, 1) * bench.truth.mean(0), bench.truth)
-    bounded("error over that of the mean label", off(found, bench.truth).mean() / spread.mean(), below=1.2)
+    spread = off(np.full_like(problem.truth, 1) * problem.truth.mean(0), problem.truth)
+    bounded("error over that of the mean label", off(found, problem.truth).mean() / spread.mean(), below=1.2)
     # the distortion shifts all labels, but they follow the truth, which those of an untrained network do not
-    pairs = zip(found.T, bench.truth.T, strict=True)
+    pairs = zip(found.T, problem.truth.T, strict=True)
     bounded("correlations with the truth", [np.corrcoef(*pair)[0, 1] for pair in pairs], above=0.6)
-    np.testing.assert_array_equal(arm.predict(bench.stars), found)
+    np.testing.assert_array_equal(method.predict(problem.stars), found)
 
 
 @pytest.mark.parametrize("name", CHEAP)
-def test_the_same_bench_gives_the_same_numbers(bench, fitted, name):
-    np.testing.assert_array_equal(ARMS[name]().fit(bench).predict(bench.stars), fitted(name)[1])
+def test_the_same_problem_gives_the_same_numbers(problem, fitted, name):
+    np.testing.assert_array_equal(METHODS[name]().fit(problem).predict(problem.stars), fitted(name)[1])
 
 
-def test_no_arm_sees_the_truth_of_a_star_but_for_the_anchors(bench, fitted):
-    assert not [name for name in vars(bench) if name == "labels" and len(vars(bench)[name]) == len(bench.stars)]
-    hidden = Bench(**{f: getattr(bench, f) for f in Bench.__dataclass_fields__})  # without ``truth``
-    hidden.known = {}  # and with nothing learnt yet
-    np.testing.assert_array_equal(ARMS["combined"]().fit(hidden).predict(bench.stars), fitted("combined")[1])
+def test_no_method_sees_the_truth_of_a_star_but_for_the_anchors(problem, fitted):
+    assert not [name for name in vars(problem) if name == "labels" and len(vars(problem)[name]) == len(problem.stars)]
+    hidden = Problem(**{f: getattr(problem, f) for f in Problem.__dataclass_fields__})  # without ``truth``
+    hidden.trained = {}  # and with nothing learnt yet
+    np.testing.assert_array_equal(METHODS["combined"]().fit(hidden).predict(problem.stars), fitted("combined")[1])
 
 
 # ---------------------------------------------------------------- self-calibration
 
 
-def test_self_calibration_finds_the_planted_opacities_and_better_labels(bench, fitted):
-    (_, plain), (arm, found) = fitted("least squares"), fitted("least squares anchored")
-    lines = depths(bench.truth).mean(0)[PIXELS] > 0.2
-    scale = arm.calibrated.scale.numpy()[lines]
+def test_self_calibration_finds_the_injected_opacities_and_better_labels(problem, fitted):
+    (_, plain), (method, found) = fitted("least squares"), fitted("least squares anchored")
+    lines = depths(problem.truth).mean(0)[PIXELS] > 0.2
+    scale = method.calibrated.scale.numpy()[lines]
     bounded("correlation", np.corrcoef(scale, distortion()[PIXELS][lines])[0, 1], above=0.8)
-    ratio = off(found, bench.truth).mean() / off(plain, bench.truth).mean()
+    ratio = off(found, problem.truth).mean() / off(plain, problem.truth).mean()
     bounded("error over that of the plain fit", ratio, below=0.5)
 
 
-def test_the_combined_arm_calibrates_lines_and_its_network_learns_from_them(bench, fitted):
-    (arm, found), (_, without) = fitted("combined"), fitted("randomised")
-    bounded("error over that without", off(found, bench.truth).mean() / off(without, bench.truth).mean(), below=0.8)
+def test_the_combined_method_calibrates_lines_and_its_network_learns_from_them(problem, fitted):
+    (method, found), (_, without) = fitted("combined"), fitted("randomised")
+    bounded("error over that without", off(found, problem.truth).mean() / off(without, problem.truth).mean(), below=0.8)
     # its spectra are those of the observed domain: nearer to it than the synthetic ones
     with torch.no_grad():
-        synthetic = arm.arm.emulator(tensor(bench.truth))
-    before, after = ((bench.stars - flux).square().mean().sqrt() for flux in (synthetic, arm.reconstruct(bench.truth)))
+        synthetic = method.least_squares.emulator(tensor(problem.truth))
+    before, after = (
+        (problem.stars - flux).square().mean().sqrt() for flux in (synthetic, method.reconstruct(problem.truth))
+    )
     bounded("residual of the stars, after over before", after / before, below=0.5)
     # which its network learns from
-    distorted = tensor(toy(bench.labels, distortion())[:, PIXELS])
-    before, after = ((distorted - flux).square().mean().sqrt() for flux in (bench.flux, arm.network.lines))
+    distorted = tensor(toy(problem.labels, distortion())[:, PIXELS])
+    before, after = ((distorted - flux).square().mean().sqrt() for flux in (problem.flux, method.network.lines))
     bounded("error of the lines, after over before", after / before, below=0.5)
     # the anchor stars come out right in the median
-    bounded("zero points", np.abs(corrections.zero_points(found, bench.anchors)), below=1e-3)
+    bounded("zero points", np.abs(corrections.zero_points(found, problem.anchors)), below=1e-3)
 
 
-def test_adapting_again_forgets_the_stars_before(bench, fitted):
-    arm = ARMS["least squares self-calibrated"]()
-    arm.learn(bench)
-    few = Bench(**{f: getattr(bench, f) for f in Bench.__dataclass_fields__} | {"stars": bench.stars[:6] ** 1.5})
-    arm.rounds = 1
-    arm.adapt(few)
+def test_adapting_again_forgets_the_stars_before(problem, fitted):
+    method = METHODS["least squares self-calibrated"]()
+    method.learn(problem)
+    few = Problem(
+        **{f: getattr(problem, f) for f in Problem.__dataclass_fields__} | {"stars": problem.stars[:6] ** 1.5}
+    )
+    method.rounds = 1
+    method.adapt(few)
     first = fitted("least squares self-calibrated")[0].calibrated.scale
-    bounded("scales apart", (arm.calibrated.scale - first).abs().max(), above=0.05)
-    del arm.rounds
-    arm.adapt(bench)
-    np.testing.assert_array_equal(arm.predict(bench.stars), fitted("least squares self-calibrated")[1])
+    bounded("scales apart", (method.calibrated.scale - first).abs().max(), above=0.05)
+    del method.rounds
+    method.adapt(problem)
+    np.testing.assert_array_equal(method.predict(problem.stars), fitted("least squares self-calibrated")[1])
 
 
-def test_corrected_spectra_have_synthetic_lines(bench, fitted):
-    arm, _ = fitted("least squares anchored")
-    labels = tensor(bench.truth)
+def test_corrected_spectra_have_synthetic_lines(problem, fitted):
+    method, _ = fitted("least squares anchored")
+    labels = tensor(problem.truth)
     with torch.no_grad():
-        torch.testing.assert_close(arm.difference(labels), arm.calibrated(labels) - arm.emulator(labels))
-        torch.testing.assert_close(arm.corrected(arm.calibrated(labels), labels), arm.emulator(labels))
-    expected = tensor(toy(bench.truth)[:, PIXELS])
-    before, after = bench.stars - expected, arm.corrected(bench.stars, labels) - expected
+        torch.testing.assert_close(method.difference(labels), method.calibrated(labels) - method.emulator(labels))
+        torch.testing.assert_close(method.corrected(method.calibrated(labels), labels), method.emulator(labels))
+    expected = tensor(toy(problem.truth)[:, PIXELS])
+    before, after = problem.stars - expected, method.corrected(problem.stars, labels) - expected
     bounded("mean square after over before", after.square().mean() / before.square().mean(), below=0.1)
 
 
-def test_with_the_right_labels_one_round_finds_the_opacities_whatever_fast_rotators_show(bench, fitted):
-    labels, stars = tensor(bench.truth), bench.stars.clone()
+def test_with_the_right_labels_one_round_finds_the_opacities_whatever_fast_rotators_show(problem, fitted):
+    labels, stars = tensor(problem.truth), problem.stars.clone()
     fast = torch.argsort(labels[:, 3])[N_STARS // 2 :]
     found = []
     for strange in (False, True):
         stars[fast] = 0.5 if strange else stars[fast]
-        arm = corrections.SelfCalibrated()
-        arm.arm, arm.emulator = None, fitted("least squares")[0].emulator
-        arm._compare(stars, labels)
-        found.append(arm.calibrated.scale.numpy())
+        method = corrections.SelfCalibrated()
+        method.inner, method.emulator = None, fitted("least squares")[0].emulator
+        method._compare(stars, labels)
+        found.append(method.calibrated.scale.numpy())
     np.testing.assert_array_equal(*found)
-    lines = depths(bench.truth).mean(0)[PIXELS] > 0.2
+    lines = depths(problem.truth).mean(0)[PIXELS] > 0.2
     bounded("rms of the logarithm", np.sqrt(np.mean(np.log(found[0] / distortion()[PIXELS])[lines] ** 2)), below=0.1)
 
 
-def test_pixels_that_no_line_strength_explains_lose_their_weight(bench, fitted):
-    stars = bench.stars.clone()
+def test_pixels_that_no_line_strength_explains_lose_their_weight(problem, fitted):
+    stars = problem.stars.clone()
     stars[:, 30:34] += 0.05 * torch.randn(N_STARS, 4, generator=torch.Generator().manual_seed(0))
-    arm = corrections.LeastSquaresSelfCalibrated()
-    arm.arm, arm.emulator = fits.LeastSquares(), fitted("least squares")[0].emulator
-    arm._compare(stars, tensor(bench.truth))
-    weight = arm.arm.weight
+    method = corrections.LeastSquaresSelfCalibrated()
+    method.inner, method.emulator = fits.LeastSquares(), fitted("least squares")[0].emulator
+    method._compare(stars, tensor(problem.truth))
+    weight = method.inner.weight
     bounded("largest weight over the median", weight[30:34].max() / weight.median(), below=0.05)
     assert weight.mean() == pytest.approx(1, abs=1e-5)
-    assert arm.arm.emulator is arm.calibrated, "the fit goes on with the lines that were found"
+    assert method.inner.emulator is method.calibrated, "the fit goes on with the lines that were found"
 
 
 def test_common_lines_are_a_regression_pixel_by_pixel():
@@ -191,15 +195,15 @@ def test_pixels_without_lines_are_left_alone():
     assert (scale - 1).abs().max() < 0.01 and offset.abs().max() < 2e-4
 
 
-def test_leftovers_of_one_star_at_a_time_are_added():
+def test_residuals_of_one_star_at_a_time_are_added():
     lines, left = 0.3 + 0.6 * torch.rand(500, 30), 3 * torch.eye(30)[:7]
-    arm = corrections._OnLeftovers(lines, left)
-    arm.randomiser = Randomiser(noise=0, continuum=0, velocity=0, resolution=0, line_strength=0, lines=0)
+    method = corrections._WithResiduals(lines, left)
+    method.randomiser = Randomiser(noise=0, continuum=0, velocity=0, resolution=0, line_strength=0, lines=0)
     labels = torch.rand(500, 4)
-    arm.bench = Bench(WAVE[:30], lines, labels, None, None, None, POWER)
-    arm.generator = torch.Generator().manual_seed(0)
+    method.problem = Problem(WAVE[:30], lines, labels, None, None, None, POWER)
+    method.generator = torch.Generator().manual_seed(0)
     rows = torch.arange(500).flip(0)
-    added = arm.seen(rows) - lines[rows]
+    added = method.seen(rows) - lines[rows]
     assert added[:, 7:].abs().max() < 1e-5
     size, star = (added / 3).max(1)
     assert ((added.abs() > 1e-4).sum(1) == 1).all() and len(star.unique()) == 7
@@ -236,12 +240,12 @@ def test_labels_and_their_errors_come_in_their_units():
 
 
 @pytest.mark.parametrize("name", ["no transfer", "randomised", "combined"])
-def test_errors_of_synthetic_spectra_are_as_large_as_expected(bench, fitted, name):
-    arm, _ = fitted(name)
-    network = getattr(arm, "network", arm)
-    rows = torch.as_tensor(bench.valid)
+def test_errors_of_synthetic_spectra_are_as_large_as_expected(problem, fitted, name):
+    method, _ = fitted(name)
+    network = getattr(method, "network", method)
+    rows = torch.as_tensor(problem.valid)
     flux = network.seen(rows)
-    ratio = (network.predict(flux) - bench.labels[rows].numpy()) / network.spread(flux)
+    ratio = (network.predict(flux) - problem.labels[rows].numpy()) / network.spread(flux)
     assert np.all(network.spread(flux) > 0)
     bounded("error over what is expected", np.std(ratio, 0), above=0.5, below=2)
 
@@ -249,10 +253,10 @@ def test_errors_of_synthetic_spectra_are_as_large_as_expected(bench, fitted, nam
 # ---------------------------------------------------------------- the parts of the others
 
 
-def test_zero_points_are_medians_over_the_anchor_stars(bench):
-    found = bench.truth + np.array([50.0, -0.1, 0.2, 3.0])
+def test_zero_points_are_medians_over_the_anchor_stars(problem):
+    found = problem.truth + np.array([50.0, -0.1, 0.2, 3.0])
     found[3] += 1000  # one bad star moves no median
-    np.testing.assert_allclose(corrections.zero_points(found, bench.anchors), [50, -0.1, 0.2, 0], atol=1e-9)
+    np.testing.assert_allclose(corrections.zero_points(found, problem.anchors), [50, -0.1, 0.2, 0], atol=1e-9)
 
 
 def test_a_reversed_gradient_is_the_same_value_and_the_opposite_slope():
@@ -270,21 +274,21 @@ def test_covariance_is_numpys():
 def test_fine_tuning_leaves_the_first_layers_and_a_frozen_decoder_the_decoder(fitted):
     tuned, frozen = fitted("fine-tuned")[0], fitted("frozen decoder")[0]
 
-    def changed(arm, part):
-        pairs = zip(getattr(arm.source, part).parameters(), getattr(arm.encoder, part).parameters(), strict=True)
+    def changed(method, part):
+        pairs = zip(getattr(method.source, part).parameters(), getattr(method.encoder, part).parameters(), strict=True)
         return [not torch.equal(a, b) for a, b in pairs]
 
     assert any(changed(tuned, "decoder")) and not any(changed(frozen, "decoder"))
     assert any(changed(frozen, "encoder"))
-    kept = [layer for layer in tuned.encoder.encoder[: tuned.frozen]]
+    kept = [layer for layer in tuned.encoder.encoder[: tuned.transfer.frozen_layers]]
     for before, after in zip(tuned.source.encoder, kept, strict=False):
         for one, two in zip(before.parameters(), after.parameters(), strict=True):
             assert torch.equal(one, two)
     assert any(changed(tuned, "encoder"))
 
 
-def test_a_fit_does_not_depend_on_which_other_stars_are_fitted_with_it(bench):
-    arm = ARMS["least squares"]().fit(bench)
+def test_a_fit_does_not_depend_on_which_other_stars_are_fitted_with_it(problem):
+    method = METHODS["least squares"]().fit(problem)
     noise = torch.as_tensor(np.random.default_rng(1).normal(1, 0.3, (20, len(WAVE))), dtype=torch.float32)
-    together = arm.predict(torch.cat([bench.stars[:5], noise]))[:5]
-    bounded("apart", off(together, arm.predict(bench.stars[:5])).max(), below=0.005)
+    together = method.predict(torch.cat([problem.stars[:5], noise]))[:5]
+    bounded("apart", off(together, method.predict(problem.stars[:5])).max(), below=0.005)

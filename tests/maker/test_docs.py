@@ -241,7 +241,7 @@ def facts():
         (own, f"With fewer than {flags:.0f} spectra it cannot be as low as {specialist.STRANGE}"),
         (own, {4: "each of four simulated surveys"}[adapting.N_TWINS]),
         (own, f"with as many stars, at most {adapting.MOST_TWINS}"),
-        (own, {15: "the best of fifteen ways"}[len(methods.ARMS)]),
+        (own, {15: "the best of fifteen ways"}[len(methods.METHODS)]),
         ("book/howto/own_window.md", f"Models look at {seen}"),
         ("book/howto/own_window.md", "must cover {:.0f}-{:.0f} Å in the star's rest frame".format(*spectrum.WINDOW)),
         ("book/howto/own_window.md", f"a gap of more than {spectrum.GAP:.0f} Å"),

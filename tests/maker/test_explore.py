@@ -39,13 +39,13 @@ def small_run(*, real=("GJ 699",), first="S000"):
         "population": np.array(["D", "YD", "TD-D", "TD"])[np.arange(N) % 4],
     })  # fmt: skip
 
-    def catalogue_of(arm):
+    def catalogue_of(name):
         out = Table({"karmn": [*names, *real]})
         for p, column in PARAMETER_COLUMNS.items():
-            shift = {"transfer": 0.1, "direct": 0.2, "recommended": 0.3}[arm]
+            shift = {"transfer": 0.1, "direct": 0.2, "recommended": 0.3}[name]
             values = np.append(truth[p] + shift, np.full(len(real), 3.0))
             out[column], out[f"e_{column}"], out[f"E_{column}"] = values, 0.01 + 0 * values, 0.02 + 0 * values
-        if arm == "recommended":
+        if name == "recommended":
             out["method"], out["p_domain"], out["strange"] = "combined", 0.5, "latent"
         return out
 
@@ -91,7 +91,7 @@ def table(run):
     return catalogue_tables.run_table(run)
 
 
-def test_the_table_holds_both_arms_and_the_truth(table, run):
+def test_the_table_holds_both_encoders_and_the_truth(table, run):
     assert len(table) == N + 1 and list(table["spectrum"]) == ["simulated"] * N + ["real"]
     for parameter, column in PARAMETER_COLUMNS.items():
         assert np.allclose(table[column][:N] - table[f"true_{column}"][:N], 0.1)

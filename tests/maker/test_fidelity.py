@@ -36,7 +36,9 @@ RUN = SimpleNamespace(
     config=load_profile("smoke"),
     figures={"n_survey": 286, "reconstruction_before": 0.00234, "worst_kept_mse_teff": 1234.5},
     truth=pd.DataFrame({"karmn": ["S001", "S002"]}),
-    catalogue_of=lambda arm: Table({"Teff": [3000.0, 3500.0, 9.0], "logg": [4.8, 5.0, 9.0], "[M/H]": [-0.5, 0.1, 9.0]}),
+    catalogue_of=lambda name: Table(
+        {"Teff": [3000.0, 3500.0, 9.0], "logg": [4.8, 5.0, 9.0], "[M/H]": [-0.5, 0.1, 9.0]}
+    ),
 )
 
 

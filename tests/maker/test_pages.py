@@ -54,7 +54,7 @@ class Run:
         self.observed = np.concatenate([synthetic_set["flux"][:2], flux])
         self.wavelength = operators.window_grid(CONFIG.window, margin=False)
 
-    def catalogue_of(self, arm):
+    def catalogue_of(self, name):
         rows = np.arange(float(len(self.observed)))
         columns = {f"{e}{column}": 1 + rows for column in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")}
         return Table(columns | {"[M/H]": -0.25 - rows, "method": ["randomised"] * len(rows)})

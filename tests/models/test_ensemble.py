@@ -14,17 +14,17 @@ from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
 pytestmark = pytest.mark.uses_smoke
 
 
-@pytest.mark.parametrize("arm", ["transfer", "direct"])
-def test_votes_and_estimates_are_those_of_the_catalogue(smoke, arm):
-    ensemble, selection = Ensemble(smoke, arm), smoke.arrays("catalogue", "selection")
+@pytest.mark.parametrize("encoder", ["transfer", "direct"])
+def test_votes_and_estimates_are_those_of_the_catalogue(smoke, encoder):
+    ensemble, selection = Ensemble(smoke, encoder), smoke.arrays("catalogue", "selection")
     votes = ensemble.votes(smoke.observed)
     for name in PARAMETERS:
-        stored = selection[f"{arm}_{name}"]
+        stored = selection[f"{encoder}_{name}"]
         bounded(f"votes on {name} apart, over the spread", np.abs(votes[name] - stored) / stored.std(), below=2e-4)
-    found, catalogue = ensemble.estimate(smoke.observed), smoke.catalogue_of(arm)
+    found, catalogue = ensemble.estimate(smoke.observed), smoke.catalogue_of(encoder)
     for k, column in enumerate(PARAMETER_COLUMNS.values()):
         for j, name in enumerate((column, f"e_{column}", f"E_{column}")):
-            step = np.ptp(selection[f"{arm}_{PARAMETERS[k]}"], axis=0) / 20  # several of the density's grid
+            step = np.ptp(selection[f"{encoder}_{PARAMETERS[k]}"], axis=0) / 20  # several of the density's grid
             apart = np.abs(found[:, k, j] - catalogue[name]) / (step + 1e-6)
             bounded(f"{name} apart, over steps of the density", apart, below=1)
 

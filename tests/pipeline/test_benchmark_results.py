@@ -1,4 +1,4 @@
-"""The test bench: its pixels and surveys, and what is made of its record."""
+"""The benchmark: its pixels and surveys, and what is made of its record."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtl_core.bridging import benchmark
-from dtl_core.bridging.methods import ARMS
+from dtl_core.bridging.methods import METHODS
 from dtl_core.config import load_profile
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import benchmark_results
@@ -55,14 +55,14 @@ def test_another_survey_has_other_errors_and_factors_are_of_the_configured_stren
 
 
 def errors():
-    """Two arms and a classical one on three surveys: the winner has a tenth of the others' errors."""
+    """Two methods and a classical one on three surveys: the winner has a tenth of the others' errors."""
     rows = []
     for seed in range(3):
-        for arm, factor in (("no transfer", 1.0), ("combined", 0.1), ("chi-square", 0.5)):
+        for method, factor in (("no transfer", 1.0), ("combined", 0.1), ("chi-square", 0.5)):
             for name, unit in zip(PARAMETERS, (100, 0.1, 0.2, 2), strict=True):
                 for region in ("all", "0", "1", "2"):
                     value = factor * unit * (1 + 0.1 * (seed - 1))
-                    rows.append((name, region, 143, value, value / 2, value, arm, seed))
+                    rows.append((name, region, 143, value, value / 2, value, method, seed))
     return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
 
 
@@ -95,7 +95,7 @@ def test_relative_errors_are_geometric_means_over_parameters():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_metric_that_follows_the_errors_is_found_to(sign):
     rng = np.random.default_rng(0)
-    index = pd.MultiIndex.from_product([[f"arm {k}" for k in range(8)], range(3)], names=["arm", "seed"])
+    index = pd.MultiIndex.from_product([[f"method {k}" for k in range(8)], range(3)], names=["arm", "seed"])
     relative = pd.Series(np.repeat(np.arange(8.0), 3) + rng.normal(0, 0.1, 24), index, name="relative")
     telling = (sign * relative).rename("value").reset_index().assign(metric="telling")
     silent = telling.assign(metric="silent", value=rng.normal(size=24))
@@ -185,19 +185,21 @@ def recorded():
 
 def test_on_record_the_combination_wins_in_every_parameter_and_meets_the_goals(recorded):
     mean, _ = benchmark_results.error_table(recorded)
-    assert recorded["seed"].nunique() >= 5 and len(mean) == len(ARMS)
+    assert recorded["seed"].nunique() >= 5 and len(mean) == len(METHODS)
     assert (mean.idxmin() == benchmark_results.WINNER).all()
     assert benchmark_results.goals(recorded)["met"].all()
 
 
 def test_on_record_the_papers_way_stands_where_the_summary_says(recorded):
     mean, spread = benchmark_results.error_table(recorded)
-    tuned, plain, none, chi = (mean.loc[arm] for arm in ("fine-tuned", "autoencoder", "no transfer", "chi-square"))
+    tuned, plain, none, chi = (
+        mean.loc[method] for method in ("fine-tuned", "autoencoder", "no transfer", "chi-square")
+    )
     assert tuned["teff"] < plain["teff"]
     assert abs(tuned["mh"] - none["mh"]) < spread.loc["no transfer", "mh"]
-    for arm in (tuned, plain):
-        assert (arm[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
-        assert arm["teff"] > chi["teff"] and arm["logg"] > chi["logg"] and arm["vsini"] < chi["vsini"]
+    for method in (tuned, plain):
+        assert (method[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
+        assert method["teff"] > chi["teff"] and method["logg"] > chi["logg"] and method["vsini"] < chi["vsini"]
     for p, least in (("logg", 0.02), ("mh", 0.06), ("vsini", 1.0)):
         assert abs(tuned[p] - plain[p]) < least
     assert mean.loc["aligned", "teff"] < none["teff"] and mean.loc["aligned", "vsini"] > tuned["vsini"]
@@ -218,7 +220,7 @@ def test_on_record_units_keep_their_meaning_and_the_nearest_distance_tells_most(
     assert auc["combined"] > 0.9 and auc["fine-tuned"] >= auc["autoencoder"]
 
 
-def test_on_record_intervals_cover_and_strangers_are_flagged():
+def test_on_record_intervals_cover_and_out_of_distribution_spectra_are_flagged():
     covered = benchmark_results.coverage(
         benchmark_results.calibrate(benchmark_results.read("recommended", "stars"), own=True)
     )

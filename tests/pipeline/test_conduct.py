@@ -214,11 +214,11 @@ def test_another_number_of_threads_gives_the_same_to_the_last_digits(tiny, tmp_p
     assert done.returncode == 0, done.stderr
     one = conduct.run("smoke", overrides=TINY | {"workers": 2}, root=tmp_path, quiet=True)
     assert one.keys == tiny.keys
-    for arm in (*conduct.ARMS, "recommended"):
-        mine, other = tiny.catalogue_of(arm), one.catalogue_of(arm)
+    for encoder in (*conduct.ENCODERS, "recommended"):
+        mine, other = tiny.catalogue_of(encoder), one.catalogue_of(encoder)
         for column, tolerance in (("Teff", 1.0), ("logg", 0.005), ("[M/H]", 0.01), ("vsini", 0.05)):
             for name in (column, f"e_{column}", f"E_{column}"):
-                assert np.allclose(mine[name], other[name], rtol=0, atol=tolerance), (arm, name)
+                assert np.allclose(mine[name], other[name], rtol=0, atol=tolerance), (encoder, name)
 
 
 def test_paper_profile_runs_the_same_code(tmp_path):

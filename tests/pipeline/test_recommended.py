@@ -37,7 +37,7 @@ def test_it_recovers_the_survey_better_than_the_papers_arms(smoke):
     f = smoke.figures
     for p in PARAMETERS:
         best = min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"])
-        bounded(f"rmse of {p} over that of the better arm", f[f"rmse_{p}_recommended"] / best, below=0.9)
+        bounded(f"rmse of {p} over that of the better encoder", f[f"rmse_{p}_recommended"] / best, below=0.9)
 
 
 def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
@@ -142,7 +142,7 @@ def test_intervals_and_p_values_come_from_the_reference():
     assert np.all((found["low"][:, :, level] <= found["median"]) & (found["median"] <= found["high"][:, :, level]))
     assert np.all(np.abs((truth > found["median"]).mean(0) - 0.5) < 0.1)  # three standard errors
     up, down = found["high"][:, 0, wide] - found["found"][:, 0], found["found"][:, 0] - found["low"][:, 0, wide]
-    assert np.median(up) > 1.5 * np.median(down)  # the planted errors are skewed
+    assert np.median(up) > 1.5 * np.median(down)  # the injected errors are skewed
     assert np.mean(found["p"] <= 0.05) < 0.09
     strange, _ = estimates(rng, 50, strange=0.2)
     assert np.mean(recommended.calibrated(reference, known, strange)["p"] <= 0.05) == 1

@@ -95,9 +95,11 @@ def folder(tmp_path):
     def measured(values, day=2):
         return {"made": f"2026-01-0{day}", "machine": described, "values": values}
 
-    arms = {arm: {name: {"rmse": 1.25, "coverage": 77} for name in PARAMETERS} for arm in ("direct", "transfer")}
+    encoders = {
+        encoder: {name: {"rmse": 1.25, "coverage": 77} for name in PARAMETERS} for encoder in ("direct", "transfer")
+    }
     stages = {"catalogue": {"seconds": 130.0, "memory": 1.5e9, "results": 1}}
-    profile = {"wall_seconds": 7300.0, "stages": stages, "autoencoders": 26, "stars": 286, "survey": arms,
+    profile = {"wall_seconds": 7300.0, "stages": stages, "autoencoders": 26, "stars": 286, "survey": encoders,
                "kept_test_mse": dict.fromkeys(PARAMETERS, [0.001, 0.002, 0.003])}  # fmt: skip
     prediction = {"autoencoders": 26, "regressors": 320, "pixels": 1168, "workers": 2, "stars_per_second": 123.4,
                   "network_share": 0.5, "rows": [{"stars": 10**6, "seconds": 600.0, "memory": 2e9}]}  # fmt: skip

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.uses_smoke
 CORRELATIONS = {"teff": 0.9, "logg": 0.5, "mh": 0.3, "vsini": 0.8}
 
 
-@pytest.mark.parametrize("arm", conduct.ARMS)
-def test_smoke_beats_predicting_the_mean(smoke, arm):
+@pytest.mark.parametrize("encoder", conduct.ENCODERS)
+def test_smoke_beats_predicting_the_mean(smoke, encoder):
     f = smoke.figures
     for p, bound in CORRELATIONS.items():
         assert f[f"spread_{p}"] == pytest.approx(smoke.truth[p].std(ddof=0))
-        bounded(f"correlation of {p}", f[f"pearson_{p}_{arm}"], above=bound)
-    ratio = {p: f[f"rmse_{p}_{arm}"] / f[f"rmse_{p}_mean"] for p in PARAMETERS}
+        bounded(f"correlation of {p}", f[f"pearson_{p}_{encoder}"], above=bound)
+    ratio = {p: f[f"rmse_{p}_{encoder}"] / f[f"rmse_{p}_mean"] for p in PARAMETERS}
     bounded("rmse of teff over that of the mean", ratio["teff"], below=0.6)
     bounded("the same of all, geometric mean", np.exp(np.mean(np.log(list(ratio.values())))), below=0.75)
 
@@ -97,10 +97,10 @@ def test_figures_are_the_last_run(smoke):
     values = json.loads(as_json.stdout)
     assert values["rmse_teff_transfer"] == smoke.figures["rmse_teff_transfer"]
     assert {
-        f"{m}_{p}_{arm}"
+        f"{m}_{p}_{encoder}"
         for m in ("rmse", "bias", "coverage")
         for p in ("teff", "logg", "mh", "vsini")
-        for arm in ("transfer", "direct")
+        for encoder in ("transfer", "direct")
     } <= set(values)
     plain = dtl("figures", "--profile", "smoke", "--results", str(smoke.store.root)).stdout
     assert f"{values['rmse_teff_transfer']:.6g}" in plain

@@ -8,19 +8,19 @@ from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import benchmark_results
 from dtl_core.plots import benchmark_figures
 
-ARMS = ["no transfer", "fine-tuned", "combined"]
+METHODS = ["no transfer", "fine-tuned", "combined"]
 RNG = np.random.default_rng(0)
 
 
 def errors():
-    rows = [(name, region, 9, 1.0 + k, 0.1 * k, 1.0, arm, seed) for name in PARAMETERS for k, arm in enumerate(ARMS)
-            for region in ("all", "0", "1", "2") for seed in range(2)]  # fmt: skip
+    rows = [(name, region, 9, 1.0 + k, 0.1 * k, 1.0, method, seed) for name in PARAMETERS
+            for k, method in enumerate(METHODS) for region in ("all", "0", "1", "2") for seed in range(2)]  # fmt: skip
     return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
 
 
 def gaps():
-    rows = [(metric, 0.5 + 0.1 * k, 0.01, 0.5, arm, seed) for metric in ("AUC", "MMD^2") for k, arm in enumerate(ARMS)
-            for seed in range(2)]  # fmt: skip
+    rows = [(metric, 0.5 + 0.1 * k, 0.01, 0.5, method, seed) for metric in ("AUC", "MMD^2")
+            for k, method in enumerate(METHODS) for seed in range(2)]  # fmt: skip
     return pd.DataFrame(rows, columns=["metric", "value", "error", "p", "arm", "seed"])
 
 
@@ -33,19 +33,19 @@ def test_method_errors():
     mean, spread = benchmark_results.error_table(errors())
     figure = drawn(benchmark_figures.method_errors(mean, spread, scale=dict.fromkeys(PARAMETERS, 2.0)))
     assert len(figure.axes) == 4 and all(ax.get_xscale() == "log" for ax in figure.axes)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ARMS  # the first stands highest
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == METHODS  # the first stands highest
     points = figure.axes[0].collections[1].get_offsets()
     np.testing.assert_allclose(points, [[1, 2], [2, 1], [3, 0]])
     np.testing.assert_allclose(figure.axes[2].lines[0].get_xdata(), 2.0)
 
 
 def test_region_bias():
-    figure = drawn(benchmark_figures.region_bias(errors(), ARMS))
+    figure = drawn(benchmark_figures.region_bias(errors(), METHODS))
     assert len(figure.axes) == 4
     lines = [line for line in figure.axes[1].lines if line.get_marker() == "D"]
     np.testing.assert_allclose(lines[0].get_ydata(), 0.2)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["cool", "middle", "hot"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ARMS
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == METHODS
 
 
 def test_axes_kept():
@@ -67,10 +67,12 @@ def test_metrics_against_error():
 
 def test_strength_curves():
     table = pd.MultiIndex.from_product(
-        [["all effects", "noise"], [0.0, 2.0], ARMS], names=["effect", "strength", "arm"]
+        [["all effects", "noise"], [0.0, 2.0], METHODS], names=["effect", "strength", "arm"]
     )
     relative = pd.Series(np.arange(12.0) + 1, table, name="relative")
-    one = pd.Series(7.0, pd.MultiIndex.from_product([["all effects"], [1.0], ARMS], names=table.names), name="relative")
+    one = pd.Series(
+        7.0, pd.MultiIndex.from_product([["all effects"], [1.0], METHODS], names=table.names), name="relative"
+    )
     figure = drawn(benchmark_figures.strength_curves(pd.concat([one, relative])))
     assert [ax.get_title() for ax in figure.axes] == ["all effects", "noise"]
     np.testing.assert_allclose(figure.axes[1].lines[0].get_xydata(), [[0, 7], [1, 7], [2, 10]])

@@ -10,12 +10,12 @@ from .pretraining import train_autoencoders
 from .recommended import make_recommended
 from .regression import train_regressors
 from .searching import score_candidates, score_regressors
-from .shared import ARMS, Member
+from .shared import ENCODERS, Member
 from .synthetic_spectra import make_synthetic
 from .transfer import transfer_autoencoders
 
 __all__ = [
-    "ARMS",
+    "ENCODERS",
     "Member",
     "make_catalogue",
     "make_observed",

@@ -13,10 +13,14 @@ def measure_gap(store, config, keys, synthetic_vectors, observed_vectors, *, nam
 
     def compute(folder):
         near, seen = synthetic_vectors(), observed_vectors()
-        arrays = {f"distance_{arm}": gap.nearest_distance(vectors, near) for arm, vectors in seen.items()}
-        for arm, vectors in seen.items():
+        arrays = {f"distance_{encoder}": gap.nearest_distance(vectors, near) for encoder, vectors in seen.items()}
+        for encoder, vectors in seen.items():
             model_map, star_map, rows = gap.umap_map(near, vectors, config.umap, metric=metric, seed=config.seed)
-            arrays |= {f"map_synthetic_{arm}": model_map, f"map_observed_{arm}": star_map, f"rows_{arm}": rows}
+            arrays |= {
+                f"map_synthetic_{encoder}": model_map,
+                f"map_observed_{encoder}": star_map,
+                f"rows_{encoder}": rows,
+            }
         save_arrays(folder / "gap.safetensors", arrays)
 
     settings = {"umap": config.umap, "metric": metric, "seed": config.seed}

@@ -1,4 +1,4 @@
-"""The recommended estimates: the arm that wins on the test bench, with error bars and p-values calibrated on truth.
+"""The recommended estimates: the method that wins the benchmark, with error bars and p-values calibrated on truth.
 
     survey (or any group of stars large enough)  -> ``combined``: what all its stars have in common is learnt from them
     fewer stars                                  -> ``randomised``: a network that was prepared for anything
@@ -28,7 +28,7 @@ from ..stored import StoredSpectra
 __all__ = ["calibrated", "estimate", "make_recommended", "method_of", "steps"]
 
 
-_ARM = {"combined": Combined, "randomised": Prepared}
+_METHODS = {"combined": Combined, "randomised": Prepared}
 _BUDGET = ("epochs", "emulator_epochs", "batch_size", "learning_rate")
 N_SURVEYS = 10  # that the reference stars come from
 
@@ -44,11 +44,11 @@ def method_of(config, n_stars):
     return "randomised" if settings.method == "combined" and n_stars < settings.fewest else settings.method
 
 
-def estimate(arm, flux):
-    """What an arm says of spectra (m, n_pixels): found and spread (m, 4), measured for the scores of strangeness."""
+def estimate(method, flux):
+    """What a method says of spectra (m, n_pixels): found and spread (m, 4), features for the outlier scores."""
     flux = torch.as_tensor(flux, dtype=torch.float32)
-    found, spread = arm.predict(flux), arm.spread(flux)
-    return found, spread, outliers.measure(arm, flux, found, spread)
+    found, spread = method.predict(flux), method.spread(flux)
+    return found, spread, method.measure(flux, found, spread)
 
 
 def calibrated(reference, truth, stars, weight=None):
@@ -84,29 +84,29 @@ def make_recommended(store, config, keys, progress=None):
     def compute(folder):
         run = StoredSpectra(config, store, keys)
         n, budget = len(run.truth), {name: getattr(settings, name) for name in _BUDGET}
-        own = benchmark.make_bench(run, config.seed, progress=progress, **budget)
+        own = benchmark.make_problem(run, config.seed, progress=progress, **budget)
         chosen, _ = benchmark.halves(run.truth)
         truth = run.truth[list(PARAMETERS)].to_numpy()[chosen]
         methods, parts = [method_of(config, n)] * n, []
-        arm = own.learned(_ARM[methods[0]]).adapt(own)
-        survey = estimate(arm, own.stars)
-        save_arrays(folder / "features.safetensors", _features(arm, own))
+        method = own.learned(_METHODS[methods[0]]).adapt(own)
+        survey = estimate(method, own.stars)
+        save_arrays(folder / "features.safetensors", _features(method, own))
         parts.append(calibrated(_rows(survey, chosen), truth, survey))
         if len(run.observed) > n:
             real = torch.as_tensor(operators.binned(run.observed[n:], config.window.step))
             stars = dataclasses.replace(own, stars=real, anchors={})
-            method, weight = method_of(config, len(stars.stars)), None
-            arm = own.learned(_ARM[method]).adapt(stars)
-            found = estimate(arm, stars.stars)
-            if method == "combined":  # the survey, without anchors, stands for these stars
+            name, weight = method_of(config, len(stars.stars)), None
+            method = own.learned(_METHODS[name]).adapt(stars)
+            found = estimate(method, stars.stars)
+            if name == "combined":  # the survey, without anchors, stands for these stars
                 twin = own.learned(Combined).adapt(dataclasses.replace(own, anchors={}))
                 reference, known = _rows(estimate(twin, own.stars), chosen), truth
                 weight = likelihood_ratio(reference[0], found[0])
             else:
                 flux, known = _elsewhere(config)
-                reference = estimate(arm, operators.binned(flux, config.window.step))
+                reference = estimate(method, operators.binned(flux, config.window.step))
             parts.append(calibrated(reference, known, found, weight))
-            methods += [method] * len(stars.stars)
+            methods += [name] * len(stars.stars)
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         save_arrays(folder / "recommended.safetensors", columns)
         _table(run.stars, columns, methods, config).write(folder / "catalogue_recommended.ecsv")
@@ -134,11 +134,14 @@ def _table(names, columns, methods, config):
     return table
 
 
-def _features(arm, own, n=4000):
-    """What a flow learns from: features of synthetic spectra as the arm's network saw them, and of the stars."""
+def _features(method, own, n=4000):
+    """What a flow learns from: features of synthetic spectra as the method's network saw them, and of the stars."""
     rows = torch.as_tensor(own.train[:n])
-    synthetic = {"synthetic": arm.network.latent(arm.network.seen(rows)), "labels": own.labels[rows]}
-    return synthetic | {"stars": arm.latent(own.stars), "zero": np.broadcast_to(np.float32(arm.zero), len(PARAMETERS))}
+    synthetic = {"synthetic": method.network.latent(method.network.seen(rows)), "labels": own.labels[rows]}
+    return synthetic | {
+        "stars": method.latent(own.stars),
+        "zero": np.broadcast_to(np.float32(method.zero), len(PARAMETERS)),
+    }
 
 
 def _elsewhere(config):

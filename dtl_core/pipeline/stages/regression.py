@@ -10,7 +10,7 @@ import numpy as np
 from ...files import load_arrays, save_arrays
 from ...parameters import PARAMETERS
 from .shared import (
-    ARMS,
+    ENCODERS,
     device_settings,
     tensors,
 )
@@ -67,7 +67,7 @@ def train_regressors(store, config, keys, transferred, members, progress=None):
             )
             seconds = seconds + history.pop("seconds")
             mine = torch.as_tensor(owner[rows], device=device)
-            estimates = {arm: model.predict(latents[arm][mine]) for arm in ARMS}
+            estimates = {encoder: model.predict(latents[encoder][mine]) for encoder in ENCODERS}
             _, test = task.rows(kind[rows])
             estimates["test_prediction"] = model.predict(latents["synthetic"][mine[:, None], test])
             for name, value in estimates.items():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...files import load_arrays
 
 __all__ = [
-    "ARMS",
+    "ENCODERS",
     "Member",
     "architecture_settings",
     "device_settings",
@@ -21,7 +21,7 @@ __all__ = [
     "tensors",
 ]
 
-ARMS = ("transfer", "direct")  # observed latents from the fine-tuned encoder, or from the one before
+ENCODERS = ("transfer", "direct")  # observed latents from the fine-tuned encoder, or from the one before
 
 
 @functools.lru_cache(maxsize=2)
