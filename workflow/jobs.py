@@ -23,7 +23,8 @@ from dtl_core import machine
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.files import write_whole
-from dtl_core.pipeline import conduct, search, stages
+from dtl_core.pipeline import conduct, search, searches, stages
+from dtl_core.pipeline.jobs import work
 from dtl_core.pipeline.results import Run
 from dtl_core.pipeline.store import NotStored, Store, default_root
 
@@ -108,7 +109,7 @@ class Plan(_Planned):
         run = Run(self.config, self.store, self.keys)
         self.keys["gap"] = conduct.flux_gap(run)
         job = conduct.recommended_job(run)
-        self.keys |= conduct.work(job, only_name=True) if job else {}
+        self.keys |= work(job, only_name=True) if job else {}
         grid = self.config.search
         n = len(self.config.architectures()) * len(grid.learning_rates)
         options = {"halving": grid.halving, "at_least": self.config.autoencoder.n_models}
@@ -118,7 +119,7 @@ class Plan(_Planned):
 
     def _named(self, jobs):
         """What each job makes: stage -> keys."""
-        return [conduct.work(job, only_name=True) for job in jobs]
+        return [work(job, only_name=True) for job in jobs]
 
     def _watched(self, stage, named):
         """The key by which the engine sees whether a job is done: of a stack the first one that is not there."""
@@ -134,17 +135,17 @@ class Plan(_Planned):
             named = self._named(jobs)
             tried.extend(key for one in named for key in one["candidate"])
             rungs.append({self._watched("candidate", one): job for one, job in zip(named, jobs, strict=True)})
-            return [conduct.work(job, only_look=True) for job in jobs]
+            return [work(job, only_look=True) for job in jobs]
 
         try:
-            conduct.search_architectures(run, perform)
+            searches.search_architectures(run, perform)
         except NotStored:
             run.keys["candidate"] = tried
             return run, rungs, False
         return run, rungs, True
 
     def rung(self, number):
-        """The trials of one round of the search: dict of key -> :class:`dtl_core.pipeline.conduct.Job`.
+        """The trials of one round of the search: dict of key -> :class:`dtl_core.pipeline.jobs.Job`.
 
         Errors: Waiting, an earlier round is not done.
         """
@@ -247,7 +248,7 @@ class Plan(_Planned):
         else:
             machine.one_thread()
             self._check("synthetic", *(["observed"] if stage != "candidate" else []))
-            conduct.work(self._job(stage, key))
+            work(self._job(stage, key))
 
     def done(self, stage, key):
         """Whether the result of a job is there."""
@@ -405,7 +406,7 @@ def failures(plan, since):
         if log.stat().st_mtime < since or plan.done(stage, key):
             continue
         said = log.read_text(errors="replace").strip().splitlines()
-        cause = said[-1].removeprefix("dtl: ") if said else "died without a word, most likely for want of memory"
+        cause = said[-1].removeprefix("dtl: ") if said else "died without a message, most likely out of memory"
         lines.append(f"{log.stem}: {cause}")
     return lines
 

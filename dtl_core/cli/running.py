@@ -84,13 +84,13 @@ def search(profile, settings, out, results, quiet):
       dtl search --profile smoke
       dtl search --set search.halving=0 --out .
     """
-    from ..pipeline import conduct, records
+    from ..pipeline import conduct, records, searches
     from ..pipeline.search import select_regressors
 
     overrides = overrides_of(settings)
     grid = conduct.run(profile, "search", overrides=overrides, root=results, quiet=quiet)
     run = conduct.first_member(grid, quiet=quiet)
-    table = conduct.search_regressors(run, quiet=quiet)
+    table = searches.search_regressors(run, quiet=quiet)
     columns = ["parameter", "filters", "units", "learning_rate", "epochs", "mse", "mse_spread", "rank"]
     say(grid.search.sort_values("rank").to_string(index=False, float_format="{:.3g}".format))
     say(table.sort_values(["parameter", "rank"])[columns].to_string(index=False, float_format="{:.4g}".format))

@@ -17,10 +17,7 @@ import csv
 import hashlib
 import io
 import json
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +27,8 @@ from ..arguments import VELOCITY, a_number, a_path, checked, instance
 from ..characters import legible
 from ..errors import ConfigError, DataError, DTLError
 from ..files import file_hash, whole, write_whole
+from ..machine import one_thread
+from ..processes import ordered, worker_pool
 from ..source_code import code_hash
 from . import exports, loading, parallel, prediction
 
@@ -193,26 +192,13 @@ class Survey:
     def _computed(self, jobs, workers):
         """Numbers of parts as they are finished."""
         if workers <= 1:
+            one_thread()  # as in a worker: the same bytes
             parallel.start_worker(self.name)
             yield from map(_make, jobs)
             return
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), parallel.start_worker, (self.name,))
-        pending = set()
-        try:
-            for job in jobs:
-                pending.add(pool.submit(_make, job))
-                if len(pending) > workers:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        except BrokenProcessPool:
-            problem = "a worker process died, most likely for want of memory"
-            remedy = "fewer --workers, then the same command again; what is finished is kept"
-            raise DTLError(problem, field="--workers", remedy=remedy) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        remedy = "fewer --workers, then the same command again; what is finished is kept"
+        with worker_pool(workers, parallel.start_worker, (self.name,), field="--workers", remedy=remedy) as pool:
+            yield from ordered(pool, _make, jobs, 2 * workers)
 
     def _finish(self, notes, computed):
         for path in self.folder.glob("*part-*"):  # of a survey that was longer
@@ -266,7 +252,7 @@ def _make(job):
     """Compute a part and put it in its place, its note last. Returns: its number."""
     number, stretch, folder, velocity = job
     stamp = stretch.stamp()
-    examined, refused = parallel.examine_stretch(stretch, velocity)
+    examined, refused = parallel.examine_batch(stretch, velocity)
     content = _as_parquet(prediction.as_table(examined, [], parallel.worker_model()))
     path, note = _names(folder, number)
     write_whole(path, content)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import multiprocessing
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
 
 from ..errors import DataError
 from ..estimates.density import kde_mode
-from ..machine import affordable_workers, one_thread
+from ..machine import affordable_workers
 from ..networks.autoencoder import Autoencoder
 from ..networks.regressor import load_regressors, regressors_of
 from ..networks.training import choose_device
 from ..parameters import PARAMETERS
+from ..processes import ordered, worker_pool
 
 __all__ = ["Ensemble", "estimate_stream", "part_of"]
 
@@ -134,7 +131,6 @@ _ensemble = None  # of a worker process
 
 def _start(run, arm):
     global _ensemble
-    one_thread()
     _ensemble = Ensemble(run, arm)
 
 
@@ -143,33 +139,31 @@ def _estimate(flux):
 
 
 def estimate_stream(run, chunks, *, arm="transfer", workers=0):
-    """Estimates of an endless number of stars, chunk by chunk, over worker processes.
+    """Estimate the parameters of any number of stars, chunk by chunk, over worker processes.
 
-    No more than two chunks a worker are held at a time, so that memory does not grow with the number of stars.
+    At most two chunks per worker are held at a time, so memory does not grow with the number of stars.
 
-    Arguments
-    ---------
-    run, arm : as for :class:`Ensemble`
-    chunks : iterable of (n_stars, n_pixels) fluxes, continuum = 1; some hundred stars each
-    workers : processes; 0 takes one a core, or as many as memory allows
+    Parameters
+    ----------
+    run : Run
+    chunks : iterable of (n_stars, n_pixels)
+        Fluxes with continuum 1, some hundred stars each.
+    arm : str
+        As for :class:`Ensemble`.
+    workers : int
+        Number of processes; 0 takes one per core, or as many as memory allows.
 
     Yields
     ------
-    (n_stars, 4, 3) of each chunk, in order; see :meth:`Ensemble.estimate`.
+    ndarray of shape (n_stars, 4, 3)
+        Estimates of each chunk, in order; see :meth:`Ensemble.estimate`.
+
+    Raises
+    ------
+    DTLError
+        A worker process died.
     """
     workers = workers or affordable_workers()
-    context = multiprocessing.get_context("spawn")
-    bare = dataclasses.replace(run)  # without what it has read from the store
-    with ProcessPoolExecutor(workers, context, _start, (bare, arm)) as pool:
-        waiting = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_estimate, chunk))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            with contextlib.suppress(IndexError):
-                while True:
-                    waiting.popleft().cancel()
+    bare = dataclasses.replace(run)  # without the arrays that it has read from the store
+    with worker_pool(workers, _start, (bare, arm), remedy="use fewer workers or smaller chunks") as pool:
+        yield from ordered(pool, _estimate, chunks, 2 * workers)

@@ -101,7 +101,7 @@ def test_processes_and_other_parts_first_give_the_same_bytes(store, whole, tmp_p
 
 def test_what_is_there_is_not_computed_again(store, copy, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in copy.glob("*part*")}
-    monkeypatch.setattr(parallel, "examine_stretch", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(parallel, "examine_batch", lambda *_: pytest.fail("computed again"))
     assert again(store, copy).computed == 0
     assert {path: path.stat().st_mtime_ns for path in copy.glob("*part*")} == before
 
