@@ -152,7 +152,7 @@ class SearchConfig:
     folds: int = 4
     epochs: int = 15
     fraction: float = 1.0  # of the training spectra that the search uses
-    halving: int = 0  # successive halving: keep one in so many of the candidates a rung; 0 tries all to the end
+    halving: int = 0  # successive halving: keep one in so many of the candidates of a round; 0 tries all to the end
     learning_rates: tuple[float, ...] = (1e-4, 1e-3)
     # of the regressors (see `dtl search`): the published values of Teff are 64, 32, 64 and 0.01
     filters: tuple[int, ...] = (32, 64)
