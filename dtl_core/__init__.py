@@ -16,7 +16,29 @@ from ._version import __version__  # noqa: E402, F401
 
 
 def load(name="shipped"):
-    """A trained model: ``dtl_core.load().predict("my_star.fits")``; see :func:`dtl_core.models.loading.load`."""
+    """Load a trained model.
+
+    Parameters
+    ----------
+    name : str or path
+        ``shipped``, the model in the package; ``paper``, the paper's ensemble; or a folder or file. See
+        :func:`dtl_core.models.loading.load`.
+
+    Returns
+    -------
+    dtl_core.models.loading.Model
+
+    Examples
+    --------
+    >>> import dtl_core
+    >>> model = dtl_core.load()
+    >>> for specialist in model.specialists:
+    ...     print(f"R = {specialist.resolving_power:.0f}")
+    R = 94600
+    R = 80000
+    R = 53000
+    R = 42000
+    """
     from .models.loading import load
 
     return load(name)

@@ -1,6 +1,6 @@
-"""From files to a catalogue with a trained model: reading, the chain, estimates, one table.
+"""From files to a catalogue with a trained model: reading, preparation, estimates, table.
 
-examined, refused = examine(models.load(), ["night1.fits", "folder/"], strict=False)
+examined, refused = examine(model, ["night1.fits", "folder/"], strict=False)
 table = as_table(examined, refused, model)
 """
 
@@ -26,7 +26,7 @@ from .specialists import Specialists
 __all__ = ["as_lines", "as_records", "as_table", "examine", "read_spectra"]
 
 
-BATCH = 64  # spectra that are estimated together
+BATCH = 64  # spectra per batch
 ONE_SIGMA = LEVELS.index(0.68)
 READING = readers.READING | {"star": a_text}
 _PROGRESS = instance(callable, optional=True)
@@ -34,70 +34,98 @@ _PROGRESS = instance(callable, optional=True)
 
 @checked(strict=a_flag, coadd=a_flag, **READING)
 def read_spectra(spectra, *, strict=True, coadd=False, **options):
-    """What is meant by paths or spectra, or a list of either.
+    """Read spectra from files or convert other objects.
 
-    Arguments
-    ---------
-    spectra : path, :class:`dtl_core.reading.readers.Spectrum`, what :mod:`dtl_core.reading.conversion` makes one of (a
-        specutils.Spectrum, a table), a list of any of these, or of lists of exposures of one star
-    strict : raise the error of the first file or spectrum that cannot be read
-    coadd : exposures of one star and instrument become one
-    options : instrument, medium, resolving_power, star for :func:`dtl_core.reading.readers.read`; star only with one
-        file
+    Parameters
+    ----------
+    spectra : path, Spectrum, specutils.Spectrum, table, or list
+        Whatever :mod:`dtl_core.reading.conversion` accepts; a list may hold several of these, or lists of exposures of
+        one star.
+    strict : bool
+        Raise the error of the first spectrum that cannot be read.
+    coadd : bool
+        Group exposures of one star and instrument.
+    **options
+        instrument, medium, resolving_power, star and others for :func:`dtl_core.reading.readers.read`; star only with
+        one file.
 
     Returns
     -------
-    items : list of Spectrum or of lists of exposures
+    spectra : list of Spectrum, or of lists of exposures
     refused : list of (name, message)
+
+    Raises
+    ------
+    DataError
+        A spectrum cannot be read, and ``strict`` is true.
     """
     star = options.pop("star", None)
     about = {name: value for name, value in options.items() if name != "instrument"}
     paths, items, refused = [], [], []
-    for where, one in conversion.each(spectra):
-        if isinstance(one, str | os.PathLike):
-            paths.append(a_path(one, where))
+    for where, item in conversion.each(spectra):
+        if isinstance(item, str | os.PathLike):
+            paths.append(a_path(item, where))
             continue
         if options.get("instrument"):
             problem = "is a layout of files, and this is none"
             raise ConfigError(problem, field="instrument", remedy="leave it out, or put it into the spectrum")
         try:
-            found = conversion.exposures(one, where, star=star, **about)
+            exposures = conversion.exposures(item, where, star=star, **about)
         except DataError as error:
             if strict:
                 raise
             refused.append((where, str(error)))
         else:
-            items.append(found if len(found) > 1 else found[0])
+            items.append(exposures if len(exposures) > 1 else exposures[0])
     several = len(paths) + len(items) + len(refused) != 1
     if star is not None and (several or (paths and Path(paths[0]).is_dir())):
         raise ConfigError("names one star, but there are several files", field="star", remedy="give one file")
     if paths and star is not None:
         items = [readers.read(paths[0], star=star, **options)]
     elif paths or not (items or refused):
-        found, unread = sources.read_all(paths, strict=strict, **options)
-        items, refused = items + found, refused + unread
+        read, unread = sources.read_all(paths, strict=strict, **options)
+        items, refused = items + read, refused + unread
     return chain.group_exposures(items) if coadd else items, refused
 
 
 @checked(velocity=VELOCITY, progress=_PROGRESS, strict=a_flag, coadd=a_flag, **READING)
 def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress=None, **options):
-    """All that a model says of spectra.
+    """Estimate the parameters of spectra, with intermediate results.
 
-    Arguments
-    ---------
-    model : :class:`dtl_core.models.loading.Model`
-    spectra, strict, coadd, options : as for :func:`read_spectra`; folders count as the files in them
-    velocity : km/s, barycentric radial velocity that is known, instead of the one found
-    progress : callable, optional, called with 1 after each spectrum
+    Parameters
+    ----------
+    model : dtl_core.models.loading.Model
+    spectra, strict, coadd, **options
+        As for :func:`read_spectra`; a folder stands for the files in it.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity, which is measured by default.
+    progress : callable, optional
+        Called with 1 after each spectrum.
 
     Returns
     -------
-    examined : list of :class:`dtl_core.models.specialist.Examination`
-    refused : list of (name, message); empty if ``strict``
+    examined : list of dtl_core.models.specialist.Examination
+    refused : list of (name, message)
+        Spectra that cannot be used; empty if ``strict``.
 
-    Errors
+    Raises
     ------
-    DataError : a spectrum cannot be used, and ``strict`` is true.
+    DataError
+        A spectrum cannot be used, and ``strict`` is true.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dtl_core
+    >>> from dtl_core.models.prediction import examine
+    >>> from dtl_core.synthetic.examples import write_examples
+    >>> paths, truth = write_examples(tempfile.mkdtemp())
+    >>> examined, refused = examine(dtl_core.load(), paths)
+    >>> for examination in examined:
+    ...     print(f"{examination.report.star}: Teff = {examination.median[0]:.0f} K, p = {examination.p:.1f}")
+    Example S217: Teff = 3178 K, p = 0.4
+    Example S283: Teff = 3500 K, p = 1.0
+    Example S280: Teff = 3845 K, p = 1.0
     """
     items, refused = read_spectra(spectra, strict=strict, coadd=coadd, **options)
     if not isinstance(model, Specialists):
@@ -126,14 +154,21 @@ def _batches(items):
 
 
 def as_table(examined, refused, model):
-    """A catalogue of examinations.
+    """Convert examinations to a catalogue.
+
+    Parameters
+    ----------
+    examined, refused : list
+        As of :func:`examine`.
+    model : dtl_core.models.loading.Model
 
     Returns
     -------
-    astropy.table.QTable, a row a star: star; Teff [K], logg, [M/H], vsini [km/s], each with lower and upper error
-    (68 %, calibrated); p_domain, how likely an ordinary spectrum is at least as strange, and strange, in what; method;
-    resolving_power, that it was brought to; snr, a pixel; radial_velocity with error [km/s]; instrument; file;
-    warnings. ``meta["refused"]`` lists what could not be used.
+    astropy.table.QTable
+        One row per star: star; Teff [K], logg, [M/H] and vsini [km/s], each with calibrated lower and upper error
+        (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; method;
+        resolving_power of the network input; snr per pixel; radial_velocity with error [km/s]; instrument; file;
+        warnings. ``meta["refused"]`` lists the spectra that could not be used.
     """
     columns = {"star": np.array([one.report.star for one in examined], str)}
     median, low, high = (
@@ -165,7 +200,7 @@ def as_table(examined, refused, model):
 
 
 def as_records(table):
-    """The rows of :func:`as_table` as plain values for JSON: list of dict; what is not finite is None."""
+    """Convert the rows of :func:`as_table` to plain values for JSON: list of dict, with None for values not finite."""
     rows = []
     for row in table:
         plain = {}
@@ -179,7 +214,7 @@ def as_records(table):
 
 
 def as_lines(table):
-    """The rows of :func:`as_table` for a terminal, a line a star under a head: list of str."""
+    """Format the rows of :func:`as_table` for a terminal, one line per star after a header: list of str."""
     digits = {parameter.column: parameter.digits for parameter in TABLE.values()}
     heads = {column: heading(name) for name, column in PARAMETER_COLUMNS.items()}
     cells = [["star", *heads.values(), "p", "S/N", ""]]
