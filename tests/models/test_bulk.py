@@ -145,7 +145,7 @@ def test_a_catalogue_that_was_made_otherwise_is_left_alone(store, copy, tmp_path
         shutil.copy(loading.registry.find("models/R053000.safetensors"), tmp_path / "one.safetensors")
         change = {"name": str(tmp_path / "one.safetensors")}
     if change.pop("code", None):
-        monkeypatch.setattr(bulk, "code_hash", lambda names: "other")
+        monkeypatch.setattr(bulk, "code_hash", lambda *names: "other")
     with pytest.raises(DataError, match=f"made with other {what}; remove it, or choose another name"):
         BulkCatalogue(copy, open_source(store), **{"part": PART} | change)
     assert contents(copy) == before
