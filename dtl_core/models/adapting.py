@@ -257,9 +257,7 @@ def _reference(base, own, config, n, snr, anchors, arrays):
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
         free = np.ones(each, bool)
-        free[[row for rows, _ in known.values() for row in rows]] = (
-            False  # anchor stars do not calibrate
-        )
+        free[[row for rows, _ in known.values() for row in rows]] = False  # anchor stars do not calibrate
         parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))
