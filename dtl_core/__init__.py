@@ -16,12 +16,13 @@ from ._version import __version__  # noqa: E402, F401
 
 
 def load(name="shipped"):
-    """Load a trained model; see :func:`dtl_core.models.loading.load`.
+    """Load a trained model.
 
     Parameters
     ----------
     name : str or path
-        ``shipped`` is the model that comes with the package.
+        ``shipped``, the model in the package; ``paper``, the paper's ensemble; or a folder or file. See
+        :func:`dtl_core.models.loading.load`.
 
     Returns
     -------
@@ -31,7 +32,12 @@ def load(name="shipped"):
     --------
     >>> import dtl_core
     >>> model = dtl_core.load()
-    >>> model.predict("my_star.fits")  # doctest: +SKIP
+    >>> for specialist in model.specialists:
+    ...     print(f"R = {specialist.resolving_power:.0f}")
+    R = 94600
+    R = 80000
+    R = 53000
+    R = 42000
     """
     from .models.loading import load
 

@@ -85,7 +85,7 @@ MANY = {  # entry points that take spectra: one argument after the other is wron
     "read_specialist": lambda m, wrong: specialist.read_specialist(wrong),
     "save": lambda m, wrong: exports.save(wrong, "never.csv"),
     "export": lambda m, wrong: bulk.export(wrong, "never.csv"),
-    "Survey": lambda m, wrong: bulk.Survey("never.parquet", wrong),
+    "BulkCatalogue": lambda m, wrong: bulk.BulkCatalogue("never.parquet", wrong),
     "html_report": lambda m, wrong: report.html_report(m, wrong),
     "png_report": lambda m, wrong: report.png_report(wrong, wrong),
 }
@@ -134,8 +134,8 @@ def test_numbers_are_numbers(kind, model, star):
         lambda: model.adapt([star], epochs=wrong),
         lambda: model.adapt([star], seed=wrong),
         lambda: model.adapt([star], velocity=wrong),
-        lambda: bulk.Survey("never.parquet", sources.open_source(star.file), velocity=wrong),
-        lambda: bulk.Survey("never.parquet", sources.open_source(star.file), part=wrong),
+        lambda: bulk.BulkCatalogue("never.parquet", sources.open_source(star.file), velocity=wrong),
+        lambda: bulk.BulkCatalogue("never.parquet", sources.open_source(star.file), part=wrong),
     ]
     for number, call in enumerate(calls):
         with pytest.raises(DTLError) as caught:

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ASIDE = {"timings", "runs", "unfinished", "checkpoints", "spoilt", "notebook", "workflow"}  # may differ
+ASIDE = {"timings", "runs", "unfinished", "checkpoints", "corrupted", "notebook", "workflow"}  # differ by their nature
 
 
 def copy_of(folder):

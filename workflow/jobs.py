@@ -1,12 +1,12 @@
-"""A run or a survey as jobs for a workflow engine: which there are, under which key their results lie, how one is done.
+"""A run or a bulk catalogue as jobs for a workflow engine: the jobs, the keys of their results, and how to do each.
 
     plan = Plan(profile="demo")
-    plan.keys["synthetic"], plan.rung(0), plan.members()   # what there is to do
-    load_plan(plan.save()).perform("regression", key)      # do one of them, anywhere
+    plan.keys["synthetic"], plan.round(0), plan.members()   # the jobs
+    load_plan(plan.save()).perform("regression", key)       # do one of them, on any machine
 
-The engine (``workflow/Snakefile``) only moves them about. The results are those of :mod:`dtl_core.pipeline.conduct`,
-made by the same functions and in the same store, so that ``dtl run`` goes on where the engine stopped, and the other
-way round. Keys follow from settings and data; those of what comes after the search are known once its trials are done.
+The engine (``workflow/Snakefile``) only schedules jobs. The functions and the store are those of
+:mod:`dtl_core.pipeline.conduct`, so ``dtl run`` continues where the engine stopped, and vice versa. Keys follow from
+settings and data; those of later stages are known once the search is done.
 """
 
 from __future__ import annotations
@@ -23,36 +23,37 @@ from dtl_core import machine
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.files import write_atomic
-from dtl_core.pipeline import conduct, search, stages
+from dtl_core.pipeline import conduct, search, searches, stages
+from dtl_core.pipeline.jobs import work
 from dtl_core.pipeline.results import Run
 from dtl_core.pipeline.store import NotStored, Store, default_root
 
-__all__ = ["CHUNK", "GRAPH", "Plan", "SurveyPlan", "Waiting", "failures", "load_plan"]
+__all__ = ["CHUNK", "GRAPH", "Plan", "BulkPlan", "Waiting", "failures", "load_plan"]
 
 
-GRAPH = {  # rule of workflow/Snakefile: those whose results its jobs wait for
+GRAPH = {  # rule of workflow/Snakefile: the rules whose results its jobs wait for
     "synthetic": (),
     "observed": (),
     "gap": ("synthetic", "observed"),
     "recommended": ("synthetic", "observed"),
     "candidate": ("synthetic",),
-    "rung": ("candidate",),
-    "regression": ("synthetic", "observed", "rung"),
+    "round": ("candidate",),
+    "regression": ("synthetic", "observed", "round"),
     "catalogue": ("gap", "recommended", "regression"),
     "notebook": ("catalogue",),
     "book": ("notebook",),
     "chunk": (),
-    "survey": ("chunk",),
+    "bulk": ("chunk",),
 }
-CHUNK = 8  # parts of a survey that one job sees to: minutes, where a process pays seconds for its start
+CHUNK = 8  # parts of a bulk catalogue that one job computes: minutes, while a process takes seconds to start
 
 
 class Waiting(Exception):
-    """What is asked for depends on a trial of the search that is not done."""
+    """The answer depends on a trial of the search that is not finished."""
 
 
 class _Planned:
-    """What plans have in common: a file in the store's folder that says what they are of, for the jobs to read."""
+    """Base of the plans: a file in the store's folder from which jobs read what was planned."""
 
     kind, what = None, None
 
@@ -60,7 +61,7 @@ class _Planned:
         self.root = Path(root or default_root()).resolve()
 
     def save(self):
-        """Write the plan's file. Returns: Path."""
+        """Write the file of the plan and return its path."""
         return write_atomic(self.file, self._text())
 
     def _text(self):
@@ -68,30 +69,40 @@ class _Planned:
 
     @functools.cached_property
     def name(self):
-        """Twenty digits that stand for what was asked for."""
+        """Twenty hexadecimal digits, the hash of what was planned."""
         return hashlib.sha256(self._text().encode()).hexdigest()[:20]
 
     @property
     def file(self):
-        """Path of the plan's file."""
+        """Path of the file of the plan."""
         return self.root / "workflow" / self.name / "plan.json"
 
 
 class Plan(_Planned):
     """The jobs of a run.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     profile : str
-    settings : dict of dotted settings in place of the profile's, optional
-    root : folder of the results; see :func:`dtl_core.pipeline.store.default_root`
+    settings : dict, optional
+        Dotted settings that replace those of the profile.
+    root : path, optional
+        Folder of the results; see :func:`dtl_core.pipeline.store.default_root`.
 
-    Attributes: ``config``, ``store`` (which only names keys), ``keys`` (of the stages that wait for no search) and
-    ``n_rungs``, how many rounds of trials the search has.
+    Attributes
+    ----------
+    config : Config
+    store : Store
+        It only names keys.
+    keys : dict
+        Keys of the stages that do not depend on the search.
+    n_rounds : int
+        Rounds of trials that the search has.
 
-    Errors
+    Raises
     ------
-    ConfigError, DataError : see :func:`dtl_core.config.load_profile` and :func:`dtl_core.pipeline.conduct.resolve`.
+    ConfigError, DataError
+        See :func:`dtl_core.config.load_profile` and :func:`dtl_core.pipeline.conduct.resolve`.
     """
 
     kind = "run"
@@ -108,66 +119,78 @@ class Plan(_Planned):
         run = Run(self.config, self.store, self.keys)
         self.keys["gap"] = conduct.flux_gap(run)
         job = conduct.recommended_job(run)
-        self.keys |= conduct.work(job, only_name=True) if job else {}
+        self.keys |= work(job, only_name=True) if job else {}
         grid = self.config.search
         n = len(self.config.architectures()) * len(grid.learning_rates)
         options = {"halving": grid.halving, "at_least": self.config.autoencoder.n_models}
-        self.n_rungs = len(search.rung_sizes(n, epochs=grid.epochs, **options))
+        self.n_rounds = len(search.round_sizes(n, epochs=grid.epochs, **options))
 
-    # ------------------------------------------------------------ what is known
+    # ------------------------------------------------------------ jobs and keys
 
     def _named(self, jobs):
-        """What each job makes: stage -> keys."""
-        return [conduct.work(job, only_name=True) for job in jobs]
+        """Results of each job: stage -> keys."""
+        return [work(job, only_name=True) for job in jobs]
 
     def _watched(self, stage, named):
-        """The key by which the engine sees whether a job is done: of a stack the first one that is not there."""
+        """The key by which the engine sees whether a job is done: of a stack the first one that is missing."""
         keys = named[stage]
         missing = [key for key in keys if not self.store.ready(stage, key)] if len(keys) > 1 else []
         return [*missing, *keys][0]
 
     def _searched(self):
-        """The run as far as the trials are done; jobs of every rung that is known; whether the search is over."""
-        run, rungs, tried = Run(self.config, self.store, dict(self.keys)), [], []
+        """The run as far as the search is done; jobs of every known round by key; whether the search is finished."""
+        run, rounds, tried = Run(self.config, self.store, dict(self.keys)), [], []
 
         def perform(jobs, _label):
             named = self._named(jobs)
-            tried.extend(key for one in named for key in one["candidate"])
-            rungs.append({self._watched("candidate", one): job for one, job in zip(named, jobs, strict=True)})
-            return [conduct.work(job, only_look=True) for job in jobs]
+            tried.extend(key for names in named for key in names["candidate"])
+            rounds.append({self._watched("candidate", names): job for names, job in zip(named, jobs, strict=True)})
+            return [work(job, only_look=True) for job in jobs]
 
         try:
-            conduct.search_architectures(run, perform)
+            searches.search_architectures(run, perform)
         except NotStored:
             run.keys["candidate"] = tried
-            return run, rungs, False
-        return run, rungs, True
+            return run, rounds, False
+        return run, rounds, True
 
-    def rung(self, number):
-        """The trials of one round of the search: dict of key -> :class:`dtl_core.pipeline.conduct.Job`.
+    def round(self, number):
+        """The trials of one round of the search.
 
-        Errors: Waiting, an earlier round is not done.
+        Parameters
+        ----------
+        number : int
+
+        Returns
+        -------
+        dict of str to Job
+            By key; see :class:`dtl_core.pipeline.jobs.Job`.
+
+        Raises
+        ------
+        Waiting
+            An earlier round is not finished.
         """
-        _, rungs, _ = self._searched()
-        if number >= len(rungs):
+        _, rounds, _ = self._searched()
+        if number >= len(rounds):
             raise Waiting(f"round {number} of the search")
-        return rungs[number]
+        return rounds[number]
 
-    def rung_done(self, number):
-        """Whether all trials of a round are in the store, whole."""
-        _, rungs, over = self._searched()
-        return len(rungs) > number + 1 or (over and len(rungs) > number)
+    def round_done(self, number):
+        """Whether all trials of a round are in the store."""
+        _, rounds, finished = self._searched()
+        return len(rounds) > number + 1 or (finished and len(rounds) > number)
 
     def _all(self):
         """The run with all its keys; jobs of the autoencoders by key of their regressors."""
-        run, _, over = self._searched()
-        if not over:
+        run, _, finished = self._searched()
+        if not finished:
             raise Waiting("the search")
         members = {}
 
         def perform(jobs, _label):
             named = self._named(jobs)
-            members.update((self._watched("regression", one), job) for one, job in zip(named, jobs, strict=True))
+            members.update((self._watched("regression", names), job) for names, job in zip(named, jobs, strict=True))
             return named
 
         conduct.make_members(run, perform)
@@ -176,20 +199,44 @@ class Plan(_Planned):
         return run, members
 
     def members(self):
-        """Autoencoders with their fine-tuning and regressors: dict of key of the regressors -> Job.
+        """Jobs of the autoencoders with their fine-tuning and regressors.
 
-        Errors: Waiting, the search is not over.
+        Returns
+        -------
+        dict of str to Job
+            By key of the regressors.
+
+        Raises
+        ------
+        Waiting
+            The search is not finished.
         """
         return self._all()[1]
 
     def all_keys(self):
-        """Keys of all stages, as in :class:`dtl_core.pipeline.results.Run`. Errors: as for members."""
+        """Keys of all stages, as in :class:`dtl_core.pipeline.results.Run`.
+
+        Raises
+        ------
+        Waiting
+            The search is not finished.
+        """
         return self._all()[0].keys
 
     def notebooks(self):
-        """The notebooks, each by the key of its executed form: dict of key -> path of the source.
+        """The notebooks of the book.
 
-        Errors: as for members; ConfigError, the run has settings of its own, of which notebooks know nothing.
+        Returns
+        -------
+        dict of str to Path
+            Key of the executed notebook -> source.
+
+        Raises
+        ------
+        Waiting
+            The search is not finished.
+        ConfigError
+            The run has settings, which notebooks do not support.
         """
         self.only_profile()
         run = self._all()[0]
@@ -197,35 +244,48 @@ class Plan(_Planned):
         return {builder.executed(source, values, run).name: source for source in builder.notebooks(builder.find_root())}
 
     def only_profile(self):
-        """Refuse settings of the run's own, of which notebooks know nothing. Errors: ConfigError."""
+        """Raise ConfigError if the run has settings, because notebooks know only the profile."""
         if self.what["settings"]:
             remedy = "leave the settings out, or the notebooks"
             raise ConfigError("notebooks know the profile alone", field="set", remedy=remedy)
 
-    def tidy(self):
-        """Before anything is planned: spoilt results are moved aside, rounds of the search begun again that lack one.
+    def discard_invalid(self):
+        """Move corrupted results aside and repeat rounds of the search with missing trials; called before planning.
 
-        Returns: list of (stage, key) of what was spoilt.
+        Returns
+        -------
+        list of (stage, key)
+            Corrupted results.
         """
         try:
             keys = self.all_keys()
         except Waiting:
             keys = self._searched()[0].keys
         named = [(stage, [key] if isinstance(key, str) else key) for stage, key in keys.items()]
-        spoilt = [(stage, key) for stage, keys in named for key in keys if self.store.set_aside(stage, key)]
-        for number in range(self.n_rungs):
-            if not self.rung_done(number):
-                self.rung_file(number).unlink(missing_ok=True)
-        return spoilt
+        corrupted = [(stage, key) for stage, keys in named for key in keys if self.store.move_corrupted(stage, key)]
+        for number in range(self.n_rounds):
+            if not self.round_done(number):
+                self.round_file(number).unlink(missing_ok=True)
+        return corrupted
 
-    def rung_file(self, number):
-        """Path of the engine's own note that a round of the search is done."""
-        return self.file.parent / f"rung-{number}.done"
+    def round_file(self, number):
+        """Path of the engine's mark that a round of the search is done."""
+        return self.file.parent / f"round-{number}.done"
 
-    # ------------------------------------------------------------ what is done
+    # ------------------------------------------------------------ doing jobs
 
     def perform(self, stage, key):
-        """Do a job, or find its result. Errors: DataError, the plan has no such job."""
+        """Do a job, or find its result.
+
+        Parameters
+        ----------
+        stage, key : str
+
+        Raises
+        ------
+        DataError
+            The plan has no such job.
+        """
         store = Store(self.root)
         if stage == "synthetic":
             _same(stages.make_synthetic(store, self.config)[1], key)
@@ -237,7 +297,7 @@ class Plan(_Planned):
         elif stage == "catalogue":
             _same(conduct.run(self.config, root=self.root, quiet=True).keys["catalogue"], key)
         elif stage == "notebook":
-            source = _one(self.notebooks(), stage, key)
+            source = _job_of(self.notebooks(), stage, key)
             builder.execute(
                 self.config.profile, [source.stem], run=conduct.run(self.config, root=self.root, quiet=True)
             )
@@ -247,7 +307,7 @@ class Plan(_Planned):
         else:
             machine.one_thread()
             self._check("synthetic", *(["observed"] if stage != "candidate" else []))
-            conduct.work(self._job(stage, key))
+            work(self._job(stage, key))
 
     def done(self, stage, key):
         """Whether the result of a job is there."""
@@ -255,22 +315,22 @@ class Plan(_Planned):
 
     def _job(self, stage, key):
         if stage in ("candidate", "regression"):
-            found = [job for rung in self._searched()[1] for job in rung.values()]
-            found = found if stage == "candidate" else self.members().values()
-            jobs = {other: job for job in found for other in self._named([job])[0][stage]}
+            trials = [job for jobs in self._searched()[1] for job in jobs.values()]
+            planned = trials if stage == "candidate" else self.members().values()
+            jobs = {other: job for job in planned for other in self._named([job])[0][stage]}
         elif stage == "recommended":
             jobs = {self.keys.get(stage): conduct.recommended_job(Run(self.config, self.store, self.keys))}
         else:
             raise DataError(f"no stage {stage!r} has jobs", file=self.file, remedy="plan the run again")
-        return _one(jobs, stage, key)
+        return _job_of(jobs, stage, key)
 
     def _check(self, *needed):
-        """Refuse to go on from a result that was spoilt since the plan was made; it is moved aside."""
+        """Refuse to use a result that was corrupted since the plan was made, and move it aside."""
         for stage in needed:
             path = self.store.path(stage, self.keys[stage])
             if not self.store.ready(stage, self.keys[stage]):
-                self.store.set_aside(stage, self.keys[stage])
-                raise DataError("is missing or spoilt", file=path, remedy="start the workflow again")
+                self.store.move_corrupted(stage, self.keys[stage])
+                raise DataError("is missing or corrupted", file=path, remedy="start the workflow again")
 
 
 def _same(made, key):
@@ -279,27 +339,36 @@ def _same(made, key):
         raise DataError(problem, remedy="start the workflow again")
 
 
-def _one(jobs, stage, key):
+def _job_of(jobs, stage, key):
     if key not in jobs:
         problem = f"no job {key!r} of stage {stage!r}: code, data or settings changed since the plan was made"
         raise DataError(problem, remedy="start the workflow again")
     return jobs[key]
 
 
-class SurveyPlan(_Planned):
-    """The jobs of a survey, whose results lie in the folder of its catalogue.
+class BulkPlan(_Planned):
+    """The jobs of a bulk catalogue, whose results are in its own folder.
 
-    Arguments
-    ---------
-    spectra : path, or list of them, as for :func:`dtl_core.reading.sources.open_source`
-    catalogue : folder, whose name should end in .parquet
-    models, part, velocity : as for :class:`dtl_core.models.bulk.Survey`
-    chunk : parts that one job sees to
-    root : folder of the results, for the plan and the logs
-    options : instrument, medium, resolving_power
+    Parameters
+    ----------
+    spectra : path or list of path
+        As for :func:`dtl_core.reading.sources.open_source`.
+    catalogue : path
+        Folder; its name should end in .parquet.
+    models : str
+        As the ``name`` of :class:`dtl_core.models.bulk.BulkCatalogue`.
+    part : int, optional
+    velocity : float, km/s, optional
+        As there.
+    chunk : int, optional
+        Parts that one job computes.
+    root : path, optional
+        Folder of the results, for the plan and the logs.
+    options : dict, optional
+        ``instrument``, ``medium``, ``resolving_power``.
     """
 
-    kind = "survey"
+    kind = "bulk"
 
     def __init__(
         self, spectra, catalogue, *, models="shipped", part=None, velocity=None, chunk=None, root=None, options=None
@@ -314,7 +383,7 @@ class SurveyPlan(_Planned):
         self.what |= {name: _number(name, value, int, 1) for name, value in (("part", part), ("chunk", chunk))}
         options = {name: value for name, value in (options or {}).items() if value is not None}
         if unknown := sorted(set(options) - {"instrument", "medium", "resolving_power"}):
-            raise ConfigError("is not an option of a survey", field=unknown[0], remedy="see dtl predict --help")
+            raise ConfigError("is not an option of a catalogue", field=unknown[0], remedy="see dtl predict --help")
         if "resolving_power" in options:
             options["resolving_power"] = _number("resolution", options["resolving_power"])
         if options.get("medium", "air") not in ("air", "vacuum"):
@@ -322,44 +391,52 @@ class SurveyPlan(_Planned):
         self.what["options"] = options
 
     @functools.cached_property
-    def survey(self):
-        """The :class:`dtl_core.models.bulk.Survey`."""
+    def catalogue(self):
+        """The :class:`dtl_core.models.bulk.BulkCatalogue`."""
         from dtl_core.models import bulk
         from dtl_core.reading import sources
 
         what = self.what
         source = sources.open_source(what["spectra"], **what["options"])
         made = {"part": what["part"], "velocity": what["velocity"]}
-        return bulk.Survey(what["catalogue"], source, what["models"], **made)
+        return bulk.BulkCatalogue(what["catalogue"], source, what["models"], **made)
 
     def chunks(self):
         """Parts of every job: list of range."""
-        n, size = len(self.survey), self.what["chunk"]
+        n, size = len(self.catalogue), self.what["chunk"]
         return [range(first, min(first + size, n)) for first in range(0, n, size)]
 
     def job_of(self, number):
-        """Parts of the job that ends with a part: range."""
+        """Parts of the job that computes a part: range."""
         return next(chunk for chunk in self.chunks() if number in chunk)
 
-    def tidy(self):
-        """Before anything is planned: parts that are spoilt or whose spectra changed count for nothing.
+    def discard_invalid(self):
+        """Discard parts that are corrupted or whose spectra have changed; called before planning.
 
-        Returns: list of (``part``, number) of those.
+        Returns
+        -------
+        list of ("part", number)
+            The discarded parts.
         """
-        missing, stale = self.survey.tidy()
-        for chunk in {self.job_of(number) for number in missing}:  # a job's last part says that all of it is there
-            if not all(map(self.survey.ready, chunk)):
-                self.survey.note_path(chunk[-1]).unlink(missing_ok=True)
-        return [("part", number) for number in stale]
+        missing, discarded = self.catalogue.discard_invalid()
+        for chunk in {self.job_of(number) for number in missing}:  # the last part marks the job as done
+            if not all(map(self.catalogue.ready, chunk)):
+                self.catalogue.note_path(chunk[-1]).unlink(missing_ok=True)
+        return [("part", number) for number in discarded]
 
     def done(self, stage, key):
         """Whether the last part of a job is there."""
-        return stage == "chunk" and self.survey.note_path(int(key)).is_file()
+        return stage == "chunk" and self.catalogue.note_path(int(key)).is_file()
 
     def perform(self, stage, key):
-        """Do a job: ``chunk`` and its last part, or ``survey``, which writes the list of all parts."""
+        """Do a job: ``chunk`` and the number of its last part, or ``bulk``, which writes the manifest.
+
+        Parameters
+        ----------
+        stage, key : str
+        """
         machine.one_thread()
-        self.survey.run(parts=self.job_of(int(key)) if stage == "chunk" else None)
+        self.catalogue.run(parts=self.job_of(int(key)) if stage == "chunk" else None)
 
 
 def _number(name, value, kind=float, least=None):
@@ -380,32 +457,50 @@ def _absolute(given):
 
 
 def load_plan(path):
-    """The plan of a file.
+    """Read a plan.
 
-    Errors
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Plan or BulkPlan
+
+    Raises
     ------
-    DataError : it is not a plan.
+    DataError
+        The file is not a plan.
     """
     try:
         about = json.loads(Path(path).read_text())
         kind, root = about.pop("kind"), about.pop("root")
-        return Plan(**about, root=root) if kind == "run" else SurveyPlan(**about, root=root)
+        return Plan(**about, root=root) if kind == "run" else BulkPlan(**about, root=root)
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError("is not a plan", file=path, remedy="start the workflow again") from None
 
 
 def failures(plan, since):
-    """What the jobs said that began after a time and left no result, one line each, by the last line of their log.
+    """Causes of the failed jobs, from the last line of each log.
 
-    Arguments: since, s, as of ``time.time``. Returns: list of str.
+    Parameters
+    ----------
+    plan : Plan or BulkPlan
+    since : float, s
+        Time as of ``time.time``; older logs are ignored.
+
+    Returns
+    -------
+    list of str
+        One line per job.
     """
     lines = []
     for log in sorted(plan.file.parent.glob("*.log")):
         stage, _, key = log.stem.rpartition("-")
         if log.stat().st_mtime < since or plan.done(stage, key):
             continue
-        said = log.read_text(errors="replace").strip().splitlines()
-        cause = said[-1].removeprefix("dtl: ") if said else "died without a word, most likely for want of memory"
+        output = log.read_text(errors="replace").strip().splitlines()
+        cause = output[-1].removeprefix("dtl: ") if output else "died without a message, most likely out of memory"
         lines.append(f"{log.stem}: {cause}")
     return lines
 

@@ -213,7 +213,7 @@ def _execute_one(source, folder, values, root):
         problem = f"{error.ename}: {error.evalue}"
         raise DTLError(problem, file=source, field=f"cell [{error.exec_count}]", remedy=remedy) from None
     except DeadKernelError:
-        problem = "the kernel died, most likely for want of memory"
+        problem = "the kernel died, most likely out of memory"
         raise DTLError(problem, file=source, remedy="choose a smaller profile") from None
     except NoSuchKernel:
         problem = "no Jupyter kernel 'python3'"

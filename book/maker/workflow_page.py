@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtl_core.config import load_profile
-from dtl_core.pipeline.search import rung_sizes
+from dtl_core.pipeline.search import round_sizes
 from dtl_core.plots.method_figures import as_svg, job_graph
 from workflow.jobs import GRAPH
 
@@ -18,16 +18,16 @@ _WHAT = {
     "gap": "distances between the two",
     "recommended": "the recommended method",
     "candidate": "one trial of the search",
-    "rung": "a round of trials compared",
+    "round": "a round of trials compared",
     "regression": "one autoencoder, fine-tuned, with its regressors",
     "catalogue": "everything put together",
     "notebook": "one notebook executed",
     "book": "the pages",
-    "chunk": "some parts of a survey's catalogue",
-    "survey": "the list of all parts",
+    "chunk": "some parts of a bulk catalogue",
+    "bulk": "the list of all parts",
 }
-_ROWS = {rule: 1.0 for rule in GRAPH} | {"gap": 2, "candidate": 0, "rung": 0, "regression": 0, "observed": -1}
-_ROWS |= {"chunk": -2.2, "survey": -2.2}
+_ROWS = {rule: 1.0 for rule in GRAPH} | {"gap": 2, "candidate": 0, "round": 0, "regression": 0, "observed": -1}
+_ROWS |= {"chunk": -2.2, "bulk": -2.2}
 _PROFILES = ("demo", "paper-fast")
 
 
@@ -36,9 +36,9 @@ def _counts(profile, n_notebooks):
     config = load_profile(profile)
     n = len(config.architectures()) * len(config.search.learning_rates)
     grid = {"halving": config.search.halving, "at_least": config.autoencoder.n_models}
-    sizes = rung_sizes(n, epochs=config.search.epochs, **grid)
-    counts = {rule: 1 for rule in GRAPH if rule not in ("chunk", "survey")}
-    counts |= {"candidate": sum(sizes), "rung": len(sizes), "notebook": n_notebooks}
+    sizes = round_sizes(n, epochs=config.search.epochs, **grid)
+    counts = {rule: 1 for rule in GRAPH if rule not in ("chunk", "bulk")}
+    counts |= {"candidate": sum(sizes), "round": len(sizes), "notebook": n_notebooks}
     return counts | {"regression": config.autoencoder.n_models}
 
 

@@ -1,6 +1,6 @@
 """The command line: ``dtl predict``, ``dtl explain``, ``dtl run``, ``dtl book``, ``dtl data`` and others.
 
-Commands import what they need when they are called, so that help and errors of usage come at once.
+Commands import what they need when they are called, so that help and usage errors appear immediately.
 """
 
 from . import data, models, predicting, running, system

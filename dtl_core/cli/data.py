@@ -30,7 +30,7 @@ def data():
 @click.option("--group", help="published, hpf, linelists, labels, phoenix, isochrones, vizier, gaia or embedded.")
 @click.option("--json", "as_json", is_flag=True, help="All fields of every entry, as JSON.")
 def data_list(group, as_json):
-    """List all data: where each lies (mirror, cache, embedded or -), size, name, what it is.
+    """List all data: location (mirror, cache, embedded or -), size, name, description.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ class _Range(click.ParamType):
 
 
 def _confirm(size, yes):
-    """Ask before a long download; where nobody can answer, ask for --yes."""
+    """Ask before a large download; without a terminal, --yes is required."""
     if yes or size <= 5e8:
         return True
     if not sys.stdin.isatty():
@@ -83,9 +83,9 @@ def _confirm(size, yes):
 @click.option("--keep-full", is_flag=True, help="Of phoenix: keep the whole files, not the window only.")
 @click.option("--yes", is_flag=True, help="Of phoenix: do not ask before more than 500 MB.")
 def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, keep_full, yes):
-    """Fetch data by names or groups, all fixed files by default, and print where they lie.
+    """Fetch data by names or groups, all fixed files by default, and print their paths.
 
-    An interrupted download continues when the command is given again.
+    After an interruption the same command continues the download.
 
     \b
     Examples:
@@ -116,7 +116,7 @@ def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, k
 @data.command("verify")
 @click.argument("names", nargs=-1)
 def data_verify(names):
-    """Compare data with their hashes; exit with status 1 if something is wrong, or absent though named.
+    """Compare data with their hashes; the exit status is 1 if files are wrong, or named and absent.
 
     \b
     Examples:

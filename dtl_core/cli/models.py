@@ -16,7 +16,7 @@ __all__ = ["models_build", "models_export", "models_group", "models_list", "mode
 
 @main.group("models")
 def models_group():
-    """Trained models: those of the package, and your own.
+    """List, build and export trained models: those of the package, and your own.
 
     \b
     Examples:
@@ -29,16 +29,16 @@ def models_group():
 @models_group.command("list")
 @MODELS
 def models_list(name):
-    """The specialists: resolving power, method, networks, day, errors on the test surveys."""
+    """List models by resolving power: method, number of networks, date, errors on the test surveys."""
     from ..models import loading
 
-    for one in loading.load(name).specialists:
-        card = one.card
-        line = f"R = {one.resolving_power:6.0f}  {card['method']}, {card['members']} networks, {card['made']}"
-        for snr, found in sorted(card.get("figures", {}).items(), key=lambda item: -int(item[0].split("-")[0])):
+    for specialist in loading.load(name).specialists:
+        card = specialist.card
+        line = f"R = {specialist.resolving_power:6.0f}  {card['method']}, {card['members']} networks, {card['made']}"
+        for snr, errors in sorted(card.get("figures", {}).items(), key=lambda item: -int(item[0].split("-")[0])):
             digits = {p.name: p.digits + (p.digits > 0) for p in TABLE.values()}
             line += f"\n  rmse, simulated, S/N {snr}: "
-            line += ", ".join(f"{name} {found[name]['rmse']:.{n}f}" for name, n in digits.items())
+            line += ", ".join(f"{name} {errors[name]['rmse']:.{n}f}" for name, n in digits.items())
         say(line)
 
 
@@ -46,7 +46,7 @@ def models_list(name):
 @click.argument("resolving_power", type=float)
 @MODELS
 def models_show(resolving_power, name):
-    """The card of the specialist that a spectrum of this resolving power goes to, as JSON."""
+    """Print the card of the model that is used for a spectrum of this resolving power, as JSON."""
     from ..models import loading
 
     say(json.dumps(loading.load(name).specialist_for(resolving_power).card, indent=1, sort_keys=True))
@@ -56,10 +56,13 @@ def models_show(resolving_power, name):
 @click.option("-o", "--output", required=True, type=FOLDER, help="Folder for the models.")
 @click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
-@click.option("--resolution", multiple=True, type=float, help="One resolving power, may be repeated  [default: all]")
+@click.option(
+    "--resolution", "resolving_powers", multiple=True, type=float,
+    help="One resolving power, may be repeated  [default: all]",
+)  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress.")
-def models_build(output, profile, settings, resolution, quiet):
-    """Train and calibrate models from nothing: for another synthetic library, window or instrument.
+def models_build(output, profile, settings, resolving_powers, quiet):
+    """Train and calibrate models from scratch: for another synthetic library, window or instrument.
 
     \b
     Examples:
@@ -72,7 +75,7 @@ def models_build(output, profile, settings, resolution, quiet):
     from ..models import making
 
     config = load_profile(profile, overrides_of(settings))
-    powers = resolution or config.models.resolving_powers
+    powers = resolving_powers or config.models.resolving_powers
     machine.one_thread()
     with progress_bar(len(powers) * making.steps(config), quiet, "epochs") as bar:
         for power in powers:
@@ -87,7 +90,7 @@ def models_build(output, profile, settings, resolution, quiet):
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def models_export(output, profile, settings, results, quiet):
-    """The paper's ensemble of a run (found, or made first) as a model for other people's spectra.
+    """Export the paper's ensemble of a run (found, or made first) as a model for other spectra.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class PathType(click.Path):
-    """A path; ~ is the home folder also where the shell has left it as it is, as in --output=~/x.fits."""
+    """A path; expands ~ where the shell does not, as in --output=~/x.fits."""
 
     def convert(self, value, param, context):
         name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
@@ -36,7 +36,7 @@ PATH, FOLDER = PathType(), PathType(file_okay=False)
 
 
 def pairs_of(pairs, option, example):
-    """``("flux=flux_star",)`` as a dict."""
+    """Convert ``("flux=flux_star",)`` to a dict."""
     out = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -47,7 +47,7 @@ def pairs_of(pairs, option, example):
 
 
 def overrides_of(pairs):
-    """``("survey.noise=0",)`` as a dict."""
+    """Convert ``("survey.noise=0",)`` to a dict."""
     return pairs_of(pairs, "--set", "survey.noise=0")
 
 
@@ -61,14 +61,25 @@ MODELS = click.option(
 
 
 def reading_options(command):
-    """Options of all commands that read spectra; the command gets them as ``reading``, a dict for ``readers.read``."""
+    """Add the options of all commands that read spectra.
+
+    Parameters
+    ----------
+    command : callable
+        Gets them as ``reading``, a dict for :func:`dtl_core.reading.readers.read`.
+
+    Returns
+    -------
+    callable
+    """
     options = {
         "instrument": click.option("--instrument", help="Layout, if it is not recognised: HPF, CARMENES, table ..."),
         "medium": click.option(
             "--medium", type=click.Choice(["air", "vacuum"]), help="Of wavelengths, where files do not say."
         ),
-        "resolution": click.option(
-            "--resolution", type=float, help="Resolving power, lambda / FWHM, in place of what files say."
+        "resolving_power": click.option(
+            "--resolution", "resolving_power", type=float,
+            help="Resolving power, lambda / FWHM, in place of what files say.",
         ),
         "object": click.option("--object", help="Which spectrum of a file that holds several: its name or number."),
         "column": click.option(
@@ -81,16 +92,16 @@ def reading_options(command):
         "calibration": click.option(
             "--calibration", type=PATH, help="Folder of flats and masks (HPF), if not beside files."
         ),
-        # the name of --resolution in dtl prepare until 0.1
-        "resolving_power": click.option("--resolving-power", type=float, hidden=True),
+        # the name of --resolution in dtl prepare until 0.1, for one more release
+        "old_resolving_power": click.option("--resolving-power", "old_resolving_power", type=float, hidden=True),
     }  # fmt: skip
 
     @functools.wraps(command)
     def wrapped(**given):
         reading = {name: given.pop(name) for name in options}
         reading["columns"] = pairs_of(reading.pop("column"), "--column", "flux=flux_star") or None
-        resolution = reading.pop("resolution")
-        reading["resolving_power"] = reading["resolving_power"] if resolution is None else resolution
+        old = reading.pop("old_resolving_power")
+        reading["resolving_power"] = old if reading["resolving_power"] is None else reading["resolving_power"]
         return command(reading={name: value for name, value in reading.items() if value is not None}, **given)
 
     for option in reversed(options.values()):
@@ -99,7 +110,7 @@ def reading_options(command):
 
 
 def spectra_options(command):
-    """Options of the commands that estimate parameters."""
+    """Add the options of the commands that estimate parameters, with those of :func:`reading_options`."""
     options = (
         click.option("--rv", type=float, help="Barycentric radial velocity of all stars given, km/s, if it is known."),
         click.option("--coadd", is_flag=True, help="Make one spectrum of several exposures of a star."),
@@ -111,9 +122,23 @@ def spectra_options(command):
 
 
 def check_output(output, endings, *read):
-    """Refuse a name before anything is computed for it: with another ending, or of one of the files that are read."""
-    known = bool(output) and os.path.exists(output)
-    if known and any(os.path.exists(file) and os.path.samefile(file, output) for file in read):
+    """Refuse an output file before anything is computed for it.
+
+    Parameters
+    ----------
+    output : path or None
+    endings : tuple of str or None
+        That its name may have.
+    *read : path
+        Input files, which it must not replace.
+
+    Raises
+    ------
+    ConfigError
+        Another ending, or the name of an input file.
+    """
+    exists = bool(output) and os.path.exists(output)
+    if exists and any(os.path.exists(file) and os.path.samefile(file, output) for file in read):
         raise ConfigError(f"{output!r} is read too", field="--output", remedy="choose another name, or another folder")
     if output and endings and not str(output).lower().endswith(endings):
         raise ConfigError(f"cannot write {output!r}", field="--output", remedy=f"end the name in {', '.join(endings)}")

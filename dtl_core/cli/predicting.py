@@ -1,8 +1,9 @@
-"""``dtl predict``, ``explain``, ``export``, ``examples`` and ``prepare``: one's own spectra."""
+"""``dtl predict``, ``explain``, ``export``, ``examples`` and ``prepare``: the user's own spectra."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 
 import click
@@ -33,15 +34,15 @@ def predict(
     files, output, reading, rv, coadd, name, adapt, anchors, save_models, plots, as_json, workers, part_size, parts,
     quiet,
 ):  # fmt: skip
-    """Teff, log g, [M/H] and v sin i of stars, with calibrated errors, from their spectra.
+    """Estimate Teff, log g, [M/H] and v sin i of stars from their spectra, with calibrated errors.
 
     FILES are files, folders, patterns in quotes, @LIST (a text with a path in each line), or one Zarr or Parquet store.
 
-    One row a star. p says how likely an ordinary spectrum is to look at least as strange. What cannot be used is listed
-    on standard error, and the exit status is then 1; it is 2 where the command cannot be understood.
+    The output has one row per star. p is the p-value against ordinary spectra. Spectra that cannot be used are listed
+    on standard error, and the exit status is then 1; it is 2 if the command is wrong.
 
     With -o NAME.parquet the catalogue is a folder of parts, for any number of stars: after an interruption the same
-    command goes on where it was. dtl export makes one file of it.
+    command continues it. dtl export makes one file of it.
 
     \b
     Examples:
@@ -55,13 +56,12 @@ def predict(
       dtl predict survey.zarr -o catalogue.parquet --workers 8
     """
     from .. import machine
-    from ..files import write_atomic
-    from ..models import exports, loading, parallel, prediction
-    from ..preparing import chain
+    from ..models import exports, prediction
     from ..reading import sources
 
+    in_parts = str(output).lower().endswith(".parquet")
     check_output(output, (*exports.FORMATS, ".parquet"))
-    if (part_size or parts) and not str(output).lower().endswith(".parquet"):
+    if (part_size or parts) and not in_parts:
         field = "--part-size" if part_size else "--parts"
         raise ConfigError("is for a catalogue in parts", field=field, remedy="add -o NAME.parquet")
     if (anchors or save_models) and not adapt:
@@ -69,28 +69,14 @@ def predict(
     if plots:
         import_extra("matplotlib", "plots")
     machine.one_thread()
-    source, in_parts = sources.open_source(files, **reading), str(output).lower().endswith(".parquet")
-    if output and not in_parts:
-        check_output(output, None, *files, *source.batch().paths, *([anchors] if anchors else ()))
-    workers = workers or machine.affordable_workers()
+    source, workers = sources.open_source(files, **reading), workers or machine.affordable_workers()
     if in_parts:
-        alone = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
-        _survey(source, output, name, rv, part_size, parts, workers, alone, quiet)
-        return
-    model, unread, at_once = loading.load(name), [], not (workers > 1 and len(source) > prediction.BATCH)
-    if at_once or adapt or coadd:
-        spectra, unread = source.batch().read()
-        spectra = chain.group_exposures(spectra) if coadd else spectra
-        if adapt:
-            model = _adapted(model, spectra, anchors, save_models, rv, quiet)
-        with progress_bar(len(spectra), quiet) as bar:
-            options = {"strict": False, "velocity": rv, "progress": bar.update}
-            examined, refused = prediction.examine(model, spectra, **options) if spectra else ([], [])
-    else:
-        with progress_bar(len(source), quiet) as bar:
-            options = {"workers": workers, "velocity": rv, "progress": bar.update}
-            examined, refused = parallel.examine_files(name, source, **options)
-    refused = unread + refused
+        others = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
+        _predict_in_parts(source, output, name, rv, part_size, parts, workers, others, quiet)
+    if output:
+        check_output(output, None, *files, *source.batch().paths, *([anchors] if anchors else ()))
+    adapting = {"anchors": anchors, "folder": save_models} if adapt else None
+    model, examined, refused = _examined(source, name, rv, coadd, adapting, workers, quiet)
     table = prediction.as_table(examined, refused, model)
     if output and len(table):
         exports.save(table, output)
@@ -99,55 +85,99 @@ def predict(
     elif len(table):
         say("\n".join(prediction.as_lines(table)))
     if plots:
-        from ..characters import file_name
-        from ..models import report
-
-        used = set()
-        for one in examined:
-            stem = file_name(one.report.star)
-            names = (stem, *(f"{stem}_{number}" for number in range(2, len(examined) + 1)))
-            free = next(name for name in names if name not in used)
-            used.add(free)
-            write_atomic(f"{plots}/{free}.png", report.png_report(model, one))
-    for one in [] if as_json else examined:
-        say_warnings(one.report, one.warnings, len(source) > 1, err=True)
+        _write_reports(plots, model, examined)
+    for examination in [] if as_json else examined:
+        say_warnings(examination.report, examination.warnings, len(source) > 1, err=True)
     for _, error in refused:
         say(f"dtl: {error}", err=True)
     sys.exit(1 if refused else 0)
 
 
-def _survey(source, output, name, velocity, part_size, parts, workers, alone, quiet):
-    """A catalogue in parts; ends with status 1 if some spectra could not be used."""
+def _examined(source, name, velocity, coadd, adapting, workers, quiet):
+    """The model, adapted if asked for, its examinations, and what it refused; over processes for many spectra."""
+    from ..models import loading, parallel, prediction
+    from ..preparing import chain
+
+    model = loading.load(name)
+    if workers > 1 and len(source) > prediction.BATCH and not (coadd or adapting):
+        with progress_bar(len(source), quiet) as bar:
+            options = {"workers": workers, "velocity": velocity, "progress": bar.update}
+            return model, *parallel.examine_files(name, source, **options)
+    spectra, unread = source.batch().read()
+    spectra = chain.group_exposures(spectra) if coadd else spectra
+    if adapting:
+        model = _adapted(model, spectra, **adapting, velocity=velocity, quiet=quiet)
+    with progress_bar(len(spectra), quiet) as bar:
+        options = {"strict": False, "velocity": velocity, "progress": bar.update}
+        examined, refused = prediction.examine(model, spectra, **options) if spectra else ([], [])
+    return model, examined, unread + refused
+
+
+def _adapted(model, spectra, anchors, folder, velocity, quiet):
+    """The model adapted to the spectra, and written to a folder if there is one."""
+    from ..models import adapting
+
+    values = adapting.read_anchors(anchors) if anchors else None
+    total = adapting.steps(model.specialists[0].config)
+    with progress_bar(total, quiet, "epochs") as bar:
+        adapted = model.adapt(spectra, anchors=values, strict=False, velocity=velocity, progress=bar.update)
+    if folder:
+        for path in adapted.save(folder):
+            say(path, err=True)
+    return adapted
+
+
+def _write_reports(folder, model, examined):
+    """Write a report on every star, numbered where several have the same name."""
+    from ..characters import file_name
+    from ..files import write_atomic
+    from ..models import report
+
+    used = set()
+    for examination in examined:
+        stem = file_name(examination.report.star)
+        names = (stem, *(f"{stem}_{number}" for number in range(2, len(examined) + 1)))
+        free = next(name for name in names if name not in used)
+        used.add(free)
+        write_atomic(f"{folder}/{free}.png", report.png_report(model, examination))
+
+
+def _predict_in_parts(source, output, name, velocity, part_size, parts, workers, others, quiet):
+    """Compute a catalogue in parts and exit, with status 1 if some spectra could not be used."""
     from ..models import bulk
 
-    for option, given in alone.items():
+    for option, given in others.items():
         if given:
             raise ConfigError("is not for a catalogue in parts", field=option, remedy="choose another ending for -o")
-    chosen, catalogue = None, bulk.Survey(output, source, name, part=part_size or bulk.PART, velocity=velocity)
-    if parts:
-        try:
-            first, last = map(int, parts.split(":"))
-            chosen = range(first, last)
-            if not 0 <= first < last:
-                raise ValueError
-        except ValueError:
-            remedy = "give FIRST:END, such as 0:10"
-            raise ConfigError(f"cannot read {parts!r}", field="--parts", remedy=remedy) from None
+    catalogue = bulk.BulkCatalogue(output, source, name, part=part_size or bulk.PART, velocity=velocity)
+    chosen = _range_of(parts) if parts else None
     total = len(source) if chosen is None else min(len(source), len(chosen) * catalogue.part)
     with progress_bar(total, quiet) as bar:
         done = catalogue.run(workers=workers, parts=chosen, progress=bar.update)
     say(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
     say(output)
-    if done.refused and (catalogue.folder / bulk.REFUSED).is_file():  # with the last part
+    if done.refused and (catalogue.folder / bulk.REFUSED).is_file():  # written with the last part
         say(f"dtl: what could not be used is listed in {output}/{bulk.REFUSED}", err=True)
     sys.exit(1 if done.refused else 0)
+
+
+def _range_of(parts):
+    """Convert ``"0:10"`` to a range."""
+    try:
+        first, last = map(int, parts.split(":"))
+        if not 0 <= first < last:
+            raise ValueError
+        return range(first, last)
+    except ValueError:
+        remedy = "give FIRST:END, such as 0:10"
+        raise ConfigError(f"cannot read {parts!r}", field="--parts", remedy=remedy) from None
 
 
 @main.command()
 @click.argument("catalogue", type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="File: .ecsv, .fits, .vot, .csv or .parquet.")
 def export(catalogue, output):
-    """One file of a catalogue in parts, written part by part.
+    """Convert a catalogue in parts to one file.
 
     \b
     Examples:
@@ -159,28 +189,15 @@ def export(catalogue, output):
     say(bulk.export(catalogue, output))
 
 
-def _adapted(model, spectra, anchors, folder, velocity, quiet):
-    from ..models import adapting
-
-    known = adapting.read_anchors(anchors) if anchors else None
-    total = adapting.steps(model.specialists[0].config)
-    with progress_bar(total, quiet, "epochs") as bar:
-        adapted = model.adapt(spectra, anchors=known, strict=False, velocity=velocity, progress=bar.update)
-    if folder:
-        for path in adapted.save(folder):
-            say(path, err=True)
-    return adapted
-
-
 @main.command()
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", type=PATH, help="Report: .html or .png  [default: STAR.html]")
 @spectra_options
 def explain(file, output, reading, rv, coadd, name):
-    """A one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
+    """Write a one-page report on one spectrum (a file, or with --coadd a folder of exposures of one star).
 
-    It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, the place
-    among simulated stars, and all warnings.
+    It shows the spectrum with model and residual, the lines that carry the information, the joint posterior, a map with
+    simulated stars, and all warnings.
 
     \b
     Examples:
@@ -239,8 +256,8 @@ def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, q
 
     PATHS are files, folders, patterns in quotes, @LIST, or one store, as for dtl predict.
 
-    Every spectrum is broadened to the profile's resolving power, or to that of the least resolved one. What cannot be
-    used is listed on standard error, and the exit status is then 1.
+    Every spectrum is broadened to the profile's resolving power, or to the lowest of the spectra. Spectra that cannot
+    be used are listed on standard error, and the exit status is then 1.
 
     \b
     Examples:
@@ -248,9 +265,6 @@ def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, q
       dtl prepare nights/ --coadd -o my_star_prepared.fits
       dtl prepare survey/ --json > reports.json
     """
-
-    import numpy as np
-
     from ..characters import legible
     from ..config import load_profile
     from ..preparing import chain
@@ -260,29 +274,36 @@ def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, q
     source = open_source(paths, **reading)
     check_output(output, None, *source.batch().paths)
     with progress_bar(2 * len(source), quiet) as bar:
-        found, refused = source.batch().read(strict=strict, progress=bar.update)
-        power = min([config.window.resolving_power, *(s.resolving_power for s in found if s.resolving_power > 0)])
+        spectra, refused = source.batch().read(strict=strict, progress=bar.update)
+        power = min([config.window.resolving_power, *(s.resolving_power for s in spectra if s.resolving_power > 0)])
         window = dataclasses.replace(config.window, resolving_power=float(power))
         config = dataclasses.replace(config, window=window)
-        items = chain.group_exposures(found) if coadd else found
+        items = chain.group_exposures(spectra) if coadd else spectra
         flux, reports, failures = chain.prepare_many(items, config, strict=strict, progress=bar.update)
     failures = [*((legible(file), error) for file, error in refused), *failures]
     if output:
         chain.save(output, flux, reports, failures, config)
     if as_json:
         rows = [dataclasses.asdict(report) for report in reports]
-        rows = [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
+        rows = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
         say_json({"resolving_power": power, "stars": rows, "refused": dict(failures)})
     elif reports:
-        say(f"R = {power:.0f}; velocities in km/s")
-        table = chain.report_table(reports)
-        table.remove_columns(["file", "template", "warnings"])
-        formats = {"snr": ".0f", "velocity": ".2f", "e_velocity": ".2f", "correlation": ".2f", "radial_velocity": ".2f"}
-        for name, text in (formats | {"masked_fraction": ".3f", "telluric_fraction": ".3f"}).items():
-            table[name].format = text
-        say("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
-        for report in reports:
-            say_warnings(report, report.warnings, len(source) > 1)
+        _say_reports(reports, power, len(source) > 1)
     for _, error in failures:
         say(f"dtl: {error}", err=True)
     sys.exit(1 if failures else 0)
+
+
+def _say_reports(reports, power, several):
+    """Print a table of prepared spectra and their warnings."""
+    from ..preparing import chain
+
+    say(f"R = {power:.0f}; velocities in km/s")
+    table = chain.report_table(reports)
+    table.remove_columns(["file", "template", "warnings"])
+    formats = {"snr": ".0f", "velocity": ".2f", "e_velocity": ".2f", "correlation": ".2f", "radial_velocity": ".2f"}
+    for name, text in (formats | {"masked_fraction": ".3f", "telluric_fraction": ".3f"}).items():
+        table[name].format = text
+    say("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
+    for report in reports:
+        say_warnings(report, report.warnings, several)

@@ -1,4 +1,4 @@
-"""The command ``dtl``, to which the other modules of this package add theirs."""
+"""The command ``dtl``, to which the other modules add subcommands."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ __all__ = ["book", "figures", "run", "search"]
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(profile, until, settings, files, results, quiet):
-    """Run the method, or find its results, and print where the catalogue lies.
+    """Run the method, or find its results, and print where the catalogue is.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def run(profile, until, settings, files, results, quiet):
 
 
 def _star_lines(found):
-    """The catalogue rows of the real stars as text: a line by the paper's method, and one as recommended."""
+    """The catalogue rows of the real stars as text: one line by the paper's method and one by the recommended."""
     n, lines = len(found.reports), []
     for rows in zip(found.catalogue[-n:], found.catalogue_of("recommended")[-n:], strict=True):
         for row, method in zip(rows, ("paper", f"recommended ({rows[1]['method']})"), strict=True):
@@ -78,20 +78,20 @@ def search(profile, settings, out, results, quiet):
     """Search for autoencoders and for the regressors of every parameter, by cross-validation.
 
     Width, L1 factor and learning rate of the autoencoders first; then the regressors, on the latents of the best
-    autoencoder. search.halving=3 tries all candidates for a few epochs and goes on with the best third, and so on.
+    autoencoder. search.halving=3 tries all candidates for a few epochs and continues with the best third, and so on.
 
     \b
     Examples:
       dtl search --profile smoke
       dtl search --set search.halving=0 --out .
     """
-    from ..pipeline import conduct, records
+    from ..pipeline import conduct, records, searches
     from ..pipeline.search import select_regressors
 
     overrides = overrides_of(settings)
     grid = conduct.run(profile, "search", overrides=overrides, root=results, quiet=quiet)
     run = conduct.first_member(grid, quiet=quiet)
-    table = conduct.search_regressors(run, quiet=quiet)
+    table = searches.search_regressors(run, quiet=quiet)
     columns = ["parameter", "filters", "units", "learning_rate", "epochs", "mse", "mse_spread", "rank"]
     say(grid.search.sort_values("rank").to_string(index=False, float_format="{:.3g}".format))
     say(table.sort_values(["parameter", "rank"])[columns].to_string(index=False, float_format="{:.4g}".format))
@@ -116,7 +116,7 @@ def search(profile, settings, out, results, quiet):
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 def figures(profile, as_json, results):
-    """Print the headline figures of the last run by name.
+    """Print the headline figures of the last run.
 
     \b
     Examples:
@@ -157,7 +157,7 @@ def book(profile, only, no_html):
 
 
 def _builder():
-    """The module that builds the book: it is a part of a clone, not of the installed package."""
+    """The module that builds the book, which is part of the repository, not of the installed package."""
     for folder in (DATA.parents[1], Path.cwd()):
         if (folder / "book" / "maker").is_dir():
             sys.path.insert(0, str(folder))

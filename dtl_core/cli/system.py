@@ -16,7 +16,7 @@ __all__ = ["completion", "info"]
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def info(as_json):
-    """Versions, device, caches, and what is embedded.
+    """Show versions, device, caches and embedded data.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What is printed, and errors as one line."""
+"""Output of the commands, and errors as one line."""
 
 from __future__ import annotations
 
@@ -16,34 +16,48 @@ __all__ = ["OneLineErrors", "progress_bar", "say", "say_json", "say_warnings"]
 
 
 def say(message, *, err=False):
-    """Print a line. Where nobody reads any more, as after ``| head``, end quietly; a full disk is a typed error."""
+    """Print a line; exit quietly if the pipe is closed, as after ``| head``.
+
+    Parameters
+    ----------
+    message : object
+    err : bool
+        On standard error.
+
+    Raises
+    ------
+    DTLError
+        Standard output cannot be written, such as on a full disk.
+    """
     try:
         click.echo(message, file=sys.stderr if err else sys.stdout)
     except OSError as error:
         if err:
             return
-        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has nowhere to go
+        with contextlib.suppress(OSError, ValueError):  # the rest of the buffer cannot be written either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            sys.exit(141)  # as for a program that the closed pipe ended
+            sys.exit(141)  # as for a program that SIGPIPE ended
         problem = f"cannot be written ({error.strerror or error})"
         raise DTLError(problem, file="standard output", remedy="free disk space, or write to another place") from None
 
 
 def say_json(value):
-    """Print a value as JSON; in a terminal that is not of UTF-8 all other characters are escaped as JSON does it."""
+    """Print a value as JSON; without UTF-8, other characters than ASCII are escaped."""
     plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
     say(json.dumps(value, indent=1, ensure_ascii=plain))
 
 
 class OneLineErrors(click.Group):
-    """Prints a typed error as one line and exits with status 2."""
+    """Command group that prints a typed error as one line and exits with status 2."""
 
     def main(self, *args, **kwargs):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of homes that it cannot write to
+                stream.reconfigure(errors="backslashreplace")  # characters that the terminal's encoding lacks
+        logging.getLogger("matplotlib").setLevel(
+            logging.ERROR
+        )  # silences its message about home folders that are read-only
         try:
             return super().main(*args, **kwargs)
         except DTLError as error:
@@ -57,14 +71,14 @@ class OneLineErrors(click.Group):
 
 
 def say_warnings(report, warnings, several, *, err=False):
-    """A line for each warning, with the file among several: stars of one name are then told apart."""
+    """Print a line for each warning, with the file if there are several, whose stars may have the same name."""
     name = f"{report.file}: {report.star}" if several and report.file else report.star
     for warning in warnings:
         say(f"{name}: {warning}", err=err)
 
 
 def progress_bar(total, quiet, what="spectra"):
-    """A bar with the time to the end, on a terminal, for what takes more than two seconds."""
+    """A progress bar on a terminal, shown after two seconds."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, disable=quiet or None, file=sys.stderr, delay=2, leave=False)

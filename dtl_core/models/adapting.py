@@ -1,11 +1,11 @@
-"""A model adapted to one's own instrument, from a survey's spectra without labels: the winner of the benchmark.
+"""Adapt a model to an instrument with a survey's spectra, which need no labels: the best method of the benchmark.
 
     adapted = model.adapt("survey/")
     adapted.save("my_instrument")            then: dtl predict --models my_instrument FILES...
 
-What all spectra of the survey have in common against synthetic ones (lines that are too strong or too weak, the
-instrument, the atmosphere) is learnt by :class:`dtl_core.bridging.corrections.Combined`. Its errors are calibrated on
-simulated surveys of as many stars, each adapted in the same way: what a survey has in common then counts.
+:class:`dtl_core.bridging.corrections.Combined` learns what all spectra of the survey have in common compared with
+synthetic ones: lines that are too strong or too weak, the instrument, the atmosphere. Its errors are calibrated on
+simulated surveys of as many stars, each adapted in the same way, so that errors common to a survey are included.
 """
 
 from __future__ import annotations
@@ -40,32 +40,37 @@ from .specialists import Specialists
 __all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
 
 
-FEWEST = 30  # spectra: what fewer have in common cannot be told from what each of them is
-N_TWINS = 4  # simulated surveys, adapted alike, that calibrate the errors
+FEWEST = 30  # spectra: the common part of fewer is not distinguishable from their own features
+N_TWINS = 4  # simulated surveys, adapted in the same way, that calibrate the errors
 MOST_TWINS = 150  # stars in each of them
 COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
 
 
 def steps(config):
-    """How many epochs :func:`adapt` takes, for a progress bar."""
+    """Number of epochs of :func:`adapt`, for a progress bar."""
     return (1 + N_TWINS) * config.recommended.epochs
 
 
 @checked(path=a_path)
 def read_anchors(path):
-    """Parameters that others have measured of a few stars of a survey.
+    """Read known parameters of some stars of a survey.
 
-    Arguments: path of a table (ECSV, CSV, FITS, VOTable) with a column star and any of Teff, logg, [M/H], vsini.
+    Parameters
+    ----------
+    path : path
+        Table (ECSV, CSV, FITS, VOTable) with a column star and any of Teff, logg, [M/H], vsini.
 
     Returns
     -------
-    dict of star -> dict of parameter -> value; a value that is missing or not finite is left out.
+    dict of str to dict of str to float
+        Star -> parameter -> value, without missing values and values that are not finite.
 
-    Errors
+    Raises
     ------
-    DataError : it cannot be read, or lacks the columns.
+    DataError
+        The table cannot be read, or lacks the columns.
     """
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
         raise DataError("is not a file", file=path, remedy="check the path")
     try:
         kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable"}.get(Path(path).suffix.lstrip("."))
@@ -101,7 +106,7 @@ def read_anchors(path):
 
 
 def _rows(anchors, stars):
-    """Anchors as the problem has them: parameter -> (rows, values), of the stars that take part."""
+    """Convert anchors to parameter -> (rows, values), for the stars among the spectra."""
     place = {"".join(name.casefold().split()): k for k, name in enumerate(stars)}
     known = {place[key]: v for name, v in anchors.items() if (key := "".join(name.casefold().split())) in place}
     if anchors and not known:
@@ -116,7 +121,7 @@ def _rows(anchors, stars):
 
 
 def _anchors(value, name):
-    """A dict of star -> dict of parameter -> number, or the path of a table of them."""
+    """Check anchors: a dict of star -> parameter -> number, or the path of a table."""
     if value is None or isinstance(value, dict):
         for star, known in (value or {}).items():
             right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(COLUMNS)
@@ -140,68 +145,87 @@ def adapt(
     model, spectra, *, anchors=None, strict=True, coadd=False, velocity=None, seed=0, n_spectra=4000, epochs=None,
     progress=None, **options,
 ):  # fmt: skip
-    """A model for the instrument of a survey's spectra, which need no labels.
+    """Adapt a model to the instrument of a survey's spectra, which need no labels.
 
-    Arguments
-    ---------
-    model : :class:`dtl_core.models.loading.Model` to begin with
-    spectra, strict, coadd, options : as for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` of
-        them; all are brought to the resolving power of the least resolved one's specialist
-    anchors : dict as of :func:`read_anchors`, or the path of its table, of stars among the spectra; optional. Without
-        any, what the line list has wrong for all stars alike stays in the metallicities
-    velocity : km/s, barycentric radial velocity of all stars, where it is known
-    n_spectra, epochs : synthetic spectra that each network learns from, and how often it sees them
-    progress : callable, optional, called once an epoch; see :func:`steps`
+    Parameters
+    ----------
+    model : dtl_core.models.loading.Model
+        To start from.
+    spectra, strict, coadd, **options
+        As for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` spectra. All are brought to the
+        resolving power that the model has for the least resolved one.
+    anchors : dict or path, optional
+        Known parameters of some of the stars, as of :func:`read_anchors`. Without them, errors of the line list that
+        all stars share remain in the metallicities.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity of all stars.
+    seed : int
+    n_spectra : int
+        Synthetic spectra that each network is trained on.
+    epochs : int, optional
+    progress : callable, optional
+        Called once per epoch; see :func:`steps`.
 
     Returns
     -------
-    :class:`dtl_core.models.loading.Model` of one specialist. Its p-values compare a spectrum with those given here;
-    with fewer than 79 of them none can be as low as 0.05.
+    dtl_core.models.loading.Model
+        For one resolving power. Its p-values compare a spectrum with those given here; with fewer than 79 of them no
+        p-value is as low as 0.05.
 
-    Errors
+    Raises
     ------
-    DataError : too few spectra, none of the anchor stars among them, or as for ``examine``.
+    DataError
+        There are too few spectra, none of them is of an anchor star, or as for ``examine``.
     """
-    items, _ = read_many(spectra, strict=strict, **options)
-    items = chain.group_exposures(items) if coadd else items
-    first = [one if isinstance(one, Spectrum) else one[0] for one in items]
-    if len(items) < FEWEST:
-        problem = f"{len(items)} spectra are too few to adapt to, {FEWEST} are needed"
-        why = "what fewer have in common cannot be told from what each of them is; predict without adapting"
-        raise DataError(problem, field="adapt", remedy=why)
-    base = model.specialist_for(min(one.resolving_power for one in first))
-    if base.card["method"] != "randomised":
-        problem = f"the model {model.name} is of the method {base.card['method']}"
-        raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
-    flux, reports, failures = chain.prepare_many(items, base.config, strict=strict, velocity=velocity)
+    spectra, _ = read_many(spectra, strict=strict, **options)
+    spectra = chain.group_exposures(spectra) if coadd else spectra
+    base = _base(model, spectra)
+    flux, reports, failures = chain.prepare_many(spectra, base.config, strict=strict, velocity=velocity)
     if len(flux) < FEWEST:
-        problem = f"only {len(flux)} of {len(items)} spectra can be used, {FEWEST} are needed"
+        problem = f"only {len(flux)} of {len(spectra)} spectra can be used, {FEWEST} are needed"
         raise DataError(problem, field="adapt", remedy=failures[0][1])
     stars = base.input(flux)
     anchors = _rows(anchors or {}, [report.star for report in reports])
     config = _config(base, seed, n_spectra)
     budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
-    own = making.training_problem(config, stars, **budget)
-    own.trained[LeastSquares] = LeastSquares()
-    own.trained[LeastSquares].emulator = base.emulator  # as it was trained
-    method = own.learned(Combined).adapt(dataclasses.replace(own, anchors=anchors))
+    problem = making.training_problem(config, stars, **budget)
+    problem.trained[LeastSquares] = LeastSquares()
+    problem.trained[LeastSquares].emulator = base.emulator  # not trained again
+    method = problem.learned(Combined).adapt(dataclasses.replace(problem, anchors=anchors))
     arrays = _arrays(base, method)
     snr = np.array([report.snr for report in reports], float)
-    reference = _reference(base, own, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
+    reference = _reference(base, problem, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
     arrays |= making.as_arrays(reference, outliers.Detector(**method.measure(stars)))
-    card = {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
+    return type(model)([Specialist(arrays, _card(base, len(stars), anchors))], "adapted")
+
+
+def _base(model, spectra):
+    """The model for the lowest resolving power of the spectra, if it and they can be used."""
+    if len(spectra) < FEWEST:
+        problem = f"{len(spectra)} spectra are too few to adapt to, {FEWEST} are needed"
+        why = "what fewer have in common cannot be told from what each of them is; predict without adapting"
+        raise DataError(problem, field="adapt", remedy=why)
+    first = [item if isinstance(item, Spectrum) else item[0] for item in spectra]
+    base = model.specialist_for(min(spectrum.resolving_power for spectrum in first))
+    if base.card["method"] != "randomised":
+        problem = f"the model {model.name} is of the method {base.card['method']}"
+        raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
+    return base
+
+
+def _card(base, n_stars, anchors):
+    return {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
         "method": "combined",
         "members": 1,
         "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "version": __version__,
         "machine": machine.describe(),
-        "adapted_to": {"spectra": len(stars), "anchors": {name: len(rows) for name, (rows, _) in anchors.items()}},
+        "adapted_to": {"spectra": n_stars, "anchors": {name: len(rows) for name, (rows, _) in anchors.items()}},
     }
-    return type(model)([Specialist(arrays, card)], "adapted")
 
 
 def _config(base, seed, n_spectra):
-    """The configuration of a specialist, with as many of the synthetic spectra that it learnt from."""
+    """The configuration of a specialist with another number of synthetic spectra."""
     drawn = base.card["training"]["synthetic"] | {"n_spectra": n_spectra}
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in drawn.items()}
     synthetic = dataclasses.replace(base.config.synthetic, **plain)
@@ -209,7 +233,7 @@ def _config(base, seed, n_spectra):
 
 
 def _arrays(base, method):
-    """Weights of an adapted method as those of a specialist; what it takes off its labels is taken off their mean."""
+    """Weights of an adapted method as those of a specialist; its offset is subtracted from the mean labels."""
     network = copy.deepcopy(method.network.model)
     network.label_mean -= torch.as_tensor(np.broadcast_to(method.zero, len(PARAMETERS)).copy(), dtype=torch.float32)
     arrays = making.rounded(network.state_dict(), "network0.")
@@ -218,7 +242,7 @@ def _arrays(base, method):
 
 
 def _reference(base, own, config, n, snr, anchors, arrays):
-    """Reference stars: what methods adapted alike to simulated surveys say of their stars, whose truth is known."""
+    """Reference stars: stars of simulated surveys, estimated by methods that were adapted to each survey."""
     levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
     each = min(n, MOST_TWINS)
     parts = []
@@ -233,7 +257,7 @@ def _reference(base, own, config, n, snr, anchors, arrays):
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
         free = np.ones(each, bool)
-        free[[row for rows, _ in known.values() for row in rows]] = False  # what was told is not a test
+        free[[row for rows, _ in known.values() for row in rows]] = False  # anchor stars do not calibrate
         parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))

@@ -1,13 +1,13 @@
-"""Parameters of any number of stars: read, computed and written in a stream, in parts that survive what stops a run.
+"""Catalogues of any number of stars: spectra are read and estimated part by part, and finished parts survive a kill.
 
-    survey = Survey("catalogue.parquet", open_source(["survey.zarr"]))
-    survey.run(workers=2)   # again after a kill: what is finished stays
+    catalogue = BulkCatalogue("catalogue.parquet", open_source(["survey.zarr"]))
+    catalogue.run(workers=2)   # after an interruption: again; finished parts are kept
     export("catalogue.parquet", "catalogue.fits")
 
 The catalogue is a folder that pandas, pyarrow, polars or DuckDB read as one table: ``part-0000000.parquet`` and so on,
-a fixed number of spectra in each. Beside every part lies ``_part-0000000.json`` with its hash, what it was made of and
-what could not be used; it is written last, so a part without it counts for nothing. In the end ``_manifest.json`` lists
-all parts and ``_refused.csv`` all spectra that are missing.
+a fixed number of spectra in each. ``_part-0000000.json`` holds the hash of a part, what it was made from and which
+spectra could not be used; it is written last, so a part without it is not finished. When all parts are finished,
+``_manifest.json`` lists them and ``_refused.csv`` all spectra that could not be used.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ import csv
 import hashlib
 import io
 import json
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +28,31 @@ from ..characters import legible
 from ..errors import ConfigError, DataError, DTLError
 from ..extras import import_extra
 from ..files import atomic_path, file_hash, write_atomic
+from ..machine import one_thread
+from ..processes import ordered, worker_pool
 from ..source_code import code_hash
 from . import exports, loading, parallel, prediction
 
-__all__ = ["PART", "Summary", "Survey", "export"]
+__all__ = ["PART", "BulkCatalogue", "Summary", "export"]
 
 
-PART = 1024  # spectra: what an interruption costs at most, for each process
+PART = 1024  # spectra in a part: the most that an interruption costs each process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run of a survey did: parts in all, parts that were computed, stars, spectra that were refused."""
+    """Result of :meth:`BulkCatalogue.run`.
+
+    Attributes
+    ----------
+    parts : int
+        Of the catalogue.
+    computed : int
+        Parts that were computed now.
+    stars, refused : int
+        Spectra with estimates, and spectra that could not be used.
+    """
 
     parts: int
     computed: int
@@ -51,20 +60,26 @@ class Summary:
     refused: int
 
 
-class Survey:
+class BulkCatalogue:
     """A catalogue in parts, finished or to be continued.
 
-    Arguments
-    ---------
-    folder : the catalogue, whose name should end in .parquet
-    source : see :mod:`dtl_core.reading.sources`
-    name : of the model, for :func:`dtl_core.models.loading.load`
-    part : spectra in a part
-    velocity : km/s, of all stars, if it is known
+    Parameters
+    ----------
+    folder : path
+        The catalogue; its name should end in .parquet.
+    source : object
+        See :mod:`dtl_core.reading.sources`.
+    name : str
+        Of the model, for :func:`dtl_core.models.loading.load`.
+    part : int
+        Spectra in a part.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity of all stars.
 
-    Errors
+    Raises
     ------
-    DataError : the folder holds a catalogue that was made with other models, settings or code, or other files.
+    DataError
+        The folder holds other files, or a catalogue that was made with another model, settings or code.
     """
 
     @checked(folder=a_path, name=a_path, part=a_number(whole=True, optional=False), velocity=VELOCITY)
@@ -83,12 +98,12 @@ class Survey:
         }
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError("is not a folder", file=folder, remedy="choose another name for the catalogue")
-        self._compare()
+        self._check_folder()
 
     def __len__(self):
         return -(-len(self.source) // self.part)
 
-    def _compare(self):
+    def _check_folder(self):
         """Refuse a folder that holds something else."""
         path, identity = self.folder / "_made.json", json.dumps(self.identity, sort_keys=True)
         if path.is_file():
@@ -103,21 +118,26 @@ class Survey:
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise DataError("is a folder with other files", file=self.folder, remedy="choose another name")
 
-    def batch(self, number):
-        """Spectra of a part."""
+    def spectra_of(self, number):
+        """The spectra of a part, as a part of the source."""
         return self.source.batch(number * self.part, min((number + 1) * self.part, len(self.source)))
 
     def ready(self, number):
-        """Whether a part is there, whole, and made of the spectra as they are now."""
+        """Whether a part is finished, intact and made from the spectra as they are now."""
         note = read_note(self.folder, number)
-        return bool(note) and note["stamp"] == self.batch(number).stamp() and _unspoilt(self.folder, number, note)
+        return bool(note) and note["stamp"] == self.spectra_of(number).stamp() and _intact(self.folder, number, note)
 
-    def tidy(self):
-        """Remove the notes of parts that are spoilt or whose spectra changed, and a manifest that lists anything else.
+    def discard_invalid(self):
+        """Remove the notes of parts that are corrupted or whose spectra have changed, and an outdated manifest.
 
-        What another process finishes meanwhile is left alone. Returns: (missing, stale), lists of numbers of parts.
+        Parts that another process finishes at the same time are kept.
+
+        Returns
+        -------
+        missing, discarded : list of int
+            Numbers of all parts to compute, and of those among them that were discarded.
         """
-        missing, stale = [], []
+        missing, discarded = [], []
         for number in range(len(self)):
             noted = self.note_path(number).is_file()
             if self.ready(number):
@@ -125,13 +145,12 @@ class Survey:
             missing.append(number)
             if noted and not self.ready(number):
                 self.note_path(number).unlink(missing_ok=True)
-                stale.append(number)
-        if missing or not self._listed():
+                discarded.append(number)
+        if missing or not self._manifest_is_current():
             (self.folder / MANIFEST).unlink(missing_ok=True)
-        return missing, stale
+        return missing, discarded
 
-    def _listed(self):
-        """Whether the manifest lists the parts that are there, and no others."""
+    def _manifest_is_current(self):
         try:
             listed = [(part["file"], part["sha256"]) for part in read_manifest(self.folder)["parts"]]
             notes = [read_note(self.folder, number) for number in range(len(self))]
@@ -140,34 +159,38 @@ class Survey:
             return False
 
     def note_path(self, number):
-        """Path of what is noted of a part, which is written last."""
-        return _names(self.folder, number)[1]
+        """Path of the note of a part."""
+        return _paths(self.folder, number)[1]
 
     @checked(
         workers=a_number(1, 10_000, whole=True, optional=False), progress=instance(callable, optional=True),
         parts=instance(range, list, tuple, optional=True),
     )  # fmt: skip
     def run(self, *, workers=1, parts=None, progress=None):
-        """Compute what is missing, and with all of it there write the manifest.
+        """Compute missing parts; once all parts are finished, write the manifest.
 
-        Arguments
-        ---------
-        workers : processes
-        parts : numbers of the parts to see to; all by default
-        progress : callable, optional, called with the spectra of each part that is done
+        Parameters
+        ----------
+        workers : int
+            Number of processes.
+        parts : sequence of int, optional
+            Numbers of the parts to compute; all by default.
+        progress : callable, optional
+            Called with the number of spectra of each finished part.
 
         Returns
         -------
         Summary
 
-        Errors
+        Raises
         ------
-        DTLError : the folder cannot be written, or a worker died; what is finished stays.
+        DTLError
+            The folder cannot be written, or a worker process died. Finished parts are kept.
         """
         chosen = range(len(self)) if parts is None else [number for number in parts if number < len(self)]
         write_atomic(self.folder / "_made.json", json.dumps(self.identity, indent=1, sort_keys=True) + "\n")
-        jobs, computed = self._jobs(chosen, progress), 0
-        for number in self._computed(jobs, workers):
+        computed = 0
+        for number in self._computed(self._jobs(chosen, progress), workers):
             computed += 1
             if progress:
                 progress(self._length(number))
@@ -181,42 +204,29 @@ class Survey:
         return min(self.part, len(self.source) - number * self.part)
 
     def _jobs(self, chosen, progress):
-        """What :func:`_make` needs for each missing part, one by one: a list of all would grow with the survey."""
+        """Arguments of :func:`_make` for each missing part; not a list, which would grow with the catalogue."""
         for number in chosen:
             if self.ready(number):
                 if progress:
                     progress(self._length(number))
                 continue
-            with contextlib.suppress(OSError):  # from now on it would tell of parts that are gone
+            with contextlib.suppress(OSError):  # it lists a part that is replaced now
                 (self.folder / MANIFEST).unlink(missing_ok=True)
-            yield number, self.batch(number), str(self.folder), self.velocity
+            yield number, self.spectra_of(number), str(self.folder), self.velocity
 
     def _computed(self, jobs, workers):
-        """Numbers of parts as they are finished."""
+        """Compute parts and yield their numbers."""
         if workers <= 1:
+            one_thread()  # as in a worker: the same bytes
             parallel.start_worker(self.name)
             yield from map(_make, jobs)
             return
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), parallel.start_worker, (self.name,))
-        pending = set()
-        try:
-            for job in jobs:
-                pending.add(pool.submit(_make, job))
-                if len(pending) > workers:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        except BrokenProcessPool:
-            problem = "a worker process died, most likely for want of memory"
-            remedy = "fewer --workers, then the same command again; what is finished is kept"
-            raise DTLError(problem, field="--workers", remedy=remedy) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        remedy = "fewer --workers, then the same command again; what is finished is kept"
+        with worker_pool(workers, parallel.start_worker, (self.name,), field="--workers", remedy=remedy) as pool:
+            yield from ordered(pool, _make, jobs, 2 * workers)
 
     def _finish(self, notes, computed):
-        for path in self.folder.glob("*part-*"):  # of a survey that was longer
+        for path in self.folder.glob("*part-*"):  # left from when the source had more spectra
             number = path.stem.rpartition("-")[2]
             if number.isdecimal() and int(number) >= len(self):
                 path.unlink(missing_ok=True)
@@ -239,14 +249,20 @@ class Survey:
 # ---------------------------------------------------------------- one part
 
 
-def _names(folder, number):
+def _paths(folder, number):
     return Path(folder) / f"part-{number:07d}.parquet", Path(folder) / f"_part-{number:07d}.json"
 
 
 def read_note(folder, number):
-    """What is noted of a part: dict of file, rows, n_refused, refused, sha256, stamp; None without a whole note."""
+    """Note of a part.
+
+    Returns
+    -------
+    dict or None
+        ``file``, ``rows``, ``n_refused``, ``refused``, ``sha256``, ``stamp``; None if there is none or it is damaged.
+    """
     try:
-        note = json.loads(_names(folder, number)[1].read_text())
+        note = json.loads(_paths(folder, number)[1].read_text())
         return note if note.pop("check") == _check(note) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -256,22 +272,22 @@ def _check(note):
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _unspoilt(folder, number, note):
+def _intact(folder, number, note):
     try:
-        return file_hash(_names(folder, number)[0]) == note["sha256"]
+        return file_hash(_paths(folder, number)[0]) == note["sha256"]
     except OSError:
         return False
 
 
 def _make(job):
-    """Compute a part and put it in its place, its note last. Returns: its number."""
-    number, batch, folder, velocity = job
-    stamp = batch.stamp()
-    examined, refused = parallel.examine_batch(batch, velocity)
+    """Compute a part, write it and then its note; returns its number."""
+    number, spectra, folder, velocity = job
+    stamp = spectra.stamp()
+    examined, refused = parallel.examine_batch(spectra, velocity)
     content = _as_parquet(prediction.as_table(examined, [], parallel.worker_model()))
-    path, note = _names(folder, number)
+    path, note_path = _paths(folder, number)
     write_atomic(path, content)
-    about = {
+    note = {
         "file": path.name,
         "rows": len(examined),
         "n_refused": len(refused),
@@ -279,7 +295,7 @@ def _make(job):
         "sha256": hashlib.sha256(content).hexdigest(),
         "stamp": stamp,
     }
-    write_atomic(note, json.dumps(about | {"check": _check(about)}, indent=1) + "\n")
+    write_atomic(note_path, json.dumps(note | {"check": _check(note)}, indent=1) + "\n")
     return number
 
 
@@ -291,11 +307,22 @@ def _as_parquet(table):
     return out.getvalue()
 
 
-# ---------------------------------------------------------------- the whole catalogue
+# ---------------------------------------------------------------- finished catalogues
 
 
 def read_manifest(folder):
-    """The list of all parts of a finished catalogue. Errors: DataError, it is not finished, or the list is damaged."""
+    """Manifest of a finished catalogue.
+
+    Returns
+    -------
+    dict
+        ``version``, ``stars``, ``refused``, ``made`` and ``parts``.
+
+    Raises
+    ------
+    DataError
+        The catalogue is not finished, or the manifest is damaged.
+    """
     path = Path(folder) / MANIFEST
     try:
         manifest = json.loads(path.read_text())
@@ -311,15 +338,27 @@ def read_manifest(folder):
 
 @checked(folder=a_path, path=a_path)
 def export(folder, path):
-    """Write a finished catalogue as one file, part by part: .ecsv, .fits, .csv, .vot or .parquet.
+    """Write a finished catalogue as one file, part by part.
 
-    Returns: Path.
+    Parameters
+    ----------
+    folder : path
+        The catalogue.
+    path : path
+        The file, which ends in .ecsv, .fits, .csv, .vot or .parquet.
 
-    Errors
+    Returns
+    -------
+    Path
+
+    Raises
     ------
-    DataError : the catalogue is not finished, or a part is not what its hash says.
-    ConfigError : unknown ending.
-    DTLError : the file cannot be written.
+    DataError
+        The catalogue is not finished, or a part is corrupted.
+    ConfigError
+        Unknown ending.
+    DTLError
+        The file cannot be written.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -340,11 +379,11 @@ def _read_part(listed):
     if hashlib.sha256(content).hexdigest() != digest:
         remedy = "give the command that made the catalogue once more"
         raise DataError("is not what its hash says", file=path, remedy=remedy)
-    found = pq.read_table(io.BytesIO(content))
+    part = pq.read_table(io.BytesIO(content))
     columns = {}
-    for name in found.column_names:
-        values = found[name].to_pylist() if found.schema.field(name).type == "string" else found[name].to_numpy()
-        columns[name] = np.array(values, str) if found.schema.field(name).type == "string" else values
+    for name in part.column_names:
+        text = part.schema.field(name).type == "string"
+        columns[name] = np.array(part[name].to_pylist(), str) if text else part[name].to_numpy()
     table = exports.describe(Table(columns))
-    table.meta["description"] = found.schema.metadata[b"description"].decode()
+    table.meta["description"] = part.schema.metadata[b"description"].decode()
     return table

@@ -1,35 +1,35 @@
-"""The trained ensemble at work: from fluxes of any number of stars to estimates, in bounded memory."""
+"""The paper's trained ensemble: from fluxes of any number of stars to estimates, in bounded memory."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import multiprocessing
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
 
 from ..errors import DataError
 from ..estimates.density import kde_mode
-from ..machine import affordable_workers, one_thread
+from ..machine import affordable_workers
 from ..networks.autoencoder import Autoencoder
 from ..networks.regressor import load_regressors, regressors_of
 from ..networks.training import choose_device
 from ..parameters import PARAMETERS
+from ..processes import ordered, worker_pool
 
 __all__ = ["Ensemble", "estimate_stream", "part_of"]
 
 
 class Ensemble:
-    """The autoencoders of a run, and of their regressors those that were kept.
+    """The autoencoders of a run and those of their regressors that were kept.
 
-    Arguments
-    ---------
-    run : :class:`dtl_core.pipeline.results.Run` of the whole method
-    encoder : ``transfer``, observed latents from fine-tuned autoencoders, or ``direct``, from those before
-    device : ``cpu``, ``cuda`` or ``auto``
+    Parameters
+    ----------
+    run : Run
+        Up to the catalogue.
+    encoder : str
+        ``transfer``, autoencoders after fine-tuning, or ``direct``, before.
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
     """
 
     def __init__(self, run, encoder="transfer", device="cpu"):
@@ -53,8 +53,13 @@ class Ensemble:
             self._members.append((model.to(self.device), regressors))
 
     def arrays(self):
-        """All weights by name, and what :meth:`from_arrays` needs besides: for each autoencoder its width and, by
-        parameter, the places of its regressors among all that were kept.
+        """Arguments of :meth:`from_arrays`.
+
+        Returns
+        -------
+        weights : dict of str to Tensor
+        members : list of dict
+            For each autoencoder its width and, by parameter, the places of its regressors among all that were kept.
         """
         weights, members = {}, []
         for number, (model, regressors) in enumerate(self._members):
@@ -67,7 +72,19 @@ class Ensemble:
 
     @classmethod
     def from_arrays(cls, config, weights, members):
-        """The ensemble whose :meth:`arrays` these are, tensors, of a run with this configuration."""
+        """Create an ensemble from its arrays.
+
+        Parameters
+        ----------
+        config : Config
+            Of the run.
+        weights, members : dict, list
+            As of :meth:`arrays`.
+
+        Returns
+        -------
+        Ensemble
+        """
         out = cls.__new__(cls)
         out.config, out.device = config, choose_device("cpu")
         out._members, out._n_kept = [], dict.fromkeys(PARAMETERS, 0)
@@ -92,15 +109,28 @@ class Ensemble:
         return self._members[0][0].encode(torch.as_tensor(flux, device=self.device))[0].cpu().numpy()
 
     def both(self, flux):
-        """Modes and half widths of the 1-sigma intervals, (n_stars, 4) both."""
-        found = self.estimate(np.asarray(flux))
-        return found[..., 0], np.maximum(found[..., 1:].mean(-1), 1e-6)
+        """Modes and half widths of the 1-sigma intervals, (n_stars, 4) each."""
+        estimates = self.estimate(np.asarray(flux))
+        return estimates[..., 0], np.maximum(estimates[..., 1:].mean(-1), 1e-6)
 
     @torch.no_grad()
     def votes(self, flux):
-        """Estimates of all kept regressors: parameter -> (n_kept, n_stars), as in the catalogue's selection.
+        """Estimates of all kept regressors.
 
-        Arguments: flux, (n_stars, n_pixels), continuum = 1. Errors: DataError, another grid or fluxes not finite.
+        Parameters
+        ----------
+        flux : (n_stars, n_pixels)
+            Continuum 1.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Parameter -> (n_kept, n_stars), as in the selection of the catalogue.
+
+        Raises
+        ------
+        DataError
+            Another number of pixels, or fluxes that are not finite.
         """
         flux = np.ascontiguousarray(flux, dtype=np.float32)
         if flux.ndim != 2 or flux.shape[1] != self.n_pixels:
@@ -118,14 +148,14 @@ class Ensemble:
         return votes
 
     def estimate(self, flux):
-        """Mode, lower and upper 1-sigma error of every parameter: (n_stars, 4, 3), parameters as in ``PARAMETERS``."""
+        """Mode, lower and upper 1-sigma error of every parameter: (n_stars, 4, 3)."""
         settings, votes = self.config.estimate, self.votes(flux)
         found = [kde_mode(votes[name], grid_size=settings.grid_size, rule=settings.bandwidth) for name in PARAMETERS]
         return np.array(found).transpose(2, 0, 1)
 
 
 def part_of(weights, prefix):
-    """Those of a dict's entries whose names begin so, without the beginning."""
+    """Entries of a dict whose names have a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
@@ -134,7 +164,6 @@ _ensemble = None  # of a worker process
 
 def _start(run, encoder):
     global _ensemble
-    one_thread()
     _ensemble = Ensemble(run, encoder)
 
 
@@ -143,33 +172,31 @@ def _estimate(flux):
 
 
 def estimate_stream(run, chunks, *, encoder="transfer", workers=0):
-    """Estimates of an endless number of stars, chunk by chunk, over worker processes.
+    """Estimate the parameters of any number of stars, chunk by chunk, over worker processes.
 
-    No more than two chunks a worker are held at a time, so that memory does not grow with the number of stars.
+    At most two chunks per worker are held at a time, so memory does not grow with the number of stars.
 
-    Arguments
-    ---------
-    run, encoder : as for :class:`Ensemble`
-    chunks : iterable of (n_stars, n_pixels) fluxes, continuum = 1; some hundred stars each
-    workers : processes; 0 takes one a core, or as many as memory allows
+    Parameters
+    ----------
+    run : Run
+    chunks : iterable of (n_stars, n_pixels)
+        Fluxes with continuum 1, some hundred stars each.
+    encoder : str
+        As for :class:`Ensemble`.
+    workers : int
+        Number of processes; 0 takes one per core, or as many as memory allows.
 
     Yields
     ------
-    (n_stars, 4, 3) of each chunk, in order; see :meth:`Ensemble.estimate`.
+    ndarray of shape (n_stars, 4, 3)
+        Estimates of each chunk, in order; see :meth:`Ensemble.estimate`.
+
+    Raises
+    ------
+    DTLError
+        A worker process died.
     """
     workers = workers or affordable_workers()
-    context = multiprocessing.get_context("spawn")
-    bare = dataclasses.replace(run)  # without what it has read from the store
-    with ProcessPoolExecutor(workers, context, _start, (bare, encoder)) as pool:
-        waiting = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_estimate, chunk))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            with contextlib.suppress(IndexError):
-                while True:
-                    waiting.popleft().cancel()
+    bare = dataclasses.replace(run)  # without the arrays that it has read from the store
+    with worker_pool(workers, _start, (bare, encoder), remedy="use fewer workers or smaller chunks") as pool:
+        yield from ordered(pool, _estimate, chunks, 2 * workers)

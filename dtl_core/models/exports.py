@@ -58,12 +58,18 @@ _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
 
 
 def describe(table):
-    """A catalogue, changed in place, with unit, UCD and description of every column.
+    """Add unit, UCD and description to every column of a catalogue, in place.
 
-    Columns are known by name: the parameters with the prefixes e_, E_ and true_ or the endings _direct and
-    _recommended, and those of :func:`dtl_core.models.prediction.as_table` and of the catalogues that the book offers.
+    Parameters
+    ----------
+    table : astropy.table.Table
+        Its columns are those of :func:`dtl_core.models.prediction.as_table` or of the catalogues in the book: the
+        parameters with the prefixes e_, E_ and true_ or the suffixes _direct and _recommended, and others.
 
-    Returns: the table.
+    Returns
+    -------
+    astropy.table.Table
+        The same table.
     """
     for name in table.colnames:
         column = table[name]
@@ -86,7 +92,7 @@ def describe(table):
 
 
 def _cds(unit):
-    """A unit as CDS writes it, where ``[x]`` is a logarithm."""
+    """Convert a unit to the notation of CDS, where ``[x]`` is a logarithm."""
     return units.Unit("[-]", format="cds") if unit == units.dex else unit
 
 
@@ -145,10 +151,25 @@ def _ecsv(table):
 
 @checked(table=instance(Table), suffix=a_text)
 def as_bytes(table, suffix):
-    """A table as the content of a file; the same table gives the same bytes.
+    """Convert a table to the content of a file; the same table gives the same bytes.
 
-    Arguments: table, as :func:`describe` gives it; suffix, one of ``FORMATS``.
-    Errors: ConfigError, another suffix.
+    Parameters
+    ----------
+    table : astropy.table.Table
+        As of :func:`describe`.
+    suffix : str
+        One of ``FORMATS``.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ConfigError
+        Another suffix.
+    DataError
+        A column cannot be written in this format.
     """
     writers = {".ecsv": _ecsv, ".vot": _votable, ".fits": _fits, ".csv": _csv}
     if suffix not in writers:
@@ -165,29 +186,56 @@ def as_bytes(table, suffix):
 
 @checked(table=instance(Table), path=a_path)
 def save(table, path):
-    """Write a table to a file, whole or not at all; the ending of the name chooses the format.
+    """Write a table to a file atomically.
 
-    Returns: Path. Errors: ConfigError, unknown ending; DTLError, the file cannot be written.
+    Parameters
+    ----------
+    table : astropy.table.Table
+    path : path
+        Its suffix chooses the format.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConfigError
+        Unknown suffix.
+    DTLError
+        The file cannot be written.
     """
     return write_atomic(path, as_bytes(table, Path(path).suffix.lower()))
 
 
 # ---------------------------------------------------------------- catalogues in parts
 
-MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written whole
+MOST_AT_ONCE = 2_000_000  # rows of a VOTable, which is written at once
 
 
 @checked(parts=instance(callable), path=a_path)
 def save_parts(parts, path, n):
-    """Write a catalogue that comes in parts: .ecsv, .csv, .fits and .parquet with no more than one in memory.
+    """Write a catalogue in parts as one file, with one part in memory at a time (except for VOTable).
 
-    Arguments
-    ---------
-    parts : callable -> iterator of described tables with the same columns
-    path : the ending of the name chooses the format
-    n : rows of all parts
+    Parameters
+    ----------
+    parts : callable
+        Returns an iterator of described tables with the same columns.
+    path : path
+        Its suffix chooses the format: .ecsv, .csv, .fits, .parquet or .vot.
+    n : int
+        Rows of all parts.
 
-    Returns: Path. Errors: ConfigError, unknown ending, or too long for a VOTable; DTLError, the file cannot be written.
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConfigError
+        Unknown suffix, or too many rows for a VOTable.
+    DTLError
+        The file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -265,7 +313,7 @@ def _append_parquet(parts, file, suffix, n):
 
 
 def arrow_table(table):
-    """A described catalogue as ``pyarrow.Table``: texts and doubles, with unit and description of every column."""
+    """Convert a described catalogue to a ``pyarrow.Table`` with unit and description of every column."""
     pa = import_extra("pyarrow", "survey")
     columns, fields = [], []
     for name in table.colnames:

@@ -1,11 +1,12 @@
-"""Trained models that come with the package: from spectra to calibrated estimates, without training anything.
+"""Trained models: from spectra to calibrated estimates, without training.
 
     model = dtl_core.load()
     table = model.predict("my_star.fits")
 
-A model holds specialists, one for each resolving power; a spectrum goes to the sharpest that is not sharper than
-itself. A specialist is one safetensors file: an ensemble of networks on randomised fluxes, an emulator whose fit is the
-second opinion, and what they said of simulated stars of known truth, which calibrates errors and p-values.
+A model consists of one :class:`dtl_core.models.specialist.Specialist` per resolving power; a spectrum is estimated by
+the one of highest R that does not exceed the spectrum's. A specialist is one safetensors file with an ensemble of
+networks trained on randomised fluxes, an emulator whose fit is a second estimate, and estimates of simulated stars of
+known truth, which calibrate errors and p-values.
 """
 
 from __future__ import annotations
@@ -25,34 +26,50 @@ from .specialists import Specialists
 __all__ = ["Model", "hashes", "load"]
 
 
-NAMES = ("shipped", "paper")  # of models that the registry knows
+NAMES = ("shipped", "paper")  # of models in the registry
 
 
 class Model(Specialists):
-    """A trained model for spectra of several resolving powers, with all that a user calls.
+    """A trained model for spectra of several resolving powers.
 
-    Arguments: specialists, a list; name, of the whole.
+    Parameters
+    ----------
+    specialists : list of Specialist
+    name : str
     """
 
     def predict(self, spectra, **options):
-        """Parameters of stars.
+        """Estimate the parameters of stars.
 
-        Arguments
-        ---------
-        spectra, options : as for :func:`dtl_core.models.prediction.examine`
+        Parameters
+        ----------
+        spectra, **options
+            As for :func:`dtl_core.models.prediction.examine`.
 
         Returns
         -------
-        astropy.table.QTable, a row a star; see :func:`dtl_core.models.prediction.as_table`.
+        astropy.table.QTable
+            One row per star; see :func:`dtl_core.models.prediction.as_table`.
 
-        Errors
+        Raises
         ------
-        DataError : a spectrum cannot be used, and ``strict`` is true.
+        DataError
+            A spectrum cannot be used, and ``strict`` is true.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dtl_core
+        >>> from dtl_core.synthetic.examples import write_examples
+        >>> paths, truth = write_examples(tempfile.mkdtemp())
+        >>> table = dtl_core.load().predict(paths[0])
+        >>> print(f"true Teff {truth['teff'][0]:.0f} K, estimate {table['Teff'][0]:.0f}")
+        true Teff 3173 K, estimate 3178 K
         """
         return as_table(*examine(self, spectra, **options), self)
 
     def adapt(self, spectra, **options):
-        """A model for the instrument of these spectra; see :func:`dtl_core.models.adapting.adapt`."""
+        """Adapt the model to an instrument; see :func:`dtl_core.models.adapting.adapt`."""
         return adapt(self, spectra, **options)
 
 
@@ -63,7 +80,17 @@ def _loaded(paths):
 
 @checked(name=a_path)
 def hashes(name="shipped"):
-    """SHA-256 of the files of a model, sorted: which model it is, wherever it lies. Errors: as for :func:`load`."""
+    """SHA-256 of the files of a model, sorted, which identify it.
+
+    Parameters
+    ----------
+    name : str or path
+        As for :func:`load`.
+
+    Returns
+    -------
+    list of str
+    """
     return sorted(file_hash(path) for path in (_registered(str(name)) if str(name) in NAMES else _files(name)))
 
 
@@ -81,35 +108,37 @@ def _files(name):
 
 
 def _registered(name):
-    """Paths of the models of a name, compared with what the registry knows of them."""
-    known = [one.name for one in registry.resources("models") if (one.kind == "embedded") == (name == "shipped")]
-    if not known:
+    """Paths of the models of a name, after their hashes were compared with the registry."""
+    names = [entry.name for entry in registry.resources("models") if (entry.kind == "embedded") == (name == "shipped")]
+    if not names:
         remedy = "reinstall the package" if name == "shipped" else "dtl models export makes them"
         raise DataError(f"lists no {name} models", file="registry.toml", remedy=remedy)
-    for row in registry.verify(known):
-        # what a release holds has no hash before it is made: then the one that was noted when it came counts
+    for row in registry.verify(names):
+        # files of a release have no hash in the registry: then the one that was noted at the download counts
         if row.status not in ("ok", "unverifiable"):
             remedy = "reinstall the package" if name == "shipped" else registry.remedy(row.name)
             raise DataError(f"is {row.status}", file=row.path or row.name, remedy=remedy)
-    return tuple(registry.find(one) for one in known)
+    return tuple(registry.find(entry) for entry in names)
 
 
 @checked(name=a_path)
 def load(name="shipped"):
-    """A trained model.
+    """Load a trained model.
 
-    Arguments
-    ---------
-    name : ``shipped``, the one in the package; ``paper``, the paper's ensemble, once ``dtl data fetch`` has brought it;
-        both are compared with the hashes of the registry; or a folder or file that ``dtl models build`` wrote
+    Parameters
+    ----------
+    name : str or path
+        ``shipped``, the model in the package; ``paper``, the paper's ensemble, after ``dtl data fetch models``; or a
+        folder or file that ``dtl models build`` wrote. The first two are checked against the hashes of the registry.
 
     Returns
     -------
     Model
 
-    Errors
+    Raises
     ------
-    DataError : a file is missing, damaged or not the one that the registry knows.
+    DataError
+        A file is missing, damaged or has another hash than in the registry.
     """
     if str(name) in NAMES:
         return Model(_loaded(_registered(str(name))), str(name))

@@ -1,10 +1,10 @@
-"""How the models that come with the package were made, and how to make others.
+"""Train and calibrate models such as those of the package.
 
     specialist = make_specialist(load_profile("demo"), 53_000)
     specialist.save("my_models/R053000.safetensors")
 
-synthetic spectra -> networks on randomised fluxes, emulator -> rounded to half precision -> simulated stars of other
-surveys -> errors and p-values -> another survey, never seen -> the card's figures.
+The networks and the emulator are trained on synthetic spectra and rounded to half precision. Simulated stars of other
+surveys calibrate errors and p-values; the figures of the card are measured on surveys that were not used before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .. import machine
 from .._version import __version__
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import Randomised
+from ..bridging.problem import Problem
 from ..bridging.randomiser import Randomiser
 from ..errors import ConfigError
 from ..estimates import outliers
@@ -44,36 +45,45 @@ __all__ = [
 ]
 
 
-N_COARSE = 600  # emulated spectra from the best of which a fit starts
-N_SURVEYS = 40  # of the reference stars: what a survey's stars have in common should be drawn often
-SHARPER = 1.3  # of the reference stars' own resolving power over the specialist's, at most
-TEST_SEEDS = tuple(range(1, 21))  # of the surveys that the card's figures are measured on
-TEST_SNR = ((100, 400), (40, 100), (20, 40))  # of a detector pixel; the first is the benchmark survey's
+N_COARSE = 600  # emulated spectra; a fit starts from the best of them
+N_SURVEYS = 40  # of the reference stars: many, because stars of one survey share errors
+SHARPER = 1.3  # largest ratio of the reference stars' original resolving power to the model's
+TEST_SEEDS = tuple(range(1, 21))  # of the surveys for the figures of the card
+TEST_SNR = ((100, 400), (40, 100), (20, 40))  # per detector pixel; the first is that of the benchmark survey
 
 
 def steps(config):
-    """About how many epochs :func:`make_specialist` takes, for a progress bar."""
+    """Approximate number of epochs of :func:`make_specialist`, for a progress bar."""
     return config.models.members * config.models.epochs + config.models.emulator_epochs
 
 
 def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
-    """Simulated stars of several surveys, each with errors of the line list of its own, in equal parts.
+    """Simulate stars of several surveys in equal parts, each survey with its own errors of the line list.
 
-    Arguments
-    ---------
-    config : Config, for R and window
-    n_stars : of all surveys together;  seeds : of the surveys, added to the configured one
-    snr : (lowest, highest) of a detector pixel, log-uniform; by default the benchmark survey's
-    sharper : every second survey has a resolving power of its own, up to this many times the configured one, and is
-        then brought down as the chain does it, so that the noise of its neighbouring pixels is correlated
+    Parameters
+    ----------
+    config : Config
+        For resolving power and window.
+    n_stars : int
+        Of all surveys together.
+    seeds : sequence of int
+        Of the surveys, added to the configured one.
+    snr : (float, float), optional
+        Lowest and highest S/N per detector pixel, log-uniform; by default that of the benchmark survey.
+    sharper : float
+        Every second survey has a higher resolving power, up to this many times the configured one, and is then
+        broadened as real spectra are, so that the noise of neighbouring pixels is correlated.
 
     Returns
     -------
-    flux : (n, n_pixels) float32;  labels : (n, 4);  snr : (n,)
+    flux : ndarray of float32, (n, n_pixels)
+    labels : (n, 4)
+    snr : (n,)
 
-    Errors
+    Raises
     ------
-    ConfigError : a survey would need more stars than its library has.
+    ConfigError
+        A survey would need more stars than its library has.
     """
     parts, each, grid = [], -(-n_stars // len(seeds)), window_grid(config.window, margin=False)
     power = config.window.resolving_power
@@ -96,10 +106,20 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
 
 
 def training_problem(config, stars=None, **budget):
-    """What a method is given that learns from a configuration's synthetic spectra alone, all of them.
+    """Input of a domain-adaptation method that is trained on all synthetic spectra of a configuration.
 
-    Arguments: config, for window and synthetic spectra; stars (n, n_pixels), binned observed spectra, optional; budget,
-    for :class:`dtl_core.bridging.problem.Problem`. Returns: Problem.
+    Parameters
+    ----------
+    config : Config
+        For window and synthetic spectra.
+    stars : (n, n_pixels), optional
+        Binned observed spectra.
+    **budget
+        For :class:`dtl_core.bridging.problem.Problem`.
+
+    Returns
+    -------
+    Problem
     """
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
@@ -125,7 +145,7 @@ def _problem(config, wavelength, flux, labels, stars=None, **budget):
 
 
 def rounded(tensors, prefix):
-    """A state's arrays by name: weights in half precision, what was measured of data in single."""
+    """Arrays of a state by name: weights in half precision, statistics of data in single precision."""
     out = {}
     for name, value in tensors.items():
         if name not in DERIVED:
@@ -135,18 +155,21 @@ def rounded(tensors, prefix):
 
 
 def make_specialist(config, resolving_power, *, progress=None):
-    """A specialist trained and calibrated from nothing.
+    """Train and calibrate a model for one resolving power from scratch.
 
-    Arguments
-    ---------
-    config : Config, of which ``models``, ``synthetic``, ``window``, ``continuum``, ``chain`` and ``seed`` count
-    resolving_power : what all spectra are brought to
-    progress : callable, optional, called once an epoch; see :func:`steps`
+    Parameters
+    ----------
+    config : Config
+        Its groups ``models``, ``synthetic``, ``window``, ``continuum``, ``chain`` and ``seed`` matter.
+    resolving_power : float
+        Of the input.
+    progress : callable, optional
+        Called once per epoch; see :func:`steps`.
 
     Returns
     -------
-    :class:`dtl_core.models.specialist.Specialist`, its card with the figures of :func:`score` for each of
-    :data:`TEST_SNR`.
+    Specialist
+        Its card holds the figures of :func:`score` for each of :data:`TEST_SNR`.
     """
     settings = config.models
     window = dataclasses.replace(config.window, resolving_power=float(resolving_power))
@@ -164,11 +187,20 @@ def make_specialist(config, resolving_power, *, progress=None):
 
 
 def paper_specialist(run, *, progress=None):
-    """The paper's ensemble of a finished run as a specialist, its errors calibrated like those of the others.
+    """Convert the paper's ensemble of a finished run to a model with calibrated errors.
 
-    The networks are those before fine-tuning: other people's spectra are not those that a run was fine-tuned on.
+    The autoencoders are those before fine-tuning, which was for the spectra of the run.
 
-    Arguments: run, of the whole method; progress, called once an epoch of the emulator.
+    Parameters
+    ----------
+    run : Run
+        Up to the catalogue.
+    progress : callable, optional
+        Called once per epoch of the emulator.
+
+    Returns
+    -------
+    Specialist
     """
     config, flux = run.config, run.synthetic["flux"]
     rows = np.random.default_rng([config.seed, 44]).permutation(len(flux))[: config.models.n_spectra]
@@ -182,7 +214,7 @@ def paper_specialist(run, *, progress=None):
 
 
 def _finished(arrays, about, own, config):
-    """Networks with all that a specialist has besides: the emulator, the reference stars, the card."""
+    """Complete a specialist: add the emulator, the reference stars and the card to its networks."""
     fit = LeastSquares()
     fit.learn(own)
     arrays |= rounded(fit.emulator.state_dict(), "emulator.")
@@ -214,7 +246,7 @@ def _randomised(noise):
 
 
 def _calibration(specialist, config):
-    """What a specialist says of stars of known truth, as arrays of its file."""
+    """Estimates of simulated stars of known truth, as arrays of the specialist's file."""
     settings = config.models
     seeds = [1000 + number for number in range(N_SURVEYS)]
     snr = (settings.lowest_snr, settings.highest_snr)
@@ -228,14 +260,14 @@ def _calibration(specialist, config):
 
 
 def as_arrays(reference, detector):
-    """Reference stars and the state of a detector as arrays of a specialist's file."""
+    """Reference stars and the state of a detector, as arrays of a specialist's file."""
     arrays = {f"reference.{name}": value for name, value in reference.items()}
     arrays |= {f"detector.{name}": value for name, value in detector.state().items()}
     return {name: value.astype(np.float32) for name, value in arrays.items()}
 
 
 def latent_map(latent, seed):
-    """UMAP of the reference stars' features: (n, 2). Drawn only."""
+    """UMAP of the reference stars' features: (n, 2), for figures only."""
     import warnings
 
     umap = machine.load_umap()
@@ -246,12 +278,20 @@ def latent_map(latent, seed):
 
 
 def score(specialist, config, *, seeds=TEST_SEEDS, snr=None):
-    """How well a specialist does on surveys that it was neither trained nor calibrated on.
+    """Test a model on simulated surveys that it was neither trained nor calibrated on.
+
+    Parameters
+    ----------
+    specialist : Specialist
+    config : Config
+    seeds, snr
+        As for :func:`simulated_stars`.
 
     Returns
     -------
-    dict of parameter -> dict of rmse, bias, and the share of true values inside the 68 and 90 % intervals; and
-    ``false_flags``, the share of these ordinary stars with p <= 0.05; ``n_stars``.
+    dict
+        Parameter -> dict of rmse, bias, and share of true values inside the 68 and 90 % intervals; ``false_flags``, the
+        share of these ordinary stars with p <= 0.05; ``n_stars``.
     """
     flux, truth, level = simulated_stars(config, config.models.test_stars, seeds, snr=snr)
     found = specialist.estimate(flux, level)

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
-from multiprocessing import get_context
+import functools
 
 from ..arguments import VELOCITY, a_number, checked
-from ..machine import one_thread
+from ..processes import ordered, worker_pool
 from .loading import load
 from .prediction import _PROGRESS, BATCH, examine
 
-__all__ = ["examine_files", "examine_batch", "start_worker", "worker_model"]
+__all__ = ["examine_batch", "examine_files", "start_worker", "worker_model"]
 
 
 _model = None  # of a worker process
 
 
 def start_worker(name):
-    """Load a model for :func:`examine_batch`: what a worker process begins with."""
+    """Load the model that :func:`examine_batch` uses in this process."""
     global _model
-    one_thread()
     _model = load(name)
 
 
 def worker_model():
-    """The model of :func:`start_worker`."""
+    """The model that :func:`start_worker` loaded."""
     return _model
 
 
 def examine_batch(batch, velocity=None):
-    """:func:`examine` for a batch of spectra, a few at a time, with the model of :func:`start_worker`."""
+    """Examine part of a source with the model of :func:`start_worker`, ``BATCH`` spectra at a time.
+
+    Parameters
+    ----------
+    batch : object
+        What the method ``batch`` of a source returns; see :mod:`dtl_core.reading.sources`.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity of all stars.
+
+    Returns
+    -------
+    examined, refused : list
+        As of :func:`dtl_core.models.prediction.examine`.
+    """
     examined, refused = [], []
     for piece in batch.pieces(BATCH):
-        items, unread = piece.read()
-        good, bad = examine(_model, items, strict=False, velocity=velocity) if items else ([], [])
+        spectra, unread = piece.read()
+        good, bad = examine(_model, spectra, strict=False, velocity=velocity) if spectra else ([], [])
         examined += good
         refused += unread + bad
     return examined, refused
@@ -42,18 +52,40 @@ def examine_batch(batch, velocity=None):
 
 @checked(workers=a_number(1, 10_000, whole=True, optional=False), progress=_PROGRESS, velocity=VELOCITY)
 def examine_files(name, source, *, workers=1, progress=None, velocity=None):
-    """:func:`examine` for many spectra, over worker processes; what cannot be used is listed.
+    """Examine many spectra over worker processes and list those that cannot be used.
 
-    Arguments: name, of the model for :func:`dtl_core.models.loading.load`; source, see :mod:`dtl_core.reading.sources`;
-    the others as there.
+    Parameters
+    ----------
+    name : str
+        Of the model, for :func:`dtl_core.models.loading.load`.
+    source : object
+        See :mod:`dtl_core.reading.sources`.
+    workers : int
+        Number of processes.
+    progress : callable, optional
+        Called with the number of spectra of each batch.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity of all stars.
+
+    Returns
+    -------
+    examined, refused : list
+        As of :func:`dtl_core.models.prediction.examine`.
+
+    Raises
+    ------
+    DTLError
+        A worker process died.
     """
-    begins = range(0, len(source), BATCH)
-    batches = (source.batch(begin, begin + BATCH) for begin in begins)
+    starts = range(0, len(source), BATCH)
+    batches = (source.batch(start, start + BATCH) for start in starts)
     examined, refused = [], []
-    with ProcessPoolExecutor(min(workers, len(begins)), get_context("spawn"), start_worker, (name,)) as pool:
-        for begin, (good, bad) in zip(begins, pool.map(examine_batch, batches, repeat(velocity)), strict=False):
+    remedy = "fewer --workers, then the same command again"
+    with worker_pool(min(workers, len(starts)), start_worker, (name,), field="--workers", remedy=remedy) as pool:
+        results = ordered(pool, functools.partial(examine_batch, velocity=velocity), batches, 2 * workers)
+        for start, (good, bad) in zip(starts, results, strict=True):
             examined += good
             refused += bad
             if progress:
-                progress(min(BATCH, len(source) - begin))
+                progress(min(BATCH, len(source) - start))
     return examined, refused

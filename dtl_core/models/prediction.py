@@ -1,6 +1,6 @@
-"""From files to a catalogue with a trained model: reading, the chain, estimates, one table.
+"""From files to a catalogue with a trained model: reading, preparation, estimates, table.
 
-examined, refused = examine(models.load(), ["night1.fits", "folder/"], strict=False)
+examined, refused = examine(model, ["night1.fits", "folder/"], strict=False)
 table = as_table(examined, refused, model)
 """
 
@@ -24,31 +24,49 @@ from .specialists import Specialists
 __all__ = ["as_lines", "as_records", "as_table", "examine"]
 
 
-BATCH = 64  # spectra that are estimated together
+BATCH = 64  # spectra per batch
 ONE_SIGMA = LEVELS.index(0.68)
 _PROGRESS = instance(callable, optional=True)
 
 
 @checked(velocity=VELOCITY, progress=_PROGRESS, strict=a_flag, coadd=a_flag, **READING)
 def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress=None, **options):
-    """All that a model says of spectra.
+    """Estimate the parameters of spectra, with intermediate results.
 
-    Arguments
-    ---------
-    model : :class:`dtl_core.models.loading.Model`
-    spectra, strict, options : as for :func:`dtl_core.reading.sources.read_many`
-    coadd : exposures of one star and instrument become one
-    velocity : km/s, barycentric radial velocity that is known, instead of the one found
-    progress : callable, optional, called with 1 after each spectrum
+    Parameters
+    ----------
+    model : dtl_core.models.loading.Model
+    spectra, strict, coadd, **options
+        As for :func:`dtl_core.reading.sources.read_many`; a folder stands for the files in it.
+    velocity : float, km/s, optional
+        Known barycentric radial velocity, which is measured by default.
+    progress : callable, optional
+        Called with 1 after each spectrum.
 
     Returns
     -------
-    examined : list of :class:`dtl_core.models.specialist.Examination`
-    refused : list of (name, message); empty if ``strict``
+    examined : list of dtl_core.models.specialist.Examination
+    refused : list of (name, message)
+        Spectra that cannot be used; empty if ``strict``.
 
-    Errors
+    Raises
     ------
-    DataError : a spectrum cannot be used, and ``strict`` is true.
+    DataError
+        A spectrum cannot be used, and ``strict`` is true.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dtl_core
+    >>> from dtl_core.models.prediction import examine
+    >>> from dtl_core.synthetic.examples import write_examples
+    >>> paths, truth = write_examples(tempfile.mkdtemp())
+    >>> examined, refused = examine(dtl_core.load(), paths)
+    >>> for examination in examined:
+    ...     print(f"{examination.report.star}: Teff = {examination.median[0]:.0f} K, p = {examination.p:.1f}")
+    Example S217: Teff = 3178 K, p = 0.4
+    Example S283: Teff = 3500 K, p = 1.0
+    Example S280: Teff = 3845 K, p = 1.0
     """
     items, refused = read_many(spectra, strict=strict, **options)
     items = chain.group_exposures(items) if coadd else items
@@ -78,14 +96,21 @@ def _batches(items):
 
 
 def as_table(examined, refused, model):
-    """A catalogue of examinations.
+    """Convert examinations to a catalogue.
+
+    Parameters
+    ----------
+    examined, refused : list
+        As of :func:`examine`.
+    model : dtl_core.models.loading.Model
 
     Returns
     -------
-    astropy.table.QTable, a row a star: star; Teff [K], logg, [M/H], vsini [km/s], each with lower and upper error
-    (68 %, calibrated); p_domain, how likely an ordinary spectrum is at least as strange, and strange, in what; method;
-    resolving_power, that it was brought to; snr, a pixel; radial_velocity with error [km/s]; instrument; file;
-    warnings. ``meta["refused"]`` lists what could not be used.
+    astropy.table.QTable
+        One row per star: star; Teff [K], logg, [M/H] and vsini [km/s], each with calibrated lower and upper error
+        (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; method;
+        resolving_power of the network input; snr per pixel; radial_velocity with error [km/s]; instrument; file;
+        warnings. ``meta["refused"]`` lists the spectra that could not be used.
     """
     columns = {"star": np.array([one.report.star for one in examined], str)}
     median, low, high = (
@@ -117,7 +142,7 @@ def as_table(examined, refused, model):
 
 
 def as_records(table):
-    """The rows of :func:`as_table` as plain values for JSON: list of dict; what is not finite is None."""
+    """Convert the rows of :func:`as_table` to plain values for JSON: list of dict, with None for values not finite."""
     rows = []
     for row in table:
         plain = {}
@@ -131,7 +156,7 @@ def as_records(table):
 
 
 def as_lines(table):
-    """The rows of :func:`as_table` for a terminal, a line a star under a head: list of str."""
+    """Format the rows of :func:`as_table` for a terminal, one line per star after a header: list of str."""
     digits = {parameter.column: parameter.digits for parameter in TABLE.values()}
     heads = {column: heading(name) for name, column in PARAMETER_COLUMNS.items()}
     cells = [["star", *heads.values(), "p", "S/N", ""]]

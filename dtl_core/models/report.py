@@ -1,6 +1,6 @@
-"""A one-page report on one spectrum: what the model saw, what it says, and how far to trust it.
+"""A one-page report on one spectrum: the network input, the estimates, and how reliable they are.
 
-page = html_report(model, examination)        a page that needs nothing else, figures included
+page = html_report(model, examination)        self-contained, with figures
 picture = png_report(model, examination)      the same figures, one below the other
 """
 
@@ -30,7 +30,7 @@ __all__ = ["figures", "html_report", "information_figure", "map_figure", "occlus
 
 
 plt = import_extra("matplotlib.pyplot", "plots")
-WIDTH = 0.5  # A: of the stretches that are hidden from the networks
+WIDTH = 0.5  # Angstrom, of the intervals that are hidden from the networks
 DIGITS = {name: parameter.digits for name, parameter in TABLE.items()}
 _MODEL = instance(Model, remedy="give what dtl_core.load() gives")
 _SPECIALIST = instance(Specialist, remedy="give model.specialist_for(examination.resolving_power)")
@@ -39,20 +39,26 @@ NAMES = {name: heading(name) for name in PARAMETERS}
 
 
 def occlusion(specialist, flux, width=WIDTH):
-    """How much estimates change when a stretch of a spectrum is hidden behind the mean training spectrum.
+    """Measure how much estimates change when the mean training spectrum replaces part of a spectrum [1]_.
 
-    Arguments
-    ---------
-    specialist : :class:`dtl_core.models.specialist.Specialist`
-    flux : (n_pixels,) its input
-    width : of a stretch, A; stretches begin every half of it
+    Parameters
+    ----------
+    specialist : dtl_core.models.specialist.Specialist
+    flux : (n_pixels,)
+        Its input.
+    width : float, Angstrom
+        Of the replaced intervals, which overlap by half.
 
     Returns
     -------
-    centre : (n,) A, of the stretches
-    change : (n, 4), in units of the standard errors that the networks expect
+    centre : (n,), Angstrom
+        Of the intervals.
+    change : (n, 4)
+        In units of the predicted standard errors.
 
-    Source: Zeiler & Fergus (2014, arXiv:1311.2901), section 4.2.
+    References
+    ----------
+    .. [1] Zeiler & Fergus (2014), arXiv:1311.2901, section 4.2
     """
     wavelength, flux = specialist.wavelength, torch.as_tensor(flux, dtype=torch.float32)
     start = np.arange(wavelength[0], wavelength[-1] - width / 2, width / 2)
@@ -67,7 +73,7 @@ def occlusion(specialist, flux, width=WIDTH):
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def spectrum_figure(specialist, examination):
-    """The spectrum over the emulated one, in three stretches; beneath, the residual and what is usual there."""
+    """Plot the spectrum with the emulated one, in three panels, and the residual with its usual size: Figure."""
     wavelength, flux = specialist.wavelength, examination.flux
     measured = specialist.measure(flux[None], examination.found[None], examination.spread[None])
     residual = measured["residual"][0]
@@ -100,7 +106,7 @@ def spectrum_figure(specialist, examination):
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def information_figure(specialist, examination):
-    """Which stretches carry the information: change of each estimate when they are hidden, under the spectrum."""
+    """Plot the change of each estimate when part of the spectrum is hidden, below the spectrum: Figure."""
     centre, change = occlusion(specialist, examination.flux)
     figure, axes = plt.subplots(
         1 + len(PARAMETERS), 1, figsize=(8.6, 7.2), sharex=True, height_ratios=(1.6, *[1] * len(PARAMETERS)),
@@ -122,7 +128,7 @@ def information_figure(specialist, examination):
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def map_figure(specialist, examination):
-    """Where the spectrum lies among the simulated reference stars, in a UMAP of the networks' features."""
+    """Plot the position of the spectrum among the simulated reference stars, in a UMAP of the features: Figure."""
     reference = specialist.reference
     place = specialist.place(examination.latent[None])[0]
     figure, ax = plt.subplots(figsize=(6.2, 4.8), layout="constrained")
@@ -136,7 +142,7 @@ def map_figure(specialist, examination):
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def figures(specialist, examination):
-    """All figures of the report, closed, so that a notebook shows them once: name -> (matplotlib Figure, caption)."""
+    """All figures of the report: name -> (matplotlib Figure, caption); closed, so that a notebook shows them once."""
     samples = specialist.posterior(examination.found, examination.spread, examination.report.snr)
     out = {
         "spectrum": (
@@ -192,9 +198,16 @@ figcaption{color:#333}.warning{border-left:.4rem solid #d55e00;padding:.2rem .8r
 
 @checked(model=_MODEL, examination=_EXAMINATION)
 def html_report(model, examination):
-    """The report as a page that needs nothing else: str. All text from the file is escaped.
+    """Make the report as a self-contained page; all text from the file is escaped.
 
-    Arguments: model, :class:`dtl_core.models.loading.Model`; examination, as it gave it.
+    Parameters
+    ----------
+    model : dtl_core.models.loading.Model
+    examination : dtl_core.models.specialist.Examination
+
+    Returns
+    -------
+    str
     """
     specialist, report = model.specialist_for(examination.resolving_power), examination.report
     rows = []
@@ -211,7 +224,7 @@ def html_report(model, examination):
         "brought to R": f"{examination.resolving_power:.0f}",
         "shift found": f"{report.velocity:.2f} ± {report.e_velocity:.2f} km/s (correlation {report.correlation:.2f})",
         "barycentric radial velocity": f"{report.radial_velocity:.2f} km/s" if np.isfinite(report.radial_velocity)
-        else "not known, for want of the barycentric correction",
+        else "not known without the barycentric correction",
         "pixels bridged": f"{report.masked_fraction:.1%}",
         "p, of a spectrum this strange among ordinary ones": f"{examination.p:.3f} ({examination.strange} tells most)",
         "method and models": f"{examination.method}, {legible(model.name)}, dtl-mdwarfs {__version__}",
@@ -250,7 +263,19 @@ simulated ones have not.</p>
 
 @checked(model=_MODEL, examination=_EXAMINATION, dpi=a_number(20, 600, optional=False))
 def png_report(model, examination, dpi=110):
-    """The figures of the report, one below the other, under the star's name and values: PNG as bytes."""
+    """Make the report as a picture: name and values of the star, and the figures, one below the other.
+
+    Parameters
+    ----------
+    model : dtl_core.models.loading.Model
+    examination : dtl_core.models.specialist.Examination
+    dpi : float
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
     specialist = model.specialist_for(examination.resolving_power)
     lines = [f"{NAMES[n]}: {examination.median[k]:.{DIGITS[n]}f} ({_interval(examination, k, n, 0.68)})"
              for k, n in enumerate(PARAMETERS)]  # fmt: skip

@@ -30,15 +30,15 @@ __all__ = ["Examination", "Specialist", "read_specialist", "settings_of"]
 
 
 FORMAT = 1  # of the files
-DERIVED = ("table", "mirrored", "frequency")  # of an emulator: made anew from the rest
+DERIVED = ("table", "mirrored", "frequency")  # arrays of an emulator that follow from the others
 SNR_EDGES = (40.0, 100.0)  # between the classes of reference stars that a star is compared with
 FEWEST_OF_A_CLASS = 60
-EDGE = 0.02  # of a parameter's range: nearer to its end, an estimate may be an extrapolation
+EDGE = 0.02  # share of a parameter's range in which an estimate may be an extrapolation
 STRANGE = 0.05  # p below which a spectrum is called strange
 
 
 def settings_of(config):
-    """The settings that a specialist depends on, as plain values by dotted name."""
+    """Settings that a specialist depends on: dotted names -> plain values."""
     plain = {}
     for group in ("window", "continuum", "chain", "estimate"):
         plain |= {f"{group}.{name}": value for name, value in dataclasses.asdict(getattr(config, group)).items()}
@@ -50,7 +50,7 @@ def settings_of(config):
 
 
 class _Networks:
-    """Several networks on fluxes that answer as one: the mean, and how far off it is likely to be."""
+    """Several networks on fluxes, used as one: mean and standard error."""
 
     def __init__(self, networks):
         self.networks = networks
@@ -61,7 +61,7 @@ class _Networks:
             return self.networks[0].features(torch.as_tensor(flux)).numpy()
 
     def both(self, flux):
-        """Labels and their standard errors, (n, 4) both: what a network expects, and how much they differ."""
+        """Labels and errors, (n, 4) each: predicted error and scatter between networks, added in quadrature."""
         with torch.no_grad():
             parts = [[net(part) for part in torch.as_tensor(flux).split(256)] for net in self.networks]
         labels, errors = (np.stack([torch.cat([p[k] for p in net]).numpy() for net in parts]) for k in (0, 1))
@@ -71,12 +71,22 @@ class _Networks:
 class Specialist:
     """A model for one resolving power.
 
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        Weights and reference stars, as in its file.
+    card : dict
+        How it was made, when, and its errors on test surveys; see :mod:`dtl_core.models.making`.
+
     Attributes
     ----------
-    config : Config, with the settings that its input depends on
-    card : dict, what it was made from, when, and how well it did; see :mod:`dtl_core.models.making`
-    wavelength : (n_pixels,) A, of its input, which is binned to about 0.03 A
-    reference : dict of found, spread, truth (n, 4), latent (n, n_features), map (n, 2), snr (n,) of simulated stars
+    config : Config
+        With the settings that its input depends on.
+    wavelength : (n_pixels,), Angstrom
+        Of its input, which is binned to about 0.03 Angstrom.
+    reference : dict of str to ndarray
+        ``found``, ``spread``, ``truth`` (n, 4), ``latent`` (n, n_features), ``map`` (n, 2), ``snr`` (n,) of simulated
+        stars.
     """
 
     def __init__(self, arrays, card):
@@ -97,10 +107,11 @@ class Specialist:
 
     @property
     def resolving_power(self):
+        """Resolving power of its input."""
         return self.config.window.resolving_power
 
     def _binned(self, values):
-        """In pixels of about 0.03 A, but for the paper's networks, which take those that they were trained on."""
+        """Bin to pixels of about 0.03 Angstrom, except for the paper's networks, which use the original pixels."""
         return values if self.card["method"] == "paper" else operators.binned(values, self.config.window.step)
 
     def _networks(self, tensors):
@@ -123,7 +134,7 @@ class Specialist:
         return emulator.eval()
 
     def _problem(self, labels):
-        """What the fit begins with: emulated spectra of a few labels (n, 4)."""
+        """Emulated spectra of some labels (n, 4), from the best of which a fit starts."""
         with torch.no_grad():
             flux = self.emulator(labels)
         rows = np.arange(len(labels))
@@ -149,27 +160,40 @@ class Specialist:
         )
 
     def input(self, flux):
-        """Prepared spectra (n, n_pixels of the window) in this specialist's pixels: float32 tensor."""
+        """Convert prepared spectra (n, n_pixels of the window) to the pixels of this model: float32 tensor."""
         return torch.as_tensor(self._binned(np.atleast_2d(flux)), dtype=torch.float32)
 
     def among(self, snr):
-        """Which reference stars a star of this S/N is compared with: those of its class; all, if these are too few or
-        the S/N is not known.
+        """Select the reference stars for a star of this S/N.
 
-        The rarer the noise that a spectrum has among all reference stars, the less their errors would tell of its own.
+        Parameters
+        ----------
+        snr : float
+            Per detector pixel; NaN if unknown.
+
+        Returns
+        -------
+        ndarray of bool
+            Those of similar S/N; all if these are too few or the S/N is unknown.
         """
         own = np.searchsorted(SNR_EDGES, self.reference["snr"]) == np.searchsorted(SNR_EDGES, snr)
         return own if np.isfinite(snr) and own.sum() >= FEWEST_OF_A_CLASS else np.ones(len(own), bool)
 
     def estimate(self, flux, snr=None):
-        """What it says of prepared spectra.
+        """Estimate prepared spectra, with calibrated intervals and p-values.
 
-        Arguments: flux (n, n_pixels of the window); snr (n,) of a detector pixel, NaN where it is not known.
+        Parameters
+        ----------
+        flux : (n, n_pixels of the window)
+        snr : (n,), optional
+            Per detector pixel; NaN where unknown.
 
         Returns
         -------
-        dict of found, spread, median (n, 4), low, high (n, 4, n_levels), p (n,), strange (n,) of str, latent
-        (n, n_features); levels are those of :data:`dtl_core.estimates.calibration.LEVELS`.
+        dict of str to ndarray
+            ``found``, ``spread``, ``median`` (n, 4); ``low``, ``high`` (n, 4, n_levels), levels as in
+            :data:`dtl_core.estimates.calibration.LEVELS`; ``p`` (n,); ``strange`` (n,) of str; ``latent``
+            (n, n_features).
         """
         binned, reference = self.input(flux), self.reference
         snr = np.full(len(binned), np.nan) if snr is None else np.asarray(snr, float)
@@ -183,20 +207,34 @@ class Specialist:
             calibration = reference["found"][among], reference["spread"][among]
             part = intervals(calibration, reference["truth"][among], (found[rows], spread[rows]))
             own = {name: v if name == "step" else v[rows] for name, v in measured.items()}
-            known = slice(None) if self.card["method"] == "combined" else among  # a survey is compared with itself
+            known = slice(None) if self.card["method"] == "combined" else among  # that of a survey is the survey itself
             part["p"], part["strange"] = self.detector.p_values(**own, among=known)
             for name in ("median", "low", "high", "p", "strange"):
                 whole = out.setdefault(name, np.empty((len(binned), *part[name].shape[1:]), part[name].dtype))
                 whole[rows] = part[name]
-        for name in ("median", "low", "high"):  # no star rotates backwards
+        for name in ("median", "low", "high"):  # v sin i is not negative
             out[name][:, 3] = np.maximum(out[name][:, 3], 0.0)
         return out
 
     def posterior(self, found, spread, snr=np.nan, n=2000, seed=0):
-        """Joint samples (n, 4) of one star, from the errors of reference stars of its S/N in its third of Teff.
+        """Sample the joint posterior of one star, from the errors of reference stars of similar S/N and Teff.
 
-        The few different errors are blurred by a quarter of their spread, and drawn together so that this stays as it
-        is (Silverman 1986, section 6.4).
+        Samples are smoothed by a quarter of their standard deviation and then shrunk, which keeps it unchanged [1]_.
+
+        Parameters
+        ----------
+        found, spread : (4,)
+        snr : float
+            Per detector pixel.
+        n, seed : int
+
+        Returns
+        -------
+        ndarray of shape (n, 4)
+
+        References
+        ----------
+        .. [1] Silverman (1986), Density Estimation, section 6.4
         """
         reference, among = self.reference, self.among(snr)
         edges = group_edges(reference["found"][among, 0])
@@ -209,9 +247,16 @@ class Specialist:
         return samples
 
     def place(self, latent):
-        """Where spectra of features (n, n_features) lie in the map of the reference stars: (n, 2).
+        """Position of spectra in the map of the reference stars.
 
-        The mean of the five nearest, by inverse distance: what UMAP itself begins with for a new point.
+        Parameters
+        ----------
+        latent : (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Mean of the five nearest reference stars, weighted by inverse distance, as UMAP initialises new points.
         """
         reference = self.reference
         distance = np.linalg.norm(latent[:, None] - reference["latent"][None], axis=2)
@@ -220,7 +265,7 @@ class Specialist:
         return (weight[..., None] * reference["map"][near]).sum(1) / weight.sum(1, keepdims=True)
 
     def warnings(self, median, p, strange, snr=np.nan):
-        """What a careful reader of one star's estimate (4,) should know: list of str."""
+        """Warnings about the estimate (4,) of one star: list of str."""
         out = []
         lowest = self.reference["snr"].min()
         if snr < lowest:
@@ -240,7 +285,7 @@ class Specialist:
 
     @checked(path=a_path)
     def save(self, path):
-        """Write the file. Returns: Path."""
+        """Write the file and return its path."""
         from safetensors.numpy import save
 
         arrays = {name: np.ascontiguousarray(v) for name, v in self.arrays.items()}
@@ -249,15 +294,24 @@ class Specialist:
 
 @checked(path=a_path)
 def read_specialist(path):
-    """A :class:`Specialist` from its file.
+    """Read a :class:`Specialist`.
 
-    Errors
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Specialist
+
+    Raises
     ------
-    DataError : no such file, or not one of a specialist's, or damaged.
+    DataError
+        The file is missing, damaged or not a model.
     """
     from safetensors import safe_open
 
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe waits for somebody to write to it
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
         raise DataError("is not a file", file=path, remedy="give a file that dtl models build wrote")
     try:
         with safe_open(str(path), "numpy") as file:
@@ -280,15 +334,27 @@ def read_specialist(path):
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """All that is known of one spectrum.
+    """All results for one spectrum.
 
-    report : :class:`dtl_core.preparing.chain.Report`
-    resolving_power : of the specialist that was asked
-    flux : (n_pixels,) its input, continuum = 1, on its ``wavelength``
-    found, spread, median : (4,);  low, high : (4, n_levels), see :data:`dtl_core.estimates.calibration.LEVELS`
-    p : how likely an ordinary spectrum is at least as strange;  strange : the score that tells most
+    Attributes
+    ----------
+    report : dtl_core.preparing.chain.Report
+    resolving_power : float
+        Of the specialist.
+    flux : (n_pixels,)
+        Its input, continuum 1, on its ``wavelength``.
+    found, spread, median : (4,)
+        Estimate and error of the networks, and calibrated median.
+    low, high : (4, n_levels)
+        Calibrated intervals; see :data:`dtl_core.estimates.calibration.LEVELS`.
+    p : float
+        p-value against ordinary spectra.
+    strange : str
+        The most significant score.
     latent : (n_features,)
-    warnings : of the chain and of the specialist
+    warnings : tuple of str
+        Of the preparation and of the specialist.
+    method : str
     """
 
     report: chain.Report

@@ -1,4 +1,4 @@
-"""Several specialists as one: which of them a spectrum goes to, and what it says of it."""
+"""Several models for one resolving power each, used as one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Specialists"]
 
 
 def _prepared(value, name):
-    """A list of what :meth:`Specialists.prepare` gave; one alone will do."""
+    """Check for a list of results of :meth:`Specialists.prepare`, or a single one."""
     value = [value] if isinstance(value, tuple) and value and isinstance(value[0], Specialist) else value
     for one in instance(list, tuple, remedy="give a list of what Model.prepare gave")(value, name):
         if not (isinstance(one, tuple) and len(one) == 3 and isinstance(one[2], chain.Report)):
@@ -28,9 +28,12 @@ def _prepared(value, name):
 
 
 class Specialists:
-    """Models for several resolving powers: a spectrum goes to the sharpest that is not sharper than itself.
+    """Models for several resolving powers; a spectrum uses the highest R that does not exceed its own.
 
-    Arguments: specialists, a list; name, of the whole.
+    Parameters
+    ----------
+    specialists : list of Specialist
+    name : str
     """
 
     def __init__(self, specialists, name="shipped"):
@@ -39,36 +42,67 @@ class Specialists:
 
     @checked(resolving_power=a_number(nan=True, optional=False))
     def specialist_for(self, resolving_power, file=None):
-        """The sharpest specialist that is not sharper than a spectrum, within 2 %.
+        """Select the model of highest R that does not exceed that of a spectrum, within 2 %.
 
-        Errors
+        Parameters
+        ----------
+        resolving_power : float
+            Of the spectrum.
+        file : str, optional
+            For the error message.
+
+        Returns
+        -------
+        Specialist
+
+        Raises
         ------
-        DataError : the resolving power is not known, or lower than that of all.
+        DataError
+            The resolving power is unknown, or lower than that of all models.
         """
         if not np.isfinite(resolving_power):
             remedy = "give --resolution (resolving_power=), lambda / FWHM"
             raise DataError("the resolving power is not known", file=file, field="resolving_power", remedy=remedy)
-        for one in self.specialists:
-            if resolving_power >= 0.98 * one.resolving_power:
-                return one
+        for specialist in self.specialists:
+            if resolving_power >= 0.98 * specialist.resolving_power:
+                return specialist
         lowest = self.specialists[-1].resolving_power
         problem = f"R = {resolving_power:.0f} is below {lowest:.0f}, the lowest that the models know"
         raise DataError(problem, file=file, field="resolving_power", remedy="take a sharper spectrum")
 
     @checked(spectrum=exposures, velocity=VELOCITY)
     def prepare(self, spectrum, *, velocity=None):
-        """A spectrum, or exposures of one star, as its specialist's input.
+        """Prepare a spectrum, or exposures of one star, as network input.
 
-        Arguments: as for :func:`dtl_core.preparing.chain.prepare`.
+        Parameters
+        ----------
+        spectrum, velocity
+            As for :func:`dtl_core.preparing.chain.prepare`.
 
-        Returns: specialist, flux (n_pixels of the window,), :class:`dtl_core.preparing.chain.Report`.
+        Returns
+        -------
+        specialist : Specialist
+            That the spectrum is estimated with.
+        flux : (n_pixels,)
+        report : dtl_core.preparing.chain.Report
         """
         first = spectrum[0]
         specialist = self.specialist_for(first.resolving_power, first.file or first.star)
         return specialist, *chain.prepare(spectrum, specialist.config, velocity=velocity)
 
     def examine(self, prepared):
-        """Examinations of what :meth:`prepare` gave, a list in the same order; equal specialists go together."""
+        """Estimate prepared spectra, those of one resolving power together.
+
+        Parameters
+        ----------
+        prepared : list
+            Results of :meth:`prepare`.
+
+        Returns
+        -------
+        list of Examination
+            In the same order.
+        """
         prepared = _prepared(prepared, "prepared")
         out = [None] * len(prepared)
         for specialist in self.specialists:
@@ -88,5 +122,5 @@ class Specialists:
 
     @checked(folder=a_path)
     def save(self, folder):
-        """Write the specialists into a folder. Returns: list of Path."""
+        """Write the models into a folder and return their paths."""
         return [one.save(Path(folder) / f"R{one.resolving_power:06.0f}.safetensors") for one in self.specialists]

@@ -1,6 +1,6 @@
-"""Results of the benchmark, from its record: errors of the methods, gap metrics, coverage, goals.
+"""Tables of the benchmark's results, from its record: errors of the methods, gap metrics, coverage, goals.
 
-The record ``transfer`` is written by ``benchmarks/transfer.py``; the tables here have a row for what a reader compares.
+``benchmarks/transfer.py`` writes the record ``transfer``.
 """
 
 from __future__ import annotations
@@ -41,14 +41,37 @@ GOALS = {"teff": 0.6, "logg": 0.7, "mh": 0.5, "vsini": 1.0}  # of the rmse witho
 
 
 def read(part, table, folder=None):
-    """A table of the record ``transfer``: DataFrame."""
+    """Read a table of the record ``transfer``.
+
+    Parameters
+    ----------
+    part, table : str
+    folder : path, optional
+        Of the records.
+
+    Returns
+    -------
+    DataFrame
+    """
     return records.frame(records.read("transfer", folder)["values"][part]["values"][table])
 
 
 def error_table(errors, region="all", column="rmse"):
-    """Mean over seeds of each method's errors, and their spread: two DataFrames, methods by parameters.
+    """Mean and standard deviation over seeds of the errors of each method.
 
-    Arguments: errors, of the record; region, ``all`` or a third of Teff; column, rmse, bias or scatter.
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    region : str or int
+        ``all``, or a third of Teff.
+    column : str
+        ``rmse``, ``bias`` or ``scatter``.
+
+    Returns
+    -------
+    mean, spread : DataFrame
+        Methods by parameters.
     """
     own = errors[errors["region"].astype(str) == str(region)].pivot_table(
         index="arm", columns="parameter", values=column, aggfunc=["mean", "std"], sort=False
@@ -57,9 +80,19 @@ def error_table(errors, region="all", column="rmse"):
 
 
 def relative_errors(errors, spread):
-    """Geometric mean over the parameters of rmse / spread of the truth: Series by method, seed and any other key.
+    """Geometric mean over the parameters of the rmse in units of the spread of the truth.
 
-    Arguments: errors, DataFrame with parameter and rmse (region ``all`` only); spread, dict by parameter.
+    Parameters
+    ----------
+    errors : DataFrame
+        With parameter and rmse, region ``all`` only.
+    spread : dict of str to float
+        By parameter.
+
+    Returns
+    -------
+    Series
+        By method and seed, and by effect and strength where there are any.
     """
     keys = [name for name in ("effect", "strength", "arm", "seed") if name in errors]
     ratio = np.log(errors["rmse"] / errors["parameter"].map(spread))
@@ -67,10 +100,22 @@ def relative_errors(errors, spread):
 
 
 def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
-    """How well each gap metric ranks the methods by error: DataFrame of metric, correlation, 68 % interval.
+    """Measure how well each gap metric ranks the methods by their errors.
 
-    Spearman's correlation between a metric in the latent space of a method and the method's error, over all methods
-    and seeds. The interval comes from resampling methods with replacement, since the seeds of one method are alike.
+    Parameters
+    ----------
+    gaps : DataFrame
+        Of the record: metrics in the latent space of each method.
+    relative : Series
+        As of :func:`relative_errors`.
+    n_resamples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Metric, Spearman's correlation with the errors over all methods and seeds, its 68 % interval, and n. The
+        interval is from a bootstrap over methods, because seeds of one method are correlated.
     """
     from scipy.stats import spearmanr
 
@@ -90,23 +135,25 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
 
 
 def calibrate(stars, *, own=False):
-    """Calibrated intervals of the recommended method, of one half of the stars of every survey.
+    """Calibrated intervals of the recommended method, for one half of the stars of every survey.
 
-    Each survey is divided at random in its own way, because one division of 286 stars has peculiarities of its own; its
-    anchor stars are left out of those that are reported.
+    Each survey is divided at random in a different way, so that no single division dominates. Anchor stars are not
+    reported.
 
-    Arguments
-    ---------
-    stars : DataFrame of the record's recommended part
-    own : each survey is calibrated on its own other half, as a run's is; else on those of all other surveys, which know
-        nothing of what its stars have in common, as simulations of a real survey would not
+    Parameters
+    ----------
+    stars : DataFrame
+        Part ``recommended`` of the record.
+    own : bool
+        Calibrate each survey on its own other half, as a run does, instead of on the halves of all other surveys. The
+        latter do not contain the errors that its stars have in common, like simulations of a real survey.
 
     Returns
     -------
-    dict of parameter -> DataFrame of the reported stars: survey, truth, found, third (0, 1, 2 of true Teff), low and
-    high of each level, such as ``low_0.68``, and rank, 0 to 1, of the truth in the star's posterior
+    dict of str to DataFrame
+        For each parameter, the reported stars: survey, truth, found, third (0, 1, 2 of true Teff), low and high of each
+        level, such as ``low_0.68``, and rank, 0 to 1, of the truth in the star's posterior.
     """
-
     first, last = [], []
     for survey, table in stars.groupby("survey"):
         chosen, reported = halves(table, survey)
@@ -137,10 +184,18 @@ def calibrate(stars, *, own=False):
 
 
 def coverage(intervals):
-    """Share of stars inside their intervals: DataFrame of parameter, third (``all``, 0, 1, 2), level, share, error, n.
+    """Share of stars whose truth is inside their intervals.
 
-    The error is the spread over surveys of their own shares, divided by the root of their number: stars of one survey
-    have the line list's errors in common.
+    Parameters
+    ----------
+    intervals : dict of str to DataFrame
+        As of :func:`calibrate`.
+
+    Returns
+    -------
+    DataFrame
+        Parameter, third (``all``, 0, 1, 2), level, share, error, n. The error is the standard error over surveys,
+        because stars of one survey share the errors of the line list.
     """
     rows = []
     for name, table in intervals.items():
@@ -155,9 +210,18 @@ def coverage(intervals):
 
 
 def coverage_table(covered, levels=(0.68, 0.90)):
-    """Coverage by several calibrations side by side, in words: DataFrame, a row a parameter and third of Teff.
+    """Coverage of several calibrations side by side, as text.
 
-    Arguments: covered, dict of name -> DataFrame of :func:`coverage`.
+    Parameters
+    ----------
+    covered : dict of str to DataFrame
+        Name -> result of :func:`coverage`.
+    levels : tuple of float
+
+    Returns
+    -------
+    DataFrame
+        One row per parameter and third of Teff.
     """
     out = {}
     for name, table in covered.items():
@@ -169,7 +233,7 @@ def coverage_table(covered, levels=(0.68, 0.90)):
 
 
 def goals(errors):
-    """The goals for errors and what was reached, means over seeds: DataFrame of goal, parameter, wanted, found, met."""
+    """Goals for the errors and the results, means over seeds: DataFrame of goal, parameter, wanted, found, met."""
     mean, _ = error_table(errors)
     rows = []
     for name, factor in GOALS.items():
@@ -188,7 +252,7 @@ DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in
 
 
 def with_spread(mean, spread):
-    """Both in words, ``37 ± 4``: DataFrame of methods by parameters."""
+    """Format mean and spread as text, ``37 ± 4``: DataFrame of methods by parameters."""
     out = pd.DataFrame(index=mean.index)
     for name, digits in DIGITS.items():
         out[name] = [f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[name], spread[name], strict=True)]
@@ -196,7 +260,7 @@ def with_spread(mean, spread):
 
 
 def paper_and_recommended(figures):
-    """Errors of a run's survey with both encoders and as recommended: one row per parameter and catalogue."""
+    """Errors of a run's survey by all methods: DataFrame with one row per parameter and method."""
     rows, n = [], figures["n_survey"]
     for p in PARAMETERS:
         for method, counted in (("transfer", n), ("direct", n), ("recommended", n - n // 2)):
@@ -208,14 +272,21 @@ def paper_and_recommended(figures):
 
 
 def few_star_coverage(run):
-    """What a handful of stars of known parameters say of error bars: DataFrame, a row a sample and parameter.
+    """Test error bars on a few stars of known parameters.
 
-    The 14 interferometric temperatures and 6 metallicities of FGK companions with the published catalogue, where these
-    are at hand, and as many stars of the run's survey with the recommended estimates. Columns: sample, parameter, n,
-    inside (stars inside the 68 % errors as given), and inside after leave-one-out calibration at 50 and 68 %; NaN where
-    so few stars allow no such interval.
+    The samples are 14 interferometric temperatures and 6 metallicities of FGK companions with the published catalogue,
+    if the files are there, and as many stars of the run's survey with the recommended estimates.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    DataFrame
+        One row per sample and parameter: sample, parameter, n, the number of stars inside the 68 % errors as given, and
+        inside after leave-one-out calibration at 50 and 68 %; NaN where there are too few stars for such an interval.
     """
-
     samples, truth = [], run.truth
     if catalogues.available() and catalogues.at_hand("interferometric_14.csv"):
         published = catalogues.read_published()
@@ -240,9 +311,19 @@ def few_star_coverage(run):
 
 
 def real_table(stars, published):
-    """The real stars by every method, mean and spread over seeds, beside published values: DataFrame of text.
+    """Estimates of the real stars by every method, mean and spread over seeds, with published values.
 
-    Arguments: stars, of the record; published, see :data:`dtl_core.pipeline.headline.PUBLISHED_STARS`.
+    Parameters
+    ----------
+    stars : DataFrame
+        Of the record.
+    published : dict
+        See :data:`dtl_core.pipeline.headline.PUBLISHED_STARS`.
+
+    Returns
+    -------
+    DataFrame
+        Of text.
     """
     rows = []
     for star, own in stars.groupby("star", sort=False):
@@ -257,11 +338,20 @@ def real_table(stars, published):
 
 
 def meaning(axes):
-    """What became of the latent units in fine-tuning: dict of plain numbers for the text, medians over live units.
+    """How fine-tuning changes the meaning of the latent units.
 
-    ``units_total``, ``units_live`` (mean over surveys); and of each way of fine-tuning ``kept_`` (correlation of a unit
-    with its former self), ``moved_`` (rms change over the synthetic spread), ``turned_`` (share of the units that
-    correlate by less than a half) and ``woken_`` (units dead on synthetic spectra that are not on stars, a survey).
+    Parameters
+    ----------
+    axes : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    dict of str to float
+        ``units_total`` and ``units_live`` (mean over surveys). For each way of fine-tuning, medians over live units:
+        ``kept_``, correlation of a unit with itself before; ``moved_``, rms change in units of the synthetic spread;
+        ``turned_``, share of units with a correlation below 0.5; ``woken_``, units per survey that are dead on
+        synthetic spectra but not on stars.
     """
     n = axes["seed"].nunique()
     own = axes[axes["arm"] == "autoencoder"]
@@ -284,15 +374,14 @@ def coverage_of(run, method):
 
 
 def expected_inside(n, level, share=0.95):
-    """Between how many of ``n`` stars a right interval holds in a share of all cases: (low, high)."""
+    """Range (low, high) of the number of ``n`` stars inside a correct interval, in a share of all cases."""
     from scipy.stats import binom
 
     return tuple(int(v) for v in binom.interval(share, n, level))
 
 
 def posterior(run, star, n=4000):
-    """Joint posterior samples (n, 4) of a star of a run's survey, from the half of it that calibrates."""
-
+    """Joint posterior samples (n, 4) of a star of a run's survey, from the half that calibrates."""
     chosen, _ = halves(run.truth)
     found, spread = (run.arrays("recommended", "recommended")[name] for name in ("found", "spread"))
     truth = run.truth[list(PARAMETERS)].to_numpy()[chosen]
@@ -303,10 +392,27 @@ def posterior(run, star, n=4000):
 
 
 def flow_posterior(run, star, n=4000, *, n_features=16, epochs=30):
-    """The same from a normalising flow, trained on the network's features of synthetic spectra; it needs zuko.
+    """Joint posterior samples from a normalising flow, trained on the network's features of synthetic spectra.
 
-    Arguments: star, row of the survey; n, samples; n_features, principal components of the features that the flow sees.
-    Returns: (n, 4). Errors: ConfigError, zuko is not installed.
+    Parameters
+    ----------
+    run : Run
+    star : int
+        Row of the survey.
+    n : int
+        Number of samples.
+    n_features : int
+        Principal components of the features that the flow is trained on.
+    epochs : int
+
+    Returns
+    -------
+    ndarray of shape (n, 4)
+
+    Raises
+    ------
+    ConfigError
+        zuko is not installed.
     """
     from sklearn.decomposition import PCA
 

@@ -30,15 +30,24 @@ PUBLISHED_STARS = {
 
 
 def headline(run):
-    """Headline figures of a finished run, a flat dict of plain numbers and strings.
+    """Headline figures of a finished run.
 
-    Per parameter p (teff [K], logg, mh [dex], vsini [km/s]) and encoder x (``transfer``: observed latents from the
-    fine-tuned autoencoder; ``direct``: from the one before), over the survey's stars: ``rmse_p_x``, ``bias_p_x``
-    (estimate minus truth), ``coverage_p_x`` (stars whose truth lies inside 1 sigma), ``pearson_p_x``; ``rmse_p_mean``
-    is that of predicting the mean of the training labels, ``spread_p`` the standard deviation of the truth (the rmse of
-    always predicting the survey's own mean). ``recommended`` has the first four as well, the coverage over the
-    half of the survey on which its error bars were not calibrated. ``worst_kept_mse_p`` is the largest test error of a
-    kept regressor.
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    dict of str to float, int, str or None
+
+    Notes
+    -----
+    For each parameter p (teff [K], logg, mh [dex], vsini [km/s]) and method m (``transfer``, the paper's; ``direct``,
+    with observed latents from before fine-tuning; ``recommended``), over the stars of the simulated survey:
+    ``rmse_p_m``, ``bias_p_m`` (estimate minus truth), ``coverage_p_m`` (number of stars whose truth is within 1 sigma)
+    and ``pearson_p_m``. The coverage of ``recommended`` counts only the half of the survey on which its error bars were
+    not calibrated. ``rmse_p_mean`` is the rmse of predicting the mean training label, ``spread_p`` the standard
+    deviation of the truth, ``worst_kept_mse_p`` the largest test error of a kept regressor.
     """
     config, truth = run.config, run.truth
     members = range(len(run.architectures))
@@ -92,12 +101,17 @@ def headline(run):
 
 
 def real_star_table(run):
-    """Estimates of the real stars, by both encoders and as recommended, beside published values.
+    """Estimates of the real stars by all methods, with published values.
+
+    Parameters
+    ----------
+    run : Run
 
     Returns
     -------
-    DataFrame of star, source, Teff [K], log g, [M/H], v sin i [km/s] as text with errors; one row that says so when the
-    run had no real star.
+    DataFrame
+        Star, source, Teff [K], log g, [M/H] and v sin i [km/s] as text with errors; a single row with a note if the run
+        had no real star.
     """
     digits = {parameter.column: parameter.digits for parameter in TABLE.values()}
     if not len(run.reports):
@@ -118,11 +132,23 @@ def real_star_table(run):
 
 
 def last_run(profile=None, root=None):
-    """The record of the last finished run, of one profile or of any.
+    """Read the record of the last finished run.
 
-    Errors
+    Parameters
+    ----------
+    profile : str, optional
+        The last run of this profile.
+    root : path, optional
+        Folder of the results.
+
+    Returns
+    -------
+    dict
+
+    Raises
     ------
-    StoreError : there is none.
+    StoreError
+        There is none, or it is damaged.
     """
     path = Store(root).root / "runs" / f"{profile or 'last'}.json"
     try:

@@ -1,4 +1,4 @@
-"""Measurements that are too long to repeat at every build, kept as JSON in the package with where they come from.
+"""Measurements that take too long to repeat for every build, stored as JSON in the package with their origin.
 
 records.write("searches", {...})     by `dtl search --out` and `make bench`
 records.read("searches")             in notebooks and pages
@@ -22,12 +22,12 @@ FOLDER = DATA / "records"
 
 
 def names(folder=None):
-    """Names of the records that there are, sorted."""
+    """Names of all records, sorted."""
     return sorted(path.stem for path in Path(folder or FOLDER).glob("*.json"))
 
 
 def _finite(value):
-    """The same, with None for numbers that are not finite, which JSON does not know."""
+    """Replace numbers that are not finite, which JSON does not support, by None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -36,18 +36,41 @@ def _finite(value):
 
 
 def write(name, values, folder=None):
-    """Keep plain values under a name, with the day and the machine. Returns: Path."""
+    """Write a record with today's date and the machine.
+
+    Parameters
+    ----------
+    name : str
+    values : dict
+        Plain values.
+    folder : path, optional
+
+    Returns
+    -------
+    Path
+    """
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
     record = {"made": made, "machine": machine.describe(), "values": _finite(values)}
     return write_atomic(Path(folder or FOLDER) / f"{name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def read(name, folder=None):
-    """A record: dict of made (ISO date), machine (see :func:`dtl_core.machine.describe`) and values.
+    """Read a record.
 
-    Errors
+    Parameters
+    ----------
+    name : str
+    folder : path, optional
+
+    Returns
+    -------
+    dict
+        ``made``, an ISO date; ``machine``, see :func:`dtl_core.machine.describe`; ``values``.
+
+    Raises
     ------
-    DataError : there is none, or it cannot be read.
+    DataError
+        There is no such record, or it cannot be read.
     """
     path = Path(folder or FOLDER) / f"{name}.json"
     try:
@@ -60,27 +83,37 @@ def read(name, folder=None):
 
 
 def add(name, part, values, profile=None, folder=None):
-    """Put a part of a record, or one profile of it, beside the others, which keep what was measured before.
+    """Write one part of a record, or one profile of a part, and keep the others.
 
-    Each has the day and the machine of its own: dict of made, machine and values. Returns: Path.
+    Parameters
+    ----------
+    name, part : str
+    values : dict
+        Plain values. They are stored with their own date and machine.
+    profile : str, optional
+    folder : path, optional
+
+    Returns
+    -------
+    Path
     """
     try:
-        found = read(name, folder)["values"]
+        parts = read(name, folder)["values"]
     except DataError:
-        found = {}
+        parts = {}
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
     entry = {"made": made, "machine": machine.describe(), "values": values}
-    found[part] = entry if profile is None else found.get(part, {}) | {profile: entry}
-    return write(name, found, folder)
+    parts[part] = entry if profile is None else parts.get(part, {}) | {profile: entry}
+    return write(name, parts, folder)
 
 
 def lines(table):
-    """A DataFrame as lines of CSV, with five figures of every number: a line a row, for differences to be read."""
+    """Convert a DataFrame to lines of CSV with five significant digits, which show differences row by row."""
     return table.to_csv(index=False, float_format="%.5g", lineterminator="\n").splitlines()
 
 
 def frame(lines):
-    """The DataFrame of :func:`lines`."""
+    """Convert the result of :func:`lines` to a DataFrame."""
     import io
 
     import pandas as pd

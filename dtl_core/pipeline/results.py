@@ -1,4 +1,4 @@
-"""What a run has found, read from the store when it is asked for."""
+"""The results of a run, read from the store on demand."""
 
 from __future__ import annotations
 
@@ -18,32 +18,55 @@ __all__ = ["Run"]
 
 @dataclass
 class Run(StoredSpectra):
-    """What a run has found: its spectra, networks and catalogues.
+    """The results of a run: its spectra, networks and catalogues.
 
     Attributes
     ----------
-    search : DataFrame, one row per combination of the grid search
-    architectures : DataFrame, its rows that were kept, best first
+    search : DataFrame
+        One row per candidate of the grid search.
+    architectures : DataFrame
+        The rows that were selected, best first.
     """
 
     search: pd.DataFrame | None = None
     architectures: pd.DataFrame | None = None
 
     def autoencoder(self, member=0, *, tuned=False):
-        """One trained autoencoder, before fine-tuning or after."""
+        """Load a trained autoencoder.
+
+        Parameters
+        ----------
+        member : int
+            Row of ``architectures``.
+        tuned : bool
+            After fine-tuning instead of before.
+
+        Returns
+        -------
+        Autoencoder
+        """
         stage = "transfer" if tuned else "autoencoder"
         width = int(self.architectures["width"].iloc[member])
         return load_autoencoders(self.config, [self.store.path(stage, self.keys[stage][member])], width)
 
     @property
     def catalogue(self):
-        """The catalogue (astropy Table) with observed latents from the fine-tuned encoder."""
+        """The catalogue of the paper's method: astropy.table.Table."""
         return self.catalogue_of("transfer")
 
     def catalogue_of(self, name):
-        """A catalogue by name: ``transfer``, ``direct`` with observed latents from before fine-tuning, or
-        ``recommended`` with the columns method, p_domain and strange besides (those of ``transfer`` where the profile
-        chooses the paper's method).
+        """Load the catalogue of a method.
+
+        Parameters
+        ----------
+        name : str
+            ``transfer``, the paper's method; ``direct``, with observed latents from before fine-tuning; or
+            ``recommended``, which adds the columns method, p_domain and strange. If the profile chooses the paper's
+            method, the recommended values are those of ``transfer``.
+
+        Returns
+        -------
+        astropy.table.Table
         """
         if name == "recommended" and "recommended" in self.keys:
             return Table.read(self.store.path("recommended", self.keys["recommended"]) / "catalogue_recommended.ecsv")
@@ -55,11 +78,11 @@ class Run(StoredSpectra):
 
     @functools.cached_property
     def figures(self):
-        """Headline figures by name; see :mod:`dtl_core.pipeline.headline`."""
+        """Headline figures by name; see :func:`dtl_core.pipeline.headline.headline`."""
         return headline(self)
 
     def restarts(self):
-        """How many networks of each stage diverged and began anew; stages without any are left out."""
+        """Number of networks of each stage that diverged and were trained again; stages without any are left out."""
         files = {"autoencoder": ("history", "restarts"), "transfer": ("history", "restarts"),
                  "regression": ("estimates", "history_restarts")}  # fmt: skip
         counts = {
@@ -70,7 +93,7 @@ class Run(StoredSpectra):
         return {stage: count for stage, count in counts.items() if count}
 
     def seconds(self):
-        """Computing time, s, of every stage, summed over its members."""
+        """Computing time of every stage, s, summed over its members."""
         total = {}
         for stage, keys in self.keys.items():
             keys = [keys] if isinstance(keys, str) else keys
@@ -78,7 +101,7 @@ class Run(StoredSpectra):
         return total
 
     def peak_memory(self):
-        """Largest memory, bytes, of a process in every stage: of the member that took most."""
+        """Largest memory of a process in every stage, bytes."""
         return {
             stage: max(
                 self.store.timing(stage, key).get("peak_memory", float("nan"))

@@ -1,4 +1,4 @@
-"""Searches over hyper-parameters: every candidate with the whole budget, or successive halving."""
+"""Searches over hyper-parameters: every candidate with all epochs, or successive halving."""
 
 from __future__ import annotations
 
@@ -16,14 +16,26 @@ __all__ = [
     "cross_validate_many",
     "folds",
     "regressor_candidates",
-    "rung_sizes",
+    "round_sizes",
     "select_architectures",
     "select_regressors",
 ]
 
 
 def folds(rows, n_folds, seed):
-    """Training and held-out parts of some rows, ``n_folds`` pairs of sorted arrays; each row is held out once."""
+    """Split rows for cross-validation.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+    n_folds : int
+    seed : int or list of int
+
+    Returns
+    -------
+    list of (training, held_out)
+        ``n_folds`` pairs of sorted arrays; each row is held out once.
+    """
     parts = np.array_split(np.random.default_rng(seed).permutation(rows), n_folds)
     return [
         (np.sort(np.concatenate([part for j, part in enumerate(parts) if j != k])), np.sort(parts[k]))
@@ -32,9 +44,21 @@ def folds(rows, n_folds, seed):
 
 
 def cross_validate(n, score, *, epochs, halving=0, at_least=1):
-    """Scores of ``n`` candidates: :func:`cross_validate_many` of a single problem.
+    """Score candidates for a single problem.
 
-    Arguments: score, callable(numbers, epochs) -> (len(numbers), n_folds); the others as there. Returns: DataFrame.
+    Parameters
+    ----------
+    n : int
+        Number of candidates.
+    score : callable
+        (numbers, epochs) -> (len(numbers), n_folds) scores.
+    epochs, halving, at_least : int
+        As for :func:`cross_validate_many`.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`cross_validate_many`.
     """
 
     def score_all(pairs, budget):
@@ -44,8 +68,8 @@ def cross_validate(n, score, *, epochs, halving=0, at_least=1):
     return cross_validate_many(n, 1, score_all, epochs=epochs, halving=halving, at_least=at_least)[0]
 
 
-def rung_sizes(n, *, epochs, halving=0, at_least=1):
-    """How many candidates each rung of :func:`cross_validate_many` has: list, ``n`` first."""
+def round_sizes(n, *, epochs, halving=0, at_least=1):
+    """Number of candidates in each round of :func:`cross_validate_many`: list, ``n`` first."""
     sizes = [n]
     while halving and epochs // halving ** len(sizes) >= 1 and math.ceil(n / halving ** len(sizes)) >= at_least:
         sizes.append(math.ceil(sizes[-1] / halving))
@@ -53,34 +77,44 @@ def rung_sizes(n, *, epochs, halving=0, at_least=1):
 
 
 def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
-    """Scores of the same candidates for several problems at once, with successive halving if it is asked for.
+    """Score the same candidates for several problems at once, optionally by successive halving [1]_.
 
-    With it a first rung trains all candidates for few epochs, the next one the best ``1/halving`` of each problem for
-    ``halving`` times as many, and so on until ``epochs``; the worse ones keep the score of the rung they left at. There
-    are as many rungs as leave ``at_least`` candidates at the last and one epoch at the first.
+    With halving, the first round trains all candidates for a few epochs, the next one the best ``1/halving`` of each
+    problem for ``halving`` times as many, and so on until ``epochs``; the others keep the score of their last round.
+    The number of rounds is the largest that leaves ``at_least`` candidates in the last and one epoch in the first.
 
-    Arguments
-    ---------
-    n : number of candidates
+    Parameters
+    ----------
+    n : int
+        Number of candidates.
     n_problems : int
-    score : callable(pairs, epochs) -> dict of (candidate, problem) -> (n_folds,) scores, the lower the better
-    epochs : of a training, at the last rung
+    score : callable
+        (pairs, epochs) -> dict of (candidate, problem) -> (n_folds,) scores; lower is better.
+    epochs : int
+        Of a training in the last round.
+    halving : int
+        Factor between rounds; 0 trains all candidates for all epochs.
+    at_least : int
+        Candidates in the last round.
 
     Returns
     -------
-    list of DataFrames, one a problem, a row a candidate: mse and mse_spread, the mean and spread of its scores over the
-    folds; epochs, that they were reached with; rank, 0 the best, those of a later rung before all others.
+    list of DataFrame
+        One per problem with one row per candidate: ``mse`` and ``mse_spread``, mean and standard deviation of its
+        scores over the folds; ``epochs`` of its last round; ``rank``, 0 for the best, later rounds first.
 
-    Source: Jamieson & Talwalkar (2016, arXiv:1502.07943).
+    References
+    ----------
+    .. [1] Jamieson & Talwalkar (2016), arXiv:1502.07943
     """
-    rungs = len(rung_sizes(n, epochs=epochs, halving=halving, at_least=at_least))
+    rounds = len(round_sizes(n, epochs=epochs, halving=halving, at_least=at_least))
     tables = [pd.DataFrame({"mse": np.full(n, np.inf), "mse_spread": np.nan, "epochs": 0}) for _ in range(n_problems)]
     alive = [list(range(n)) for _ in range(n_problems)]
-    for rung in range(rungs):
-        budget = epochs // max(1, halving) ** (rungs - 1 - rung)
-        found = score([(c, problem) for problem, candidates in enumerate(alive) for c in candidates], budget)
+    for number in range(rounds):
+        budget = epochs // max(1, halving) ** (rounds - 1 - number)
+        scored = score([(c, problem) for problem, candidates in enumerate(alive) for c in candidates], budget)
         for problem, candidates in enumerate(alive):
-            scores = np.array([found[c, problem] for c in candidates], float)
+            scores = np.array([scored[c, problem] for c in candidates], float)
             scores[~np.isfinite(scores)] = np.inf  # diverged
             mean = scores.mean(1)
             spread = np.array([row.std() if np.isfinite(row).all() else np.nan for row in scores])
@@ -96,23 +130,31 @@ def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
 
 
 def select_architectures(table, config):
-    """Rows of the grid search that go on: the better half of the whole grid, and the learning rate of training.
+    """Select the autoencoders that are trained: the best ``n_models`` of the better half of the grid search.
 
-    The best ``n_models`` of them, best first (paper, section 3.1: mean score below the median, 26 of them).
+    The paper keeps those with a mean score below the median, 26 of them (section 3.1). Only candidates with the
+    learning rate of the training count.
 
-    Arguments
-    ---------
-    table : DataFrame of width, l1, learning_rate, mse and rank
+    Parameters
+    ----------
+    table : DataFrame
+        Columns width, l1, learning_rate, mse and rank.
+    config : Config
+
+    Returns
+    -------
+    DataFrame
+        The selected rows, best first.
     """
     same = np.isclose(table["learning_rate"], config.autoencoder.learning_rate)
     kept = table[same & (table["rank"] < math.ceil(len(table) / 2))]
-    if kept.empty:  # the learning rate of training lost everywhere: keep its best, so that there is something to train
+    if kept.empty:  # this learning rate is in the worse half everywhere: train its best candidates all the same
         kept = table[same]
     return kept.sort_values("rank").head(config.autoencoder.n_models)
 
 
 def regressor_candidates(config):
-    """Every :class:`dtl_core.config.RegressorConfig` of the search, the published one among them."""
+    """Candidates of the regressor search, the published one among them: list of RegressorConfig."""
     grid = itertools.product(
         config.search.filters, config.search.second_filters, config.search.last_units, config.search.regressor_rates
     )
@@ -120,9 +162,16 @@ def regressor_candidates(config):
 
 
 def select_regressors(table):
-    """The best candidate of each parameter: parameter -> RegressorConfig.
+    """Select the best candidate of each parameter.
 
-    Arguments: table, DataFrame of parameter, filters, units, learning_rate and rank.
+    Parameters
+    ----------
+    table : DataFrame
+        Columns parameter, filters, units, learning_rate and rank.
+
+    Returns
+    -------
+    dict of str to RegressorConfig
     """
     best = table.sort_values("rank", kind="stable").groupby("parameter", sort=False).first()
     return {

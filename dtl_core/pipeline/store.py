@@ -3,8 +3,8 @@
     store = Store(root)
     folder, key = store.stage("synthetic", settings, inputs, compute)
 
-``compute(folder)`` writes its files into an empty folder; the folder appears under its key whole or not at all. The
-same key finds it again. Another setting, another input or a changed module gives another key: nothing stale is shown.
+``compute(folder)`` writes its files into an empty folder, which appears under its key once it is complete. The same key
+finds it again. Another setting, another input or a changed module gives another key, so results are never outdated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ __all__ = ["NotStored", "Store", "default_root"]
 
 
 def default_root():
-    """``DTL_RESULTS``, or ``results`` beside the source tree, or ``results`` in the working folder when installed."""
+    """Folder of the results: ``DTL_RESULTS``, or ``results`` in the source tree or, if installed, the working folder.
+
+    Returns
+    -------
+    Path
+    """
     if os.environ.get("DTL_RESULTS"):
         return Path(os.environ["DTL_RESULTS"])
     tree = Path(__file__).resolve().parents[2]
@@ -42,7 +47,7 @@ def _plain(value):
     return value
 
 
-def _held(path):
+def _locked(path):
     """Whether a living process holds a lock."""
     try:
         with path.open() as lock:
@@ -55,19 +60,20 @@ def _held(path):
 
 
 class NotStored(Exception):
-    """A store that only looks has not found a result."""
+    """A result would have to be computed, but the store only looks."""
 
 
 class Store:
-    """Keyed results under one root folder.
+    """Keyed results in one root folder.
 
-    Arguments
-    ---------
-    root : path, optional; see :func:`default_root`
+    Parameters
+    ----------
+    root : path, optional
+        See :func:`default_root`.
     only_look : bool
         Raise :class:`NotStored` where a result would have to be computed.
     only_name : bool
-        Neither look nor compute: say under which key each result is or will be.
+        Neither look nor compute: return the key that each result has or will have.
     """
 
     def __init__(self, root=None, *, only_look=False, only_name=False):
@@ -75,7 +81,25 @@ class Store:
         self.only_look, self.only_name = only_look, only_name
 
     def key(self, name, settings, inputs, module):
-        """Hexadecimal key of a stage and the record that it was made from; ``module`` is where it is computed."""
+        """Key of a result, and the record that it is the hash of.
+
+        Parameters
+        ----------
+        name : str
+            Of the stage.
+        settings : mapping
+            Plain values and configuration dataclasses.
+        inputs : mapping
+            Names -> keys of earlier stages or hashes of data.
+        module : str
+            Where the result is computed.
+
+        Returns
+        -------
+        key : str
+            Twenty hexadecimal digits.
+        record : dict
+        """
         record = {
             "stage": name,
             "settings": {k: _plain(v) for k, v in settings.items()},
@@ -87,11 +111,11 @@ class Store:
         return hashlib.sha256(text.encode()).hexdigest()[:20], json.loads(text)
 
     def path(self, name, key):
-        """Where the result of a stage with this key is or will be."""
+        """Folder of a stage's result with this key, whether it exists or not."""
         return self.root / name / key
 
     def ready(self, name, key):
-        """Whether a whole, unspoilt result is there: every file listed in its manifest has its hash."""
+        """Whether a complete result is there: every file in its manifest has the hash that is listed."""
         folder = self.path(name, key)
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
@@ -100,138 +124,156 @@ class Store:
             return False
 
     def stage(self, name, settings, inputs, compute):
-        """The folder with a stage's result, found or computed.
+        """Find or compute the result of a stage.
 
-        Arguments
-        ---------
+        Parameters
+        ----------
         name : str
-        settings : mapping of plain values and configuration dataclasses
-        inputs : mapping of names to keys of earlier stages or hashes of data
-        compute : callable(folder), writes the files; the key depends on the code that the module reaches in which it is
-            defined (see :func:`dtl_core.source_code.closure`)
+        settings : mapping
+            Plain values and configuration dataclasses.
+        inputs : mapping
+            Names -> keys of earlier stages or hashes of data.
+        compute : callable
+            Called with a folder, writes the files. The key depends on the code that its module imports; see
+            :func:`dtl_core.source_code.closure`.
 
         Returns
         -------
-        (folder, key)
+        folder : Path
+        key : str
 
-        Errors
+        Raises
         ------
-        StoreError : the result cannot be written.
+        StoreError
+            The result cannot be written.
         """
 
-        def alone(_missing, folders, _checkpoint):
+        def compute_one(_missing, folders, _checkpoint):
             compute(folders[0])
 
-        alone.__module__ = compute.__module__
-        return self.stages(name, [(settings, inputs)], alone)[0]
+        compute_one.__module__ = compute.__module__
+        return self.stages(name, [(settings, inputs)], compute_one)[0]
 
     def stages(self, name, items, compute):
-        """Several results of one stage, of which those that are missing are computed together.
+        """Find several results of one stage, and compute those that are missing together.
 
-        Arguments
-        ---------
+        Parameters
+        ----------
         name : str
         items : list of (settings, inputs)
-        compute : callable(missing, folders, checkpoint): the numbers of the items to compute, a folder for each, and a
-            path beside the store where the state of the computation may be kept until it is over; it may return the
-            seconds from its start to each epoch, for :meth:`timing`
+            As for :meth:`stage`.
+        compute : callable
+            Called with the numbers of the items to compute, a folder for each, and a path in the store for the state of
+            an unfinished computation. It may return the seconds from its start to each epoch, for :meth:`timing`.
 
         Returns
         -------
         list of (folder, key)
 
-        Errors
+        Raises
         ------
-        StoreError : a result cannot be written.
+        StoreError
+            A result cannot be written.
         """
         keyed = [self.key(name, settings, inputs, compute.__module__) for settings, inputs in items]
-        found = [(self.path(name, key), key) for key, _ in keyed]
+        results = [(self.path(name, key), key) for key, _ in keyed]
         if self.only_name:
-            return found
-        missing = [number for number, (_, key) in enumerate(found) if not self.ready(name, key)]
+            return results
+        missing = [number for number, (key, _) in enumerate(keyed) if not self.ready(name, key)]
         if not missing:
-            return found
+            return results
         if self.only_look:
             raise NotStored(name)
         try:
-            with self._place(name) as place:
-                works = [place / str(number) for number in range(len(missing))]
-                for work in works:
-                    work.mkdir()
-                started = time.time()
-                reset_peak_memory()
-                together = hashlib.sha256("".join(keyed[number][0] for number in missing).encode()).hexdigest()[:20]
-                epochs = compute(missing, works, self.root / "checkpoints" / f"{name}-{together}.safetensors")
-                timing = {"seconds": round((time.time() - started) / len(missing), 3), "peak_memory": peak_memory()}
-                epochs = [] if epochs is None else [round(float(seconds), 3) for seconds in epochs]
-                timing |= {"together": len(missing), "epochs": epochs}
-                for number, work in zip(missing, works, strict=True):
-                    self._finish(name, found[number][1], keyed[number][1], work)
-                    self._note_timing(name, found[number][1], timing)
+            self._compute(name, missing, [keyed[number] for number in missing], compute)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror or error})",
                 file=self.root,
                 remedy="free disk space or set DTL_RESULTS",
             ) from None
-        return found
+        return results
+
+    def _compute(self, name, missing, keyed, compute):
+        """Compute results in an unfinished folder, then move them to their places with their timings."""
+        with self._unfinished(name) as unfinished:
+            folders = [unfinished / str(number) for number in range(len(missing))]
+            for folder in folders:
+                folder.mkdir()
+            started = time.time()
+            reset_peak_memory()
+            together = hashlib.sha256("".join(key for key, _ in keyed).encode()).hexdigest()[:20]
+            epochs = compute(missing, folders, self.root / "checkpoints" / f"{name}-{together}.safetensors")
+            timing = {"seconds": round((time.time() - started) / len(missing), 3), "peak_memory": peak_memory()}
+            epochs = [] if epochs is None else [round(float(seconds), 3) for seconds in epochs]
+            timing |= {"together": len(missing), "epochs": epochs}
+            for (key, record), folder in zip(keyed, folders, strict=True):
+                self._finish(name, key, record, folder)
+                self._note_timing(name, key, timing)
 
     @contextlib.contextmanager
-    def _place(self, name):
-        """A folder to work in, which :meth:`sweep` leaves alone while this process lives, and which is gone then."""
-        place = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
+    def _unfinished(self, name):
+        """A folder that :meth:`sweep` does not touch while this process lives; removed afterwards."""
+        folder = self.root / "unfinished" / f"{name}-{uuid.uuid4().hex[:12]}"
         try:
-            place.mkdir(parents=True)
-            with (place / "lock").open("w") as lock:
+            folder.mkdir(parents=True)
+            with (folder / "lock").open("w") as lock:
                 with contextlib.suppress(OSError):  # some file systems have no locks
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                yield place
+                yield folder
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _finish(self, name, key, record, work):
-        """Put a result that is whole in its place."""
+    def _finish(self, name, key, record, finished):
+        """Move a finished result to its place."""
         folder = self.path(name, key)
-        record["files"] = {file.name: file_hash(file) for file in sorted(work.iterdir())}
-        (work / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        record["files"] = {file.name: file_hash(file) for file in sorted(finished.iterdir())}
+        (finished / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self.set_aside(name, key)
+        self.move_corrupted(name, key)
         try:
-            os.replace(work, folder)
+            os.replace(finished, folder)
         except OSError:
-            if not self.ready(name, key):  # else another process finished the same stage first
+            if not self.ready(name, key):  # else another process has finished the same result first
                 raise
 
-    def set_aside(self, name, key):
-        """Move a result to ``spoilt/`` if a file of it was changed or lost, for whoever wants to know why.
+    def move_corrupted(self, name, key):
+        """Move a result to the folder ``corrupted`` if one of its files has changed or is missing; kept for debugging.
 
-        Returns: whether that was so.
+        Returns
+        -------
+        bool
+            Whether the result was corrupted.
         """
         folder = self.path(name, key)
         if not folder.exists() or self.ready(name, key) or not any(folder.iterdir()):
-            return False  # an empty one may be somebody's preparation, and is not an obstacle
-        aside = self.root / "spoilt" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
-        aside.parent.mkdir(exist_ok=True)
+            return False  # an empty one may be another process's work folder; it is safe to replace
+        kept = self.root / "corrupted" / f"{name}-{key}-{uuid.uuid4().hex[:6]}"
+        kept.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # another process was faster
-            os.replace(folder, aside)
+            os.replace(folder, kept)
         return True
 
     def _note_timing(self, name, key, timing):
-        # beside the results, not inside: two runs give the same bytes
+        # outside of the result's folder, so that two runs give the same bytes
         folder = self.root / "timings"
         folder.mkdir(exist_ok=True)
         with atomic_path(folder / f"{name}-{key}.json") as part:
             part.write_text(json.dumps(timing))
 
     def sweep(self, older_than=86_400.0):
-        """Remove what runs killed more than ``older_than`` seconds ago left unfinished; checkpoints a week later.
+        """Remove the folders of runs that were killed long ago, and checkpoints a week later.
 
-        Whatever the clock says, nothing is taken from a process that lives; on another machine it counts as alive for
-        that time, because locks need not be seen there.
+        Folders of living processes stay. Locks of other machines may not be visible; their folders stay for the given
+        time.
+
+        Parameters
+        ----------
+        older_than : float, s
         """
         for folder in (self.root / "unfinished").glob("*"):
-            with contextlib.suppress(OSError):  # somebody else was faster, or the store cannot be written
-                if time.time() - folder.stat().st_mtime > older_than and not _held(folder / "lock"):
+            with contextlib.suppress(OSError):  # another process was faster, or the store is read-only
+                if time.time() - folder.stat().st_mtime > older_than and not _locked(folder / "lock"):
                     shutil.rmtree(folder, ignore_errors=True)
         for path in (self.root / "checkpoints").glob("*"):
             with contextlib.suppress(OSError):
@@ -239,12 +281,14 @@ class Store:
                     path.unlink(missing_ok=True)
 
     def timing(self, name, key):
-        """What computing a result took; empty where it is unknown.
+        """Resources that the computation of a result took.
 
         Returns
         -------
-        dict of seconds, its share of the wall time; together, how many results were computed at once; peak_memory,
-        bytes, of the process; epochs, seconds from the start of a training to the end of each epoch.
+        dict
+            ``seconds``, its share of the wall time; ``together``, the number of results computed at once;
+            ``peak_memory``, bytes, of the process; ``epochs``, seconds from the start of a training to the end of each
+            epoch. Empty where unknown.
         """
         try:
             return json.loads((self.root / "timings" / f"{name}-{key}.json").read_text())
@@ -252,5 +296,5 @@ class Store:
             return {}
 
     def seconds(self, name, key):
-        """Wall time that computing a stage took, s; nan when unknown."""
+        """Wall time, s, that computing a result took; nan where unknown."""
         return float(self.timing(name, key).get("seconds", float("nan")))

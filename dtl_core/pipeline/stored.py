@@ -22,13 +22,14 @@ __all__ = ["StoredSpectra"]
 
 @dataclass
 class StoredSpectra:
-    """The spectra of a run, synthetic and observed, read from the store when they are asked for.
+    """The spectra of a run, synthetic and observed, read from the store on demand.
 
     Attributes
     ----------
     config : Config
     store : Store
-    keys : dict of stage -> key, or list of keys
+    keys : dict
+        Stage -> key, or list of keys.
     """
 
     config: Config
@@ -36,38 +37,49 @@ class StoredSpectra:
     keys: dict
 
     def arrays(self, stage, file, member=None):
-        """Arrays that a stage stored: ``run.arrays("autoencoder", "history", 0)``."""
+        """Load arrays that a stage stored, as in ``run.arrays("autoencoder", "history", 0)``.
+
+        Parameters
+        ----------
+        stage, file : str
+        member : int, optional
+            Of the ensemble.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
         key = self.keys[stage] if member is None else self.keys[stage][member]
         return load_arrays(self.store.path(stage, key) / f"{file}.safetensors")
 
     @property
     def wavelength(self):
-        """(n_pixels,) vacuum A."""
+        """Wavelengths: (n_pixels,), vacuum Angstrom."""
         return window_grid(self.config.window, margin=False)
 
     @functools.cached_property
     def synthetic(self):
-        """dict of flux (n, n_pixels) and labels (n, 4)."""
+        """Synthetic spectra: dict of ``flux`` (n, n_pixels) and ``labels`` (n, 4)."""
         return self.arrays("synthetic", "synthetic")
 
     @functools.cached_property
     def observed(self):
-        """(n_stars, n_pixels) flux, the survey's stars first."""
+        """Observed fluxes (n_stars, n_pixels), those of the simulated survey first."""
         return self.arrays("observed", "observed")["flux"]
 
     @functools.cached_property
     def truth(self):
-        """DataFrame of the survey's true labels."""
+        """True labels of the simulated survey: DataFrame."""
         return Table.read(self.store.path("observed", self.keys["observed"]) / "truth.ecsv").to_pandas()
 
     @functools.cached_property
     def reports(self):
-        """DataFrame with a row a real star, of the fields of :class:`dtl_core.preparing.chain.Report`."""
+        """One row per real star with the fields of :class:`dtl_core.preparing.chain.Report`: DataFrame."""
         return pd.DataFrame(self._real["stars"])
 
     @functools.cached_property
     def refused(self):
-        """DataFrame of file and error of the real spectra that could not be used."""
+        """Real spectra that could not be used: DataFrame of file and error."""
         return pd.DataFrame(self._real["refused"], columns=["file", "error"])
 
     @property

@@ -1,4 +1,4 @@
-"""Catalogues in parts: whole, resumed, killed, spoilt, written as one file; nothing lost and nothing stale."""
+"""Catalogues in parts: complete, resumed, killed, corrupted, written as one file; nothing lost and nothing stale."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from toys import simulated
 from dtl_core.cli import main
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.models import bulk, loading, parallel, prediction
-from dtl_core.models.bulk import Survey, export
+from dtl_core.models.bulk import BulkCatalogue, export
 from dtl_core.reading import sources
 from dtl_core.reading.sources import open_source
 
@@ -46,7 +46,7 @@ def whole(store, tmp_path_factory):
     """The catalogue of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole") / "catalogue.parquet"
     ticks = []
-    summary = Survey(folder, open_source(store), part=PART).run(progress=ticks.append)
+    summary = BulkCatalogue(folder, open_source(store), part=PART).run(progress=ticks.append)
     assert summary == bulk.Summary(parts=5, computed=5, stars=N - 2, refused=2) and sum(ticks) == N
     return folder
 
@@ -62,7 +62,7 @@ def copy(whole, tmp_path):
 
 
 def again(store, folder, **options):
-    return Survey(folder, open_source(store), part=PART).run(**options)
+    return BulkCatalogue(folder, open_source(store), part=PART).run(**options)
 
 
 # ---------------------------------------------------------------- what it holds
@@ -109,7 +109,7 @@ def test_what_is_there_is_not_computed_again(store, copy, monkeypatch):
 
 @pytest.mark.parametrize("name", ["part-0000001.parquet", "_part-0000001.json"])
 @pytest.mark.parametrize("damage", ["changed", "cut", "deleted"])
-def test_a_spoilt_part_is_computed_anew_and_no_other(store, whole, copy, name, damage):
+def test_a_corrupted_part_is_computed_anew_and_no_other(store, whole, copy, name, damage):
     path = copy / name
     content = path.read_bytes()
     if damage == "deleted":
@@ -127,11 +127,11 @@ def test_changed_spectra_are_computed_anew(tmp_path, store, whole):
 
     paths = sorted(write_examples(tmp_path / "in")[0])
     folder = tmp_path / "out.parquet"
-    made = [Survey(folder, open_source(tmp_path / "in"), part=1).run().computed]
+    made = [BulkCatalogue(folder, open_source(tmp_path / "in"), part=1).run().computed]
     paths[1].write_text(paths[1].read_text() + "\n")
-    made.append(Survey(folder, open_source(tmp_path / "in"), part=1).run().computed)
+    made.append(BulkCatalogue(folder, open_source(tmp_path / "in"), part=1).run().computed)
     paths[2].unlink()
-    last = Survey(folder, open_source(tmp_path / "in"), part=1).run()
+    last = BulkCatalogue(folder, open_source(tmp_path / "in"), part=1).run()
     assert made == [3, 1] and (last.computed, last.stars, last.parts) == (0, 2, 2)
     assert len(pq.read_table(folder)) == 2 and not (folder / "part-0000002.parquet").exists()
 
@@ -146,20 +146,20 @@ def test_a_catalogue_that_was_made_otherwise_is_left_alone(store, copy, tmp_path
         shutil.copy(loading.registry.find("models/R053000.safetensors"), tmp_path / "one.safetensors")
         change = {"name": str(tmp_path / "one.safetensors")}
     if change.pop("code", None):
-        monkeypatch.setattr(bulk, "code_hash", lambda names: "other")
+        monkeypatch.setattr(bulk, "code_hash", lambda *names: "other")
     with pytest.raises(DataError, match=f"made with other {what}; remove it, or choose another name"):
-        Survey(copy, open_source(store), **{"part": PART} | change)
+        BulkCatalogue(copy, open_source(store), **{"part": PART} | change)
     assert contents(copy) == before
 
 
 def test_a_folder_of_something_else_is_left_alone(store, tmp_path):
     (tmp_path / "thesis.txt").write_text("the only copy")
     with pytest.raises(DataError, match="other files"):
-        Survey(tmp_path, open_source(store))
+        BulkCatalogue(tmp_path, open_source(store))
     with pytest.raises(DataError, match="is not a folder"):
-        Survey(tmp_path / "thesis.txt", open_source(store))
+        BulkCatalogue(tmp_path / "thesis.txt", open_source(store))
     with pytest.raises(ConfigError, match="--part-size"):
-        Survey(tmp_path / "new", open_source(store), part=-1)
+        BulkCatalogue(tmp_path / "new", open_source(store), part=-1)
 
 
 # ---------------------------------------------------------------- faults
@@ -242,13 +242,13 @@ def test_a_fits_file_of_parts_is_valid(whole, tmp_path):
 
 
 def test_tidying_leaves_what_is_whole_and_drops_what_is_not(copy, store):
-    made = Survey(copy, open_source(store), part=PART)
+    made = BulkCatalogue(copy, open_source(store), part=PART)
     before = contents(copy)
-    assert made.tidy() == ([], []) and contents(copy) == before
+    assert made.discard_invalid() == ([], []) and contents(copy) == before
     (copy / "part-0000001.parquet").write_bytes(b"PAR1")
     (copy / "part-0000002.parquet").unlink()
     (copy / "_part-0000002.json").unlink()
-    assert made.tidy() == ([1, 2], [1])
+    assert made.discard_invalid() == ([1, 2], [1])
     assert before.keys() - contents(copy).keys() == {
         "_manifest.json", "_part-0000001.json", "_part-0000002.json", "part-0000002.parquet"
     }  # fmt: skip
@@ -259,11 +259,11 @@ def test_a_list_of_parts_that_are_no_more_is_dropped(copy, store):
     manifest["parts"].append(manifest["parts"][-1] | {"file": "part-0000005.parquet"})
     for text in (json.dumps(manifest), "{", "[]"):
         (copy / "_manifest.json").write_text(text)
-        assert Survey(copy, open_source(store), part=PART).tidy() == ([], [])
+        assert BulkCatalogue(copy, open_source(store), part=PART).discard_invalid() == ([], [])
         assert not (copy / "_manifest.json").exists()
 
 
-def test_an_unfinished_or_spoilt_catalogue_is_not_exported(copy, tmp_path):
+def test_an_unfinished_or_corrupted_catalogue_is_not_exported(copy, tmp_path):
     with pytest.raises(ConfigError, match="cannot write"):
         export(copy, tmp_path / "x.doc")
     (copy / "part-0000002.parquet").write_bytes(b"")

@@ -22,17 +22,18 @@ from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.models.ensemble import Ensemble
 from dtl_core.networks import training
 from dtl_core.parameters import PARAMETERS
-from dtl_core.pipeline import conduct, headline, records, search
+from dtl_core.pipeline import conduct, headline, jobs, records, search, searches
 from dtl_core.pipeline.store import Store
 from dtl_core.spectra.operators import doppler_shift, window_grid
+from dtl_core.synthetic import generation, simulated_survey
 
 pytestmark = pytest.mark.uses_tiny
 
 
 def test_found_again_and_not_computed_again(tiny, monkeypatch):
     before = tree(tiny.store.root)
-    monkeypatch.setattr(conduct.stages.synthetic, "synthetic_set", lambda *a, **k: pytest.fail("computed again"))
-    monkeypatch.setattr(conduct.stages.observed, "survey_set", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr(generation, "synthetic_set", lambda *a, **k: pytest.fail("computed again"))
+    monkeypatch.setattr(simulated_survey, "survey_set", lambda *a, **k: pytest.fail("computed again"))
     again = conduct.run("smoke", overrides=TINY | {"workers": 1}, root=tiny.store.root, quiet=True)
     assert again.keys == tiny.keys
     assert tree(tiny.store.root) == before
@@ -146,14 +147,14 @@ def test_the_search_is_a_command_that_leaves_a_record(tiny, tmp_path):
 def test_the_search_for_regressors_finds_a_table_for_every_parameter(tiny):
     overrides = TINY | {"workers": 1} | SEARCH
     run = conduct.run("smoke", "transfer", overrides=overrides, root=tiny.store.root, quiet=True)
-    table = conduct.search_regressors(run, quiet=True)
+    table = searches.search_regressors(run, quiet=True)
     assert len(table) == 16 and set(table["parameter"]) == set(PARAMETERS)
     assert (table.groupby("parameter")["epochs"].max() == 4).all() and (table["mse"] > 0).all()
     best = table.groupby(["parameter", "learning_rate"])["mse"].min().unstack()
     bounded("best error at 1e-5 over that at 3e-3", best[1e-5] / best[3e-3], above=1)
     chosen = search.select_regressors(table)
     assert {net.learning_rate for net in chosen.values()} == {3e-3}, "1e-5 learns nothing in so few steps"
-    assert conduct.search_regressors(run, quiet=True).equals(table)  # from the store
+    assert searches.search_regressors(run, quiet=True).equals(table)  # from the store
 
 
 @pytest.mark.parametrize(
@@ -321,9 +322,9 @@ class Fatal:
 def test_a_worker_that_dies_is_one_line(tmp_path):
     config = load_profile("smoke", TINY | {"workers": 1})
     keys = {"synthetic": "none", "fatal": Fatal()}
-    job = conduct.Job("candidate", tmp_path, config, keys, ([(64, 1e-7, 1e-3)], 1), cost={"candidate": 1.0})
+    job = jobs.Job("candidate", tmp_path, config, keys, ([(64, 1e-7, 1e-3)], 1), cost={"candidate": 1.0})
     with pytest.raises(DTLError, match="a worker process died") as error:
-        conduct._run_jobs(config, [job], "test", quiet=True)
+        jobs.run_jobs(config, [job], "test", quiet=True)
     assert "workers=1" in str(error.value)
 
 

@@ -1,7 +1,7 @@
 """Faults planted on purpose in runs of the whole method: nothing lost, nothing stale, one clear line each.
 
 What single modules do with faults stands beside their other tests: killed downloads and cut lines in test_download,
-killed, spoilt and changed surveys in test_survey, jobs that die in test_workflow.
+killed, corrupted and changed catalogues in test_bulk, jobs that die in test_workflow.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def command(root, *more, workers=1):
 
 def results(root):
     """What a store holds but for what was left by processes that were killed."""
-    aside = ("unfinished", "checkpoints", "spoilt", "workflow")
+    aside = ("unfinished", "checkpoints", "corrupted", "workflow")
     return {name: digest for name, digest in tree(root).items() if name.split("/")[0] not in aside}
 
 
@@ -78,7 +78,7 @@ def test_a_killed_run_that_two_others_finish_together_ends_with_the_same_bytes(t
     assert kept and {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-def test_spoilt_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny, tmp_path):
+def test_corrupted_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny, tmp_path):
     copy_of(tiny, tmp_path / "store")
     store, rng = tiny.store.__class__(tmp_path / "store"), np.random.default_rng(3)
     chosen = [("autoencoder", tiny.keys["autoencoder"][1], "weights.safetensors"),
@@ -91,7 +91,7 @@ def test_spoilt_entries_are_found_by_their_hash_moved_aside_and_made_again(tiny,
         path.write_bytes(content)
     conduct.run("smoke", overrides=TINY | {"workers": 1}, root=store.root, quiet=True)
     assert results(store.root) == stored(tiny)
-    aside = {path.name.rpartition("-")[0] for path in (store.root / "spoilt").iterdir()}
+    aside = {path.name.rpartition("-")[0] for path in (store.root / "corrupted").iterdir()}
     assert aside == {f"{stage}-{key}" for stage, key, _ in chosen}
 
 

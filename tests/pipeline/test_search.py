@@ -44,7 +44,7 @@ def test_halving_finds_the_best_and_spends_what_it_says(n, factor, epochs, at_le
     truth = np.random.default_rng(seed).permutation(n) / n
     score, asked = planted(truth)
     table = search.cross_validate(n, score, epochs=epochs, halving=factor, at_least=min(at_least, n))
-    assert table["rank"].idxmin() == np.argmin(truth), "without noise the best survives every rung"
+    assert table["rank"].idxmin() == np.argmin(truth), "without noise the best survives every round"
     assert sorted(table["rank"]) == list(range(n))
     budgets = [budget for _, budget in asked]
     assert budgets[-1] == epochs and budgets[0] >= 1 and len(asked[0][0]) == n
@@ -55,7 +55,7 @@ def test_halving_finds_the_best_and_spends_what_it_says(n, factor, epochs, at_le
         assert max(truth[after]) <= min(truth[k] for k in set(before) - set(after) or {np.argmax(truth)})
     last = table.loc[table["epochs"] == epochs]
     assert set(last.index) == set(asked[-1][0])
-    assert last["rank"].max() == len(last) - 1, "who reached the last rung is before all others"
+    assert last["rank"].max() == len(last) - 1, "who reached the last round is before all others"
     if factor == 0:
         assert len(asked) == 1
 

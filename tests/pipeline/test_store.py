@@ -125,7 +125,7 @@ def test_a_killed_run_leaves_no_result_and_the_next_one_succeeds(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.safetensors", "b.txt", "manifest.json"])
 @pytest.mark.parametrize("damage", ["changed", "cut", "deleted"])
-def test_a_spoilt_file_is_computed_anew(tmp_path, name, damage):
+def test_a_corrupted_file_is_computed_anew(tmp_path, name, damage):
     compute = Compute()
     folder, key = run(Store(tmp_path), compute)
     before, path = contents(folder), folder / name
@@ -136,11 +136,11 @@ def test_a_spoilt_file_is_computed_anew(tmp_path, name, damage):
     else:
         path.write_bytes(b"x" + path.read_bytes()[1:])
     assert not Store(tmp_path).ready("synthetic", key)
-    spoilt = contents(folder)
+    corrupted = contents(folder)
     assert run(Store(tmp_path), compute) == (folder, key) and compute.calls == 2
     assert contents(folder) == before
-    (aside,) = (tmp_path / "spoilt").iterdir()  # for whoever wants to know what happened
-    assert contents(aside) == spoilt
+    (aside,) = (tmp_path / "corrupted").iterdir()  # for whoever wants to know what happened
+    assert contents(aside) == corrupted
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):

@@ -16,10 +16,10 @@ from small import TINY, copy_of, stored, tree
 from toys import simulated
 
 from dtl_core.errors import ConfigError, DataError, DTLError
-from dtl_core.models.bulk import Survey
+from dtl_core.models.bulk import BulkCatalogue
 from dtl_core.pipeline import conduct
 from dtl_core.reading import sources
-from workflow.jobs import GRAPH, Plan, SurveyPlan, Waiting, load_plan
+from workflow.jobs import GRAPH, BulkPlan, Plan, Waiting, load_plan
 
 pytestmark = pytest.mark.uses_tiny
 
@@ -53,27 +53,27 @@ def snakemake(root, *arguments, environment=None, config=(), profile=None):
 
 def test_the_plan_names_what_a_run_makes(tiny, tmp_path):
     plan = Plan("smoke", SETTINGS, tiny.store.root)
-    assert plan.n_rungs == 2
+    assert plan.n_rounds == 2
     assert plan.all_keys() == tiny.keys
     assert list(plan.members()) == tiny.keys["regression"]
     tried = tiny.keys["candidate"]
-    assert set(plan.rung(0)) == set(tried[:4]) and set(plan.rung(1)) == set(tried[4:])
-    assert len(plan.rung(0)) == 4 and len(plan.rung(1)) == 2
+    assert set(plan.round(0)) == set(tried[:4]) and set(plan.round(1)) == set(tried[4:])
+    assert len(plan.round(0)) == 4 and len(plan.round(1)) == 2
     empty = Plan("smoke", SETTINGS, tmp_path)
     assert empty.keys == plan.keys and not list(tmp_path.iterdir())  # planning makes nothing
 
 
 def test_what_depends_on_the_search_waits_for_it(tiny, tmp_path):
     plan = Plan("smoke", SETTINGS, copy_of(tiny, tmp_path / "store", "synthetic"))
-    assert set(plan.rung(0)) == set(tiny.keys["candidate"][:4])
-    for ask in (lambda: plan.rung(1), plan.members, plan.all_keys):
+    assert set(plan.round(0)) == set(tiny.keys["candidate"][:4])
+    for ask in (lambda: plan.round(1), plan.members, plan.all_keys):
         with pytest.raises(Waiting):
             ask()
     copy_of(tiny, plan.root, "candidate")
-    assert plan.rung_done(0) and plan.rung_done(1)
+    assert plan.round_done(0) and plan.round_done(1)
     shutil.rmtree(plan.root / "candidate" / tiny.keys["candidate"][4])
-    assert plan.rung_done(0) and not plan.rung_done(1)
-    assert set(plan.rung(1)) == set(tiny.keys["candidate"][4:])
+    assert plan.round_done(0) and not plan.round_done(1)
+    assert set(plan.round(1)) == set(tiny.keys["candidate"][4:])
 
 
 def test_a_plan_survives_its_file(tmp_path):
@@ -94,7 +94,7 @@ def test_a_job_that_the_plan_does_not_have_is_refused(tiny):
         plan.perform("nonsense", "0" * 20)
 
 
-def test_spoilt_results_are_set_aside_before_anything_is_planned(tiny, tmp_path):
+def test_corrupted_results_are_move_corrupted_before_anything_is_planned(tiny, tmp_path):
     root = copy_of(tiny, tmp_path / "store", "synthetic", "candidate", "regression")
     plan, key = Plan("smoke", SETTINGS, root), tiny.keys["regression"][1]
     broken = root / "regression" / key / "weights.safetensors"
@@ -105,21 +105,21 @@ def test_spoilt_results_are_set_aside_before_anything_is_planned(tiny, tmp_path)
     (root / "candidate" / lost / "scores.safetensors").unlink()
     plan.file.parent.mkdir(parents=True)
     for number in range(2):
-        plan.rung_file(number).touch()
-    assert plan.tidy() == [("candidate", lost)]  # what comes after the search is not known without it
-    assert plan.rung_file(0).is_file() and not plan.rung_file(1).is_file()
+        plan.round_file(number).touch()
+    assert plan.discard_invalid() == [("candidate", lost)]  # what comes after the search is not known without it
+    assert plan.round_file(0).is_file() and not plan.round_file(1).is_file()
     shutil.copytree(tiny.store.path("candidate", lost), root / "candidate" / lost)
-    assert plan.tidy() == [("regression", key)]
-    assert not (root / "regression" / key).exists() and len(list((root / "spoilt").iterdir())) == 2
-    assert plan.tidy() == []
+    assert plan.discard_invalid() == [("regression", key)]
+    assert not (root / "regression" / key).exists() and len(list((root / "corrupted").iterdir())) == 2
+    assert plan.discard_invalid() == []
 
 
-def test_a_job_does_not_build_on_what_was_spoilt_meanwhile(tiny, tmp_path):
+def test_a_job_does_not_build_on_what_was_corrupted_meanwhile(tiny, tmp_path):
     root = copy_of(tiny, tmp_path / "store", "synthetic", "observed", "candidate")
     flux = next((root / "observed").glob("*/observed.safetensors"))
     flux.write_bytes(flux.read_bytes()[:-1] + b"\x00")
     plan = Plan("smoke", SETTINGS, root)
-    with pytest.raises(DataError, match="is missing or spoilt; start the workflow again"):
+    with pytest.raises(DataError, match="is missing or corrupted; start the workflow again"):
         plan.perform("regression", tiny.keys["regression"][0])
     assert not flux.exists()
 
@@ -128,12 +128,12 @@ def test_of_a_stack_the_engine_watches_what_is_missing(tiny, tmp_path):
     """Candidates that train together are one job, which is not done while one of them is missing."""
     root = copy_of(tiny, tmp_path / "store", "synthetic", "candidate")
     plan = Plan("smoke", SETTINGS | {"stack": 2}, root)
-    stacks = [plan._named([job])[0]["candidate"] for job in plan.rung(0).values()]
+    stacks = [plan._named([job])[0]["candidate"] for job in plan.round(0).values()]
     pair = next(keys for keys in stacks if len(keys) == 2)
-    assert pair[0] in plan.rung(0)
+    assert pair[0] in plan.round(0)
     shutil.rmtree(root / "candidate" / pair[1])
-    assert pair[1] in plan.rung(0) and pair[0] not in plan.rung(0)
-    assert plan._job("candidate", pair[0]) == plan._job("candidate", pair[1]) == plan.rung(0)[pair[1]]
+    assert pair[1] in plan.round(0) and pair[0] not in plan.round(0)
+    assert plan._job("candidate", pair[0]) == plan._job("candidate", pair[1]) == plan.round(0)[pair[1]]
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_of_a_stack_the_engine_watches_what_is_missing(tiny, tmp_path):
      ({"options": {"medum": "air"}}, "medum"), ({"options": {"resolving_power": "high"}}, "resolution"),
      ({"options": {"medium": "water"}}, "medium")],
 )  # fmt: skip
-def test_a_survey_that_cannot_be_meant_is_refused_in_one_line(tmp_path, given, named):
+def test_wrong_settings_of_a_catalogue_are_one_line(tmp_path, given, named):
     with pytest.raises(ConfigError, match=f"field '{named}'") as error:
-        SurveyPlan("stars.zarr", tmp_path / "made.parquet", root=tmp_path, **given)
+        BulkPlan("stars.zarr", tmp_path / "made.parquet", root=tmp_path, **given)
     assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="field 'set'"):
         Plan("smoke", "seed=1", tmp_path)
 
 
-def test_numbers_of_a_survey_are_numbers(tmp_path):
+def test_numbers_of_a_catalogue_are_numbers(tmp_path):
     """However the engine hands them over."""
     about = {"part": "64", "velocity": "-3", "options": {"resolving_power": "60000", "medium": None}}
-    plan = SurveyPlan("stars.zarr", tmp_path / "made.parquet", root=tmp_path, **about)
+    plan = BulkPlan("stars.zarr", tmp_path / "made.parquet", root=tmp_path, **about)
     assert plan.what["part"] == 64 and plan.what["velocity"] == -3.0
     assert plan.what["options"] == {"resolving_power": 60_000.0}
 
@@ -168,22 +168,22 @@ def test_the_engine_and_a_run_go_on_where_the_other_stopped(tiny, tmp_path):
     first, broken = tiny.keys["autoencoder"][0], tiny.keys["regression"][0]
     (root / "autoencoder" / first).mkdir(parents=True)
     (root / "autoencoder" / first / "junk").touch()  # to be moved aside
-    (root / "spoilt").touch()  # where that cannot be done
+    (root / "corrupted").touch()  # where that cannot be done
     done, said = snakemake(root, profile="default")
     assert done.returncode == 1
     assert said.count("Error in rule regression:") == 3, said
     waits = {}  # the graph that the book shows
     for rule, files in re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n    input: (.*)$", said, re.M):
         waits.setdefault(rule, set()).update(re.findall(rf"{root}/(\w+)/\w+/manifest.json", files))
-    assert set(waits) == {"candidate", "rung", "regression"}
-    assert waits.items() <= {rule: set(others) - {"rung"} for rule, others in GRAPH.items()}.items()
+    assert set(waits) == {"candidate", "round", "regression"}
+    assert waits.items() <= {rule: set(others) - {"round"} for rule, others in GRAPH.items()}.items()
     cause = f"{root}: cannot be written (File exists); free disk space or set DTL_RESULTS"
     assert re.findall(r"^dtl: (.*)$", said, re.M) == [f"regression-{broken}: {cause}"], said
     expected, lost = stored(tiny), (first, tiny.keys["transfer"][0], broken)
     assert set(expected) - set(results(root)) == {
         name for name in expected if name.startswith(("catalogue", "latent_gap")) or name.split("/")[1] in lost
     }
-    (root / "spoilt").unlink()
+    (root / "corrupted").unlink()
     assert conduct.run("smoke", overrides=SETTINGS, root=root, quiet=True).keys == tiny.keys
     assert results(root) == expected
     done, said = snakemake(root, profile="default")
@@ -242,24 +242,24 @@ while time.time() < deadline:
 """
 
 
-# ---------------------------------------------------------------- a survey
+# ---------------------------------------------------------------- a bulk catalogue
 
 
-def test_a_survey_is_jobs_of_some_parts_each(tmp_path):
+def test_a_catalogue_is_jobs_of_some_parts_each(tmp_path):
     wavelength, flux, _ = simulated(7)
     about = {"resolving_power": 53_000.0, "instrument": "TEST", "frame": "rest"}
     arrays = [{"flux": flux.astype(np.float32), "uncertainty": np.full(flux.shape, 0.005, np.float32)}]
     store = sources.write_zarr(tmp_path / "stars.zarr", wavelength, arrays, 7, rows=2, **about)
     expected, made = tmp_path / "expected.parquet", tmp_path / "made.parquet"
-    Survey(expected, sources.open_source(store), part=2).run()
+    BulkCatalogue(expected, sources.open_source(store), part=2).run()
     root, config = tmp_path / "store", [f"spectra={store}", f"catalogue={made}", "part=2", "chunk=2"]
-    plan = SurveyPlan(store, made, part=2, chunk=2, root=root)
+    plan = BulkPlan(store, made, part=2, chunk=2, root=root)
     assert plan.chunks() == [range(0, 2), range(2, 4)]
-    shutil.copytree(expected, made)  # all is there, but that a part is spoilt
+    shutil.copytree(expected, made)  # all is there, but one part is corrupted
     (made / "part-0000000.parquet").write_bytes(b"PAR1")
     done, said = snakemake(root, config=config, profile="default")
     assert done.returncode == 0, said
-    assert said.count("rule chunk:") == 1 and "part 0 is spoilt or out of date: made again" in said, said
+    assert said.count("rule chunk:") == 1 and "part 0 is corrupted or out of date: made again" in said, said
     assert {path.name: path.read_bytes() for path in made.iterdir()} == {
         path.name: path.read_bytes() for path in expected.iterdir()
     }

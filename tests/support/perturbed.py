@@ -16,10 +16,10 @@ def install():
     """Change what Adam is given, here and in the worker processes of a run; nothing where DTL_PERTURB is not set."""
     if "DTL_PERTURB" not in os.environ:
         return
-    from dtl_core.pipeline import conduct
+    from dtl_core.pipeline import jobs
 
     _change_adam()
-    conduct._start_worker = _start_worker  # workers are new processes, which know this module but not what it did
+    jobs.start_worker = _start_worker  # workers are new processes, which know this module but not what it did
 
 
 def results():
@@ -29,10 +29,10 @@ def results():
 
 
 def _start_worker(channel):
-    from dtl_core.pipeline import conduct
+    from dtl_core.pipeline import jobs
 
     _change_adam()
-    conduct._start_worker(channel)
+    jobs.start_worker(channel)
 
 
 def _change_adam():

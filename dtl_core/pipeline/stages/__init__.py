@@ -1,4 +1,4 @@
-"""The stages of a run, one module each: what a stage computes and stores, and what its key is made from.
+"""The stages of a run, one module each: what a stage computes and stores, and what its key depends on.
 
 Every stage takes the store, the configuration and the keys of earlier stages, and returns its own key.
 """

@@ -1,4 +1,4 @@
-"""Stage ``catalogue``: the best regressors' estimates of every star as one value with its errors."""
+"""Stage ``catalogue``: one value with errors for every star, from the estimates of the best regressors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,24 @@ __all__ = ["make_catalogue"]
 
 
 def make_catalogue(store, config, keys, regressions, stars):
-    """Best-of selection, KDE and one catalogue for each encoder."""
+    """Select the best regressors, estimate densities and write one catalogue for each of ``ENCODERS``.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Key of the stage ``observed``.
+    regressions : list of str
+        Keys of the stage ``regression``.
+    stars : list of str
+        Names of the observed stars.
+
+    Returns
+    -------
+    folder : Path
+    key : str
+    """
 
     def compute(folder):
         parts = [load_arrays(store.path("regression", key) / "estimates.safetensors") for key in regressions]

@@ -9,7 +9,26 @@ __all__ = ["measure_gap"]
 
 
 def measure_gap(store, config, keys, synthetic_vectors, observed_vectors, *, name, metric):
-    """Nearest distances and the UMAP of both domains, in flux (``gap``) or latent space (``latent_gap``)."""
+    """Measure nearest distances and the UMAP of both domains, in flux or latent space.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Of the stages that the vectors come from.
+    synthetic_vectors, observed_vectors : callable
+        Return (n, n_dim), and a dict of method -> (m, n_dim).
+    name : str
+        ``gap`` or ``latent_gap``.
+    metric : str
+        Of the UMAP.
+
+    Returns
+    -------
+    folder : Path
+    key : str
+    """
 
     def compute(folder):
         near, seen = synthetic_vectors(), observed_vectors()

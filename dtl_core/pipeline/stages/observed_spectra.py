@@ -20,7 +20,20 @@ __all__ = ["make_observed"]
 
 
 def make_observed(store, config, files):
-    """The survey's spectra and truth, and after them the real ones, through the chain, with their reports."""
+    """Make the spectra and truth of the simulated survey, and prepare the real spectra after them.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    files : list of Path
+        Real spectra.
+
+    Returns
+    -------
+    folder : Path
+    key : str
+    """
 
     def compute(folder):
         flux, truth = simulated_survey.survey_set(config)
@@ -31,8 +44,8 @@ def make_observed(store, config, files):
         real, reports, failures = chain.prepare_many(found, config, strict=strict)
         rows, names = [], set(truth["karmn"])
         for report in map(dataclasses.asdict, reports):
-            report["file"] = Path(report["file"]).name  # the same data elsewhere are the same result
-            if report["star"] in names:  # a second exposure, or a name that the survey uses: a row of its own
+            report["file"] = Path(report["file"]).name  # the same data in another folder give the same result
+            if report["star"] in names:  # a second exposure, or a name of the simulated survey
                 report["star"] += f" ({Path(report['file']).stem})"
             names.add(report["star"])
             rows.append(report)
@@ -53,7 +66,7 @@ def make_observed(store, config, files):
         "limb_darkening": config.synthetic.limb_darkening,
     }
     inputs = {name: library_hash(name) for name in ("grid_a", "survey_b")}
-    for number, path in enumerate(files):  # what lies beside an exposure of HPF counts too
+    for number, path in enumerate(files):  # flat and masks of an HPF exposure count too
         inputs[f"{number}:{path.name}"] = file_hash(path)
         inputs |= {f"{number}:{beside.name}": file_hash(beside) for beside in companions(path)}
     return store.stage("observed", settings, inputs, compute)

@@ -18,7 +18,23 @@ __all__ = ["train_autoencoders"]
 
 
 def train_autoencoders(store, config, keys, members, progress=None):
-    """Pretraining of autoencoders of one width on synthetic spectra, as one stack. Returns: list of keys."""
+    """Train autoencoders of one width on synthetic spectra, as one stack.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Key of the stage ``synthetic``.
+    members : list of Member
+    progress : callable, optional
+        Called once per epoch.
+
+    Returns
+    -------
+    list of str
+        Key of the stage ``autoencoder`` for each member.
+    """
     import torch
 
     from ...networks.fine_tuning import reconstruction_error

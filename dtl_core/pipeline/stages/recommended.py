@@ -1,11 +1,11 @@
-"""The recommended estimates: the method that wins the benchmark, with error bars and p-values calibrated on truth.
+"""Stage ``recommended``: estimates of the best method of the benchmark, with calibrated error bars and p-values.
 
-    survey (or any group of stars large enough)  -> ``combined``: what all its stars have in common is learnt from them
-    fewer stars                                  -> ``randomised``: a network that was prepared for anything
+    many stars, such as a survey  -> ``combined``: learns what the spectra of all stars have in common
+    few stars                     -> ``randomised``: a network trained on randomised synthetic spectra
 
-The survey is calibrated on one half of it, whose truth is used for nothing else but choices and the anchor stars; stars
-without a survey on simulated stars of ten other surveys, each with errors of the line list of its own. An estimate is
-the median of what its calibration says, so that it lies within its own error bars.
+The error bars of a survey are calibrated on one half of it, whose truth otherwise serves only for choices and anchor
+stars; those of few stars on simulated stars of ten other surveys, each with its own errors of the line list. Estimates
+are medians of their calibrated distributions, so that they lie within their error bars.
 """
 
 from __future__ import annotations
@@ -34,35 +34,54 @@ N_SURVEYS = 10  # that the reference stars come from
 
 
 def steps(config):
-    """About how many epochs the stage's networks and emulator take together, for the progress bar."""
+    """Approximate number of epochs of all networks and the emulator, for the progress bar."""
     return config.recommended.epochs * 2 + config.recommended.emulator_epochs
 
 
 def method_of(config, n_stars):
-    """Which method a group of so many stars gets."""
+    """Method for a group of stars: str."""
     settings = config.recommended
     return "randomised" if settings.method == "combined" and n_stars < settings.fewest else settings.method
 
 
 def estimate(method, flux):
-    """What a method says of spectra (m, n_pixels): found and spread (m, 4), features for the outlier scores."""
+    """Estimate labels with a trained method.
+
+    Parameters
+    ----------
+    method : object
+        See :mod:`dtl_core.bridging.methods`.
+    flux : (m, n_pixels)
+
+    Returns
+    -------
+    found, spread : (m, 4)
+        Estimates and their standard errors.
+    measured : dict
+        See :func:`dtl_core.estimates.outliers.measure`.
+    """
     flux = torch.as_tensor(flux, dtype=torch.float32)
     found, spread = method.predict(flux), method.spread(flux)
     return found, spread, method.measure(flux, found, spread)
 
 
 def calibrated(reference, truth, stars, weight=None):
-    """Intervals and p-values of stars, from reference stars whose truth is known.
+    """Intervals and p-values of stars, calibrated on reference stars of known truth.
 
-    Arguments
-    ---------
-    reference, stars : (found, spread, measured) of :func:`estimate`;  truth : (n, 4) of the reference stars
-    weight : (n,) likelihood ratio of the stars to the reference, optional
+    Parameters
+    ----------
+    reference, stars : (found, spread, measured)
+        As of :func:`estimate`.
+    truth : (n, 4)
+        Of the reference stars.
+    weight : (n,), optional
+        Likelihood ratio of the stars to the reference stars.
 
     Returns
     -------
-    dict of found, spread (m, 4), median (m, 4), low, high (m, 4, n_levels), p (m,) and strange (m,), the number of the
-    score that tells most
+    dict
+        ``found``, ``spread``, ``median`` (m, 4); ``low``, ``high`` (m, 4, n_levels); ``p`` (m,); ``strange`` (m,), the
+        number of the most significant score.
     """
     out = intervals(reference[:2], truth, stars[:2], weight)
     p, reason = outliers.Detector(**reference[2]).p_values(**stars[2])
@@ -75,9 +94,21 @@ def _rows(estimates, rows):
 
 
 def make_recommended(store, config, keys, progress=None):
-    """The stage ``recommended``: a catalogue of all observed stars, and what it was made from.
+    """Estimate all observed stars with the recommended method.
 
-    Returns: (folder, key).
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Keys of the stages ``synthetic`` and ``observed``.
+    progress : callable, optional
+        Called once per epoch.
+
+    Returns
+    -------
+    folder : Path
+    key : str
     """
     settings = config.recommended
 
@@ -118,7 +149,7 @@ def make_recommended(store, config, keys, progress=None):
 
 
 def _table(names, columns, methods, config):
-    """The catalogue, with the columns of the paper's and besides: method, p_domain and strange."""
+    """The catalogue: the columns of the paper's, and method, p_domain and strange."""
     level = LEVELS.index(0.68)
     table = Table({"karmn": names})
     for k, column in enumerate(PARAMETER_COLUMNS.values()):
@@ -135,7 +166,7 @@ def _table(names, columns, methods, config):
 
 
 def _features(method, own, n=4000):
-    """What a flow learns from: features of synthetic spectra as the method's network saw them, and of the stars."""
+    """Training set of a flow: features of synthetic spectra as the method's network saw them, and of the stars."""
     rows = torch.as_tensor(own.train[:n])
     synthetic = {"synthetic": method.network.latent(method.network.seen(rows)), "labels": own.labels[rows]}
     return synthetic | {
@@ -145,7 +176,7 @@ def _features(method, own, n=4000):
 
 
 def _elsewhere(config):
-    """Simulated stars of other surveys, in equal parts: flux (n, n_pixels) and their labels (n, 4)."""
+    """Simulated stars of several other surveys in equal parts: flux (n, n_pixels) and labels (n, 4)."""
     each = -(-config.recommended.reference_stars // N_SURVEYS)
     small = dataclasses.replace(config, survey=dataclasses.replace(config.survey, n_stars=each))
     flux, truth = zip(*(benchmark.other_survey(small, seed=1000 + k) for k in range(N_SURVEYS)), strict=True)

@@ -9,91 +9,135 @@ import numpy as np
 
 from ...files import load_arrays, save_arrays
 from ...parameters import PARAMETERS
-from .shared import (
-    ENCODERS,
-    device_settings,
-    tensors,
-)
+from .shared import ENCODERS, device_settings, tensors
 
 __all__ = ["train_regressors"]
 
 
 def train_regressors(store, config, keys, transferred, members, progress=None):
-    """All regressors on the latents of some autoencoders: every parameter, ``n_models`` each.
+    """Train all regressors on the latents of some autoencoders: ``n_models`` for each of them and each parameter.
 
-    Those of one shape and learning rate train as one stack, of whichever autoencoder and parameter they are.
+    Regressors of one shape and learning rate train as one stack, whatever their autoencoder and parameter.
 
-    Arguments: transferred, a key for each of the members; progress, called once an epoch of a stack with its share of
-    all regressors. Returns: list of keys.
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Key of the stage ``synthetic``.
+    transferred : list of str
+        Key of the stage ``transfer`` for each member.
+    members : list of Member
+    progress : callable, optional
+        Called once per epoch of a stack with its share of all regressors.
+
+    Returns
+    -------
+    list of str
+        Key of the stage ``regression`` for each member.
     """
-    import torch
-
-    from ...networks.regressor import RegressionTask, live_units
-    from ...networks.stacks import take
-    from ...networks.training import Checkpoint, choose_device
-
-    settings = config.regression
-    n = settings.n_models
-    each = len(PARAMETERS) * n  # regressors of one autoencoder
-    column = np.repeat(np.arange(len(PARAMETERS)), n)  # the parameter of each of them
 
     def compute(missing, folders, checkpoint):
-        device = choose_device(config.device)
         labels = load_arrays(store.path("synthetic", keys["synthetic"]) / "synthetic.safetensors")["labels"]
-        stored = [tensors(store.path("transfer", transferred[k]) / "latents.safetensors") for k in missing]
-        latents = {name: torch.stack([one[name] for one in stored]).to(device) for name in stored[0]}
-        task = RegressionTask(latents["synthetic"], labels, config)
-        owner = np.repeat(np.arange(len(missing)), each)
-        kind = np.tile(column, len(missing))
-        first = np.repeat([1000 * members[m].seed for m in missing], each)
-        seeds = first + 10 * kind + np.tile(np.arange(n), len(kind) // n)
-        nets = [getattr(settings, PARAMETERS[k]) for k in kind]
-        out, histories, seconds = {}, {}, 0.0
-        weights = [{} for _ in missing]
-        stacks = list(dict.fromkeys(nets))
-        checkpoints = [
-            Checkpoint(checkpoint.with_name(f"{checkpoint.stem}-{number}.safetensors"), keep=len(stacks) > 1)
-            for number in range(len(stacks))
-        ]
-        for net, saved in zip(stacks, checkpoints, strict=True):
-            rows = np.array([k for k, other in enumerate(nets) if other == net])
-            model, history = task.fit(
-                net,
-                owner[rows],
-                kind[rows],
-                seeds[rows],
-                progress=progress and functools.partial(progress, len(rows) / len(nets)),
-                checkpoint=saved,
-            )
-            seconds = seconds + history.pop("seconds")
-            mine = torch.as_tensor(owner[rows], device=device)
-            estimates = {encoder: model.predict(latents[encoder][mine]) for encoder in ENCODERS}
-            _, test = task.rows(kind[rows])
-            estimates["test_prediction"] = model.predict(latents["synthetic"][mine[:, None], test])
-            for name, value in estimates.items():
-                out.setdefault(name, np.zeros((len(nets), value.shape[1]), np.float32))[rows] = value.cpu().numpy()
-            for name, value in history.items():
-                histories.setdefault(name, np.full((*value.shape[:-1], len(nets)), np.nan))[..., rows] = value
-            for m, k in sorted(set(zip(owner[rows], kind[rows], strict=True))):
-                own = np.flatnonzero((owner[rows] == m) & (kind[rows] == k))
-                weights[m] |= {f"{PARAMETERS[k]}.{name}": value for name, value in take(model, own).items()}
-        test = task.rows(column)[1]
-        common = {"column": column, "test_truth": torch.gather(task.targets[column], 1, test)}
-        for m, folder in enumerate(folders):
-            save_arrays(folder / "weights.safetensors", weights[m])
-            own = slice(m * each, (m + 1) * each)
-            arrays = {name: value[own] for name, value in out.items()}
-            arrays |= {f"history_{name}": value[..., own] for name, value in histories.items()}
-            arrays["live"] = live_units(latents["synthetic"][m]).cpu().numpy().astype(np.uint8)
-            save_arrays(folder / "estimates.safetensors", common | arrays)
+        latents = [tensors(store.path("transfer", transferred[k]) / "latents.safetensors") for k in missing]
+        training = _Training(config, [members[k].seed for k in missing], latents, labels)
+        checkpoints = training.checkpoints(checkpoint)
+        seconds = training.train(checkpoints, progress)
+        training.save(folders)
         for saved in checkpoints:
             saved.remove()
         return seconds
 
-    plain = {k: v for k, v in dataclasses.asdict(settings).items() if k != "n_kept"}
+    plain = {k: v for k, v in dataclasses.asdict(config.regression).items() if k != "n_kept"}
     common = {"regression": plain, "seed": config.seed} | device_settings(config)
     items = [
         (common | {"member": member.seed}, {"transfer": key, "synthetic": keys["synthetic"]})
         for member, key in zip(members, transferred, strict=True)
     ]
     return [key for _, key in store.stages("regression", items, compute)]
+
+
+class _Training:
+    """The regressors of some autoencoders, in one long row: all of the first autoencoder, then of the second, ...
+
+    Attributes
+    ----------
+    column : (n_each,) of the regressors of one autoencoder, their parameter
+    owner, kind : (n,) of all regressors, their autoencoder and their parameter
+    """
+
+    def __init__(self, config, members, latents, labels):
+        import torch
+
+        from ...networks.regressor import RegressionTask
+        from ...networks.training import choose_device
+
+        device, settings = choose_device(config.device), config.regression
+        self.latents = {name: torch.stack([part[name] for part in latents]).to(device) for name in latents[0]}
+        self.task = RegressionTask(self.latents["synthetic"], labels, config)
+        self.column = np.repeat(np.arange(len(PARAMETERS)), settings.n_models)
+        each = len(self.column)
+        self.owner, self.kind = np.repeat(np.arange(len(members)), each), np.tile(self.column, len(members))
+        first = np.repeat([1000 * seed for seed in members], each)
+        self.seeds = first + 10 * self.kind + np.tile(np.arange(settings.n_models), len(members) * len(PARAMETERS))
+        self.nets = [getattr(settings, PARAMETERS[k]) for k in self.kind]
+        self.estimates, self.histories, self.weights = {}, {}, [{} for _ in members]
+
+    def checkpoints(self, path):
+        """A checkpoint for each stack."""
+        from ...networks.training import Checkpoint
+
+        n = len(set(self.nets))
+        return [Checkpoint(path.with_name(f"{path.stem}-{k}.safetensors"), keep=n > 1) for k in range(n)]
+
+    def train(self, checkpoints, progress):
+        """Train one stack after the other; returns the seconds from the start to each epoch."""
+        seconds = 0.0
+        for net, saved in zip(dict.fromkeys(self.nets), checkpoints, strict=True):
+            rows = np.array([k for k, other in enumerate(self.nets) if other == net])
+            model, history = self.task.fit(
+                net,
+                self.owner[rows],
+                self.kind[rows],
+                self.seeds[rows],
+                progress=progress and functools.partial(progress, len(rows) / len(self.nets)),
+                checkpoint=saved,
+            )
+            seconds = seconds + history.pop("seconds")
+            self._keep(rows, model, history)
+        return seconds
+
+    def _keep(self, rows, model, history):
+        """Keep estimates, histories and weights of a trained stack."""
+        import torch
+
+        from ...networks.stacks import take
+
+        n, owner = len(self.nets), torch.as_tensor(self.owner[rows], device=self.latents["synthetic"].device)
+        estimates = {encoder: model.predict(self.latents[encoder][owner]) for encoder in ENCODERS}
+        _, test = self.task.rows(self.kind[rows])
+        estimates["test_prediction"] = model.predict(self.latents["synthetic"][owner[:, None], test])
+        for name, value in estimates.items():
+            empty = np.zeros((n, value.shape[1]), np.float32)
+            self.estimates.setdefault(name, empty)[rows] = value.cpu().numpy()
+        for name, value in history.items():
+            self.histories.setdefault(name, np.full((*value.shape[:-1], n), np.nan))[..., rows] = value
+        for m, k in sorted(set(zip(self.owner[rows], self.kind[rows], strict=True))):
+            own = np.flatnonzero((self.owner[rows] == m) & (self.kind[rows] == k))
+            self.weights[m] |= {f"{PARAMETERS[k]}.{name}": value for name, value in take(model, own).items()}
+
+    def save(self, folders):
+        """Write the regressors of each autoencoder into its folder."""
+        import torch
+
+        from ...networks.regressor import live_units
+
+        test, each = self.task.rows(self.column)[1], len(self.column)
+        common = {"column": self.column, "test_truth": torch.gather(self.task.targets[self.column], 1, test)}
+        for m, folder in enumerate(folders):
+            save_arrays(folder / "weights.safetensors", self.weights[m])
+            own = slice(m * each, (m + 1) * each)
+            arrays = {name: value[own] for name, value in self.estimates.items()}
+            arrays |= {f"history_{name}": value[..., own] for name, value in self.histories.items()}
+            arrays["live"] = live_units(self.latents["synthetic"][m]).cpu().numpy().astype(np.uint8)
+            save_arrays(folder / "estimates.safetensors", common | arrays)

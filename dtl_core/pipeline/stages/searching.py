@@ -1,4 +1,4 @@
-"""Stages ``candidate`` and ``regressor_candidate``: cross-validated errors of what the searches try."""
+"""Stages ``candidate`` and ``regressor_candidate``: cross-validated errors of the candidates of the searches."""
 
 from __future__ import annotations
 
@@ -18,10 +18,23 @@ __all__ = ["score_candidates", "score_regressors"]
 
 
 def score_candidates(store, config, keys, candidates, epochs, progress=None):
-    """Cross-validated plain MSE of combinations of the grid search, all of one width and learning rate.
+    """Cross-validate autoencoders of one width and learning rate, as one stack; the score is the plain MSE.
 
-    Arguments: candidates, list of (width, l1, rate), which train as one stack; epochs, of each; the others as elsewhere
-    here. Returns: list of keys.
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Key of the stage ``synthetic``.
+    candidates : list of (width, l1, learning_rate)
+    epochs : int
+    progress : callable, optional
+        Called once per epoch.
+
+    Returns
+    -------
+    list of str
+        Key of the stage ``candidate`` for each candidate.
     """
     import torch
 
@@ -68,18 +81,27 @@ def score_candidates(store, config, keys, candidates, epochs, progress=None):
 
 
 def score_regressors(store, config, keys, transferred, net, kinds, epochs, progress=None):
-    """Cross-validated MSE of one kind of regressor on the latents of one autoencoder, all folds as one stack.
+    """Cross-validate one regressor architecture on the latents of one autoencoder, all folds as one stack.
 
-    Arguments
-    ---------
-    transferred : key of the autoencoder's fine-tuning
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Key of the stage ``synthetic``.
+    transferred : str
+        Key of the autoencoder's stage ``transfer``.
     net : RegressorConfig
-    kinds : numbers of the parameters that it is tried for
-    epochs : of each training
+    kinds : list of int
+        Numbers of the parameters to estimate.
+    epochs : int
+    progress : callable, optional
+        Called once per epoch.
 
     Returns
     -------
-    list of keys, one a parameter.
+    list of str
+        Key of the stage ``regressor_candidate`` for each parameter.
     """
     import torch
 

@@ -11,7 +11,20 @@ __all__ = ["make_synthetic"]
 
 
 def make_synthetic(store, config, progress=None):
-    """Stage ``synthetic``: fluxes and labels of the source domain. Returns: folder and key."""
+    """Make fluxes and labels of the source domain.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    progress : callable, optional
+        Called with the number of spectra of each batch.
+
+    Returns
+    -------
+    folder : Path
+    key : str
+    """
 
     def compute(folder):
         flux, labels = generation.synthetic_set(config, progress=progress)

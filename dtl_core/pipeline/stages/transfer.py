@@ -16,8 +16,26 @@ __all__ = ["transfer_autoencoders"]
 
 
 def transfer_autoencoders(store, config, keys, pretrained, members, progress=None):
-    """Fine-tuning of autoencoders of one width, as one stack, and the latents: synthetic ones from before, observed
-    ones from before and after. Arguments: pretrained, a key for each of the members. Returns: list of keys.
+    """Fine-tune autoencoders of one width as one stack, and encode all spectra.
+
+    Synthetic spectra are encoded before fine-tuning, observed ones before and after.
+
+    Parameters
+    ----------
+    store : Store
+    config : Config
+    keys : dict
+        Keys of the stages ``synthetic`` and ``observed``.
+    pretrained : list of str
+        Key of the stage ``autoencoder`` for each member.
+    members : list of Member
+    progress : callable, optional
+        Called once per epoch.
+
+    Returns
+    -------
+    list of str
+        Key of the stage ``transfer`` for each member.
     """
     import torch
 

@@ -1,0 +1,98 @@
+"""Pools of worker processes that start from scratch, use one thread each and end with their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+from .errors import DTLError
+from .machine import one_thread
+
+__all__ = ["ordered", "spawn_context", "worker_pool"]
+
+
+def spawn_context():
+    """The multiprocessing context of all pools: forking a process in which PyTorch has threads may deadlock."""
+    return multiprocessing.get_context("spawn")
+
+
+def _end_with_parent():
+    """End this process when its parent is gone, which a pool's worker otherwise does not notice while it computes."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _start(torch, start, arguments):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if torch:
+        one_thread()
+    if start:
+        start(*arguments)
+
+
+@contextlib.contextmanager
+def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError, field="workers", remedy):
+    """A pool of worker processes.
+
+    On leaving, jobs that have not started are cancelled and running ones are waited for, also after an error or Ctrl-C.
+    If the parent is terminated or killed, its workers end at once.
+
+    Parameters
+    ----------
+    workers : int
+    start : callable, optional
+        Runs first in each worker, with ``arguments``.
+    torch : bool
+        Limit PyTorch to one thread in each worker, which imports it.
+    error : type
+        Subclass of :class:`dtl_core.errors.DTLError` to raise when a worker dies.
+    field, remedy : str
+        The setting that the error names, and what to do about it.
+
+    Yields
+    ------
+    concurrent.futures.ProcessPoolExecutor
+
+    Raises
+    ------
+    DTLError
+        A worker died.
+    """
+    pool = ProcessPoolExecutor(workers, spawn_context(), _start, (torch, start, arguments))
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise error("a worker process died, most likely out of memory", field=field, remedy=remedy) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ordered(pool, function, items, ahead):
+    """Results of a function for any number of items, in order, with at most ``ahead`` of them in the pool at a time.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.ProcessPoolExecutor
+    function : callable
+        Called with one item.
+    items : iterable
+    ahead : int
+
+    Yields
+    ------
+    object
+        What the function returned.
+    """
+    waiting = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
