@@ -20,7 +20,13 @@ def setup(app):
     AstroidBuilder.delayed_assattr = lambda self, node: None
     app.config.autoapi_dirs = [str(Path(dtl_core.__file__).parent)]
     app.connect("missing-reference", resolve)
+    app.connect("sphinx-click-process-description", _escape)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _escape(app, context, lines):
+    """Keep patterns such as ``**/*.fits`` in the help of a command as they are."""
+    lines[:] = [line.replace("*", "\\*") for line in lines]
 
 
 def resolve(app, env, node, contnode):
