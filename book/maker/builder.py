@@ -268,8 +268,8 @@ def build(root=None):
     print("pages", " " * 33, end="", flush=True)
     start = time.perf_counter()
     html = root / "_build" / "html"
-    if html.exists():
-        shutil.rmtree(html)
+    for folder in (html, root / "book" / "generated" / "reference"):  # the latter of a build that was interrupted
+        shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(root.resolve() / "_toc.yml"), "--path-output", "."]
     command += ["--all", "-W", "-n", "--keep-going"]
@@ -315,7 +315,8 @@ def _check_pages(root):
     toc = root / "_toc.yml"
     names = re.findall(r"^[\s-]*(?:file|root):\s*(\S+)", toc.read_text(encoding="utf-8") if toc.is_file() else "", re.M)
     pages = [root / "book" / (name if Path(name).suffix else f"{name}.md") for name in names]
-    pages = [page for page in pages if page.parent.name != "notebooks"]
+    made_by_the_build = ("notebooks", "reference")
+    pages = [page for page in pages if page.parent.name not in made_by_the_build]
     for page in pages:
         texts = page.read_text(encoding="utf-8") if page.is_file() else ""
         wanted = [page, *(page.parent / name for name in re.findall(r"^```\{include\}\s+(\S+)", texts, re.M))]

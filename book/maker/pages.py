@@ -22,7 +22,7 @@ from .fidelity import fidelity_page
 from .interpolation_page import interpolation_page
 from .markdown import cite, code, escape, table
 from .model_page import model_files
-from .reference import reference_files
+from .settings_page import settings_page
 from .sliders import slider_files
 from .star_pages import star_files
 from .workflow_page import workflow_files
@@ -142,8 +142,6 @@ def write(run, root=None):
     folder = document(run, "pages", {}, listed, compute)
     made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
     written = [write_atomic(target / unquote(path.name), path.read_bytes()) for path in made]
-    for path in set((target / "reference").glob("*.md")).difference(written):  # a module that no longer exists
-        path.unlink()
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
     return written
 
@@ -152,5 +150,5 @@ def _files(run):
     """Name below ``book/generated`` -> text or bytes."""
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
-    files |= reference_files() | model_files() | workflow_files(len(notebooks(find_root())))
+    files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | slider_files(run)

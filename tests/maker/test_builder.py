@@ -43,10 +43,13 @@ def write_notebook(path, *sources, title="# Tiny"):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A folder that looks like a clone, with the project's own configuration of the book."""
+    """A folder that looks like a clone, with the project's own configuration of the book but without the reference."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "book").mkdir()
-    shutil.copy(ROOT / "_config.yml", tmp_path)
+    config = (ROOT / "_config.yml").read_text()
+    (tmp_path / "_config.yml").write_text(
+        re.sub(r"^.*(autoapi|maker\.reference|etoc|suppress_w).*\n", "", config, flags=re.M)
+    )
     return tmp_path
 
 

@@ -198,8 +198,7 @@ def test_pages_are_made_once_and_again_when_data_or_the_run_change(clone, synthe
     made, run = [], Run(synthetic_set, clone.parent / "results")
     monkeypatch.setattr(pages, "star_files", lambda run: made.append(1) or {"stars/x y.md": "# %2F"})
     monkeypatch.setattr(pages, "interpolation_page", lambda run: "")
-    for slow in ("reference_files", "model_files"):
-        monkeypatch.setattr(pages, slow, dict)
+    monkeypatch.setattr(pages, "model_files", dict)
     for slow in ("explore_files", "slider_files"):
         monkeypatch.setattr(pages, slow, lambda run: {})
     for times in (1, 1):
