@@ -154,7 +154,7 @@ def test_numbers_are_numbers(kind, model, star):
         ({"medium": True}, "'medium'.*give air or vacuum"),
         ({"star": 3}, "'star'.*3 is not a text"),
         ({"instrument": 3}, "'instrument'.*3 is not a text"),
-        ({"progress": "bar"}, "'progress'.*no function"),
+        ({"progress": "bar"}, "'progress'.*not a function"),
         ({"resolving_power": -3}, "'resolving_power'.*-3 is not a number from 100"),
         ({"resolving_power": "94600"}, "'resolving_power'.*'94600'.*without quotes"),
         ({"resolution": 3}, "'resolution'.*is not an argument.*did you mean resolving_power"),
