@@ -7,6 +7,7 @@ import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from ..estimates.density import kde_curve, kde_mode
 from ..lines import STRONG_LINES
@@ -16,6 +17,7 @@ from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SMALL, WAVELENGTH, sh
 __all__ = [
     "architecture",
     "as_svg",
+    "contractive_penalties",
     "domain_map",
     "effect_bars",
     "error_change",
@@ -24,6 +26,7 @@ __all__ = [
     "kde_panel",
     "latent_image",
     "latent_maps",
+    "latent_units",
     "loss_curves",
     "model_comparison",
     "predictions",
@@ -276,6 +279,53 @@ def latent_image(latent, shape=(8, 4)):
     ax.plot(columns, rows, "x", color="w", ms=5)
     ax.set(xticks=[], yticks=[])
     fig.colorbar(shown, ax=ax, label="activation", shrink=0.8)
+    return fig
+
+
+def contractive_penalties(latent, penalties):
+    """What the two forms of the contractive penalty measure: their factor for a bottleneck unit, and their values.
+
+    Parameters
+    ----------
+    latent : (n_spectra, n_units)
+    penalties : dict of form, ``exact`` and ``paper``, to (n_spectra,)
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    live = latent[latent > 0]
+    h = np.linspace(0, max(1.5, np.percentile(live, 95)), 200)
+    counts = left.twinx()
+    counts.hist(live, h[::8], color=GREY, alpha=0.3)
+    counts.set_yticks([])
+    left.plot(h, np.ones(len(h)), color=BLUE, label="exact: derivative of the ReLU, squared")
+    left.plot(h, (h * (1 - h)) ** 2, color=RED, ls="--", label=r"paper: $h^2 (1 - h)^2$")
+    left.fill_between([], [], color=GREY, alpha=0.3, label="latents: histogram")
+    left.set(xlabel="activation $h$ of a bottleneck unit", ylabel="factor in the penalty", ylim=(0, 2))
+    left.legend(fontsize=8, frameon=False, loc="upper center")
+    right.loglog(penalties["exact"], penalties["paper"], "o", ms=3, color=BLUE, alpha=0.6)
+    right.set(xlabel="penalty of a spectrum, exact", ylabel="penalty of a spectrum, paper")
+    right.xaxis.set_minor_formatter(NullFormatter())
+    return fig
+
+
+def latent_units(latents, least=0.05):
+    """Mean and standard deviation of the bottleneck units that vary.
+
+    Parameters
+    ----------
+    latents : dict of label to (n, n_units), the synthetic spectra first
+    least : float
+        Units are shown if they spread by at least this part of the largest spread over the synthetic spectra.
+    """
+    fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    spread = next(iter(latents.values())).std(0)
+    units = np.flatnonzero(spread >= least * spread.max())
+    styles = zip((GREY, BLUE, RED), ("s", "o", "^"), strict=True)
+    for k, ((label, values), (color, marker)) in enumerate(zip(latents.items(), styles, strict=False)):
+        x, shown = np.arange(len(units)) + 0.25 * (k - 1), values[:, units]
+        ax.errorbar(x, shown.mean(0), shown.std(0), color=color, fmt=marker, ms=4, lw=1.2, label=label)
+    ax.set(xlabel="bottleneck unit", ylabel="activation", xticks=range(len(units)))
+    ax.set_xticklabels(units, fontsize=8)
+    ax.legend(fontsize=8, frameon=False, ncols=3)
     return fig
 
 

@@ -234,7 +234,7 @@ def facts():
         (star, f"With {few} or more spectra"),
         (own, f"each of {count} resolving powers: {', '.join(map(thousands, powers[:-1]))} and {lowest}"),
         (own, f"all {count} of them"),
-        ("book/howto/own_library.md", f"trains all {count} specialists"),
+        ("book/howto/own_library.md", f"trains all {count} models"),
         ("CHANGELOG.md", f"each of {count} resolving powers"),
         (own, f"down to {thousands(least)}"),
         (own, f"With {few} or more spectra"),

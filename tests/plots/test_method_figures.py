@@ -102,6 +102,30 @@ def test_latent_image():
     assert crosses.tolist() == [[0, 0], [1, 2]]  # column, row of units 0 and 9
 
 
+def test_contractive_penalties():
+    latent = np.array([[0.0, 0.5], [0.2, 2.0]])
+    penalties = {"exact": np.array([1.0, 3.0]), "paper": np.array([10.0, 0.1])}
+    left, right, counts = drawn(method_figures.contractive_penalties(latent, penalties)).axes
+    exact, paper = left.lines
+    assert set(exact.get_ydata()) == {1} and exact.get_linestyle() != paper.get_linestyle()
+    activation = paper.get_xdata()
+    np.testing.assert_allclose(paper.get_ydata(), (activation * (1 - activation)) ** 2)
+    assert [label.split(":")[0] for label in legend(left)] == ["exact", "paper", "latents"]
+    assert sum(bar.get_height() for bar in counts.patches) >= 2  # units at zero are left out
+    np.testing.assert_array_equal(right.lines[0].get_xydata(), [[1, 10], [3, 0.1]])
+    assert right.get_xscale() == right.get_yscale() == "log"
+
+
+def test_latent_units():
+    synthetic = np.column_stack([np.arange(11.0), np.zeros(11), np.arange(11.0) / 2])
+    latents = {"synthetic": synthetic, "before": synthetic + 1, "after": synthetic + 2}
+    (ax,) = drawn(method_figures.latent_units(latents)).axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2"]  # the dead unit is left out
+    assert legend(ax) == list(latents)
+    means = [container.lines[0].get_ydata() for container in ax.containers]
+    np.testing.assert_allclose(means, [[5, 2.5], [6, 3.5], [7, 4.5]])
+
+
 def test_error_change():
     before, after = 10 ** RNG.uniform(-3, -2, 40), 10 ** RNG.uniform(-4, -3, 40)
     (ax,) = drawn(method_figures.error_change(before, after)).axes
