@@ -27,7 +27,7 @@ def changed(monkeypatch):
     def change(name, old, new):
         text = source_code._SOURCES[name]
         assert old in text, f"{name} has no {old!r}"
-        monkeypatch.setitem(source_code._SOURCES, name, text.replace(old, new))
+        monkeypatch.setitem(source_code._SOURCES, name, text.replace(old, new, 1))
         clear()
 
     yield change

@@ -77,7 +77,7 @@ class SelfCalibrated(Method):
         Class of the underlying method, whose instance is ``inner``.
     rounds : int
     ridge : float
-        See :func:`common_lines`.
+        See ``common_lines``.
     anchored : bool
         Whether the estimated labels are shifted by the zero points of the anchor stars before the comparison, so that
         the line strengths converge to where these are right.

@@ -178,7 +178,7 @@ class _Reversed(torch.autograd.Function):
 
 
 class Adversarial(_Jointly):
-    """DANN: features are trained so that a second network, the critic, cannot tell the domains apart.
+    """Features are trained so that a second network, the critic, cannot tell the domains apart (DANN).
 
     Written by hand, for the same reason as :class:`Aligned`.
 

@@ -64,7 +64,8 @@ def describe(table):
     ----------
     table : astropy.table.Table
         Its columns are those of :func:`dtl_core.models.prediction.as_table` or of the catalogues in the book: the
-        parameters with the prefixes e_, E_ and true_ or the suffixes _direct and _recommended, and others.
+        parameters with the prefixes ``e_``, ``E_`` and ``true_`` or the suffixes ``_direct`` and ``_recommended``, and
+        others.
 
     Returns
     -------

@@ -169,7 +169,7 @@ def make_specialist(config, resolving_power, *, progress=None):
     Returns
     -------
     Specialist
-        Its card holds the figures of :func:`score` for each of :data:`TEST_SNR`.
+        Its card holds the figures of :func:`score` for each of ``TEST_SNR``.
     """
     settings = config.models
     window = dataclasses.replace(config.window, resolving_power=float(resolving_power))

@@ -192,7 +192,7 @@ class Specialist:
         -------
         dict of str to ndarray
             ``found``, ``spread``, ``median`` (n, 4); ``low``, ``high`` (n, 4, n_levels), levels as in
-            :data:`dtl_core.estimates.calibration.LEVELS`; ``p`` (n,); ``strange`` (n,) of str; ``latent``
+            ``dtl_core.estimates.calibration.LEVELS``; ``p`` (n,); ``strange`` (n,) of str; ``latent``
             (n, n_features).
         """
         binned, reference = self.input(flux), self.reference
@@ -346,7 +346,7 @@ class Examination:
     found, spread, median : (4,)
         Estimate and error of the networks, and calibrated median.
     low, high : (4, n_levels)
-        Calibrated intervals; see :data:`dtl_core.estimates.calibration.LEVELS`.
+        Calibrated intervals; see ``dtl_core.estimates.calibration.LEVELS``.
     p : float
         p-value against ordinary spectra.
     strange : str

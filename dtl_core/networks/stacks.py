@@ -51,7 +51,7 @@ def member_generators(seeds):
 
 
 def glorot(generators, *shape, fan_in, fan_out):
-    """Glorot-uniform weights (E, *shape): the default of Keras, which the paper used."""
+    """Glorot-uniform weights ``(E, *shape)``: the default of Keras, which the paper used."""
     bound = (6 / (fan_in + fan_out)) ** 0.5
     return torch.stack([(torch.rand(*shape, generator=g) * 2 - 1) * bound for g in generators])
 

@@ -49,7 +49,7 @@ def templates(window, continuum):
     Returns
     -------
     grid : (n_pixels,) array, vacuum A
-        Logarithmic, :data:`VELOCITY_STEP` per pixel.
+        Logarithmic, ``VELOCITY_STEP`` per pixel.
     flux : (n_templates, n_pixels) array
         Continuum = 1, NaN beyond the ends.
     label : (n_templates, 3) array

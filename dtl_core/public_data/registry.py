@@ -67,7 +67,7 @@ class Resource:
     name : str
         Path in mirror and cache.
     group, kind : str
-        One of :data:`GROUPS`; how it is fetched.
+        One of ``GROUPS``; how it is fetched.
     what, licence : str
         Description and terms of use.
     checked : str

@@ -31,7 +31,7 @@ _UNITS = {"berv": "km/s", "rv": "km/s"}
 
 
 def _refuse(value, where):
-    arrays = "put wavelengths and fluxes into dtl_core.reading.readers.Spectrum, or into a table"
+    arrays = "put wavelengths and fluxes into dtl_core.spectra.spectrum.Spectrum, or into a table"
     remedy = arrays if hasattr(value, "dtype") else _REMEDY  # of numpy, torch, Quantity
     return ConfigError(f"{shown(value)} is not a spectrum", field=where, remedy=remedy)
 
@@ -87,7 +87,7 @@ def _named(found, star, power, file=""):
 
 @checked(medium=one_of("air", "vacuum"), star=a_text, resolving_power=POWER, where=a_text)
 def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, where="specutils.Spectrum"):
-    """Convert a ``specutils.Spectrum`` to a :class:`dtl_core.reading.readers.Spectrum`.
+    """Convert a ``specutils.Spectrum`` to a :class:`dtl_core.spectra.spectrum.Spectrum`.
 
     The spectral axis may be in any unit of wavelength, frequency, energy or wavenumber; uncertainties are converted to
     standard deviations. Other fields come from ``meta``, under the names of the fields of ``Spectrum`` as
@@ -112,7 +112,7 @@ def from_specutils(spectrum, *, medium=None, star=None, resolving_power=None, wh
     ------
     DataError
         More than one spectrum, an axis that is not a wavelength, magnitudes, an uncertainty of unknown kind, or as for
-        :func:`dtl_core.reading.readers.read_table`.
+        :func:`dtl_core.reading.tables.read_table`.
     """
     from astropy import units
     from astropy.table import Table
@@ -176,10 +176,10 @@ def _deviation(spectrum, unit, where):
 
 @checked(medium=one_of("air", "vacuum"), star=a_text, resolving_power=POWER, where=a_text)
 def from_table(table, *, medium=None, star=None, resolving_power=None, where="table"):
-    """Convert an astropy Table or QTable, or a pandas DataFrame, to a :class:`dtl_core.reading.readers.Spectrum`.
+    """Convert an astropy Table or QTable, or a pandas DataFrame, to a :class:`dtl_core.spectra.spectrum.Spectrum`.
 
     Columns and keywords (``meta``, or ``attrs`` of a DataFrame) have the same meaning as in a file; see
-    :func:`dtl_core.reading.readers.read_table`.
+    :func:`dtl_core.reading.tables.read_table`.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ FOLDERS = ("", "flats", "hpf/flats", "masks", "masks/sky", "masks/telluric", "wa
 
 
 def companions(path, calibration=None):
-    """Find the files that belong to an exposure: dict of kind (see :data:`COMPANIONS`) to Path.
+    """Find the files that belong to an exposure: dict of kind (see ``COMPANIONS``) to Path.
 
     Parameters
     ----------

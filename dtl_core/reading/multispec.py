@@ -96,7 +96,7 @@ def read_multispec(path, *, medium=None, object=None):
 
 
 def attributes(hdu, name):
-    """Join the text of the keywords ``name``_001, ``name``_002 and so on.
+    """Join the text of the numbered keywords ``name_001``, ``name_002`` and so on.
 
     It is read from the bytes of the header, because a blank at the end of a card may separate two numbers.
 

@@ -202,7 +202,7 @@ def with_blaze(pieces, notes):
     """Estimate the blaze of orders that contain it from neighbouring orders, as their continuum.
 
     The upper envelope of an order is the blaze times the star's molecular bands. The median over the orders within
-    :data:`NEIGHBOURS` removes the bands; in a single order they would count as blaze, which can change the estimates by
+    ``NEIGHBOURS`` removes the bands; in a single order they would count as blaze, which can change the estimates by
     100 K and 0.1 dex in [M/H].
 
     Parameters

@@ -1,11 +1,13 @@
 """Many spectra, in batches: from files, folders, patterns, lists of files, Zarr and Parquet stores.
 
+::
+
     source = open_source(["nights/*.fits", "@more.txt"])
     source = open_source("survey.zarr")   # a store
     spectra, refused = source.batch(0, 64).read()
 
 :func:`read_many` reads all of them at once, and takes spectra in memory too. A source holds no spectra in memory, only
-where each of them begins. A store holds spectra of one instrument:
+where each of them begins. A store holds spectra of one instrument::
 
     flux          (n, n_pixels), any unit
     wavelength    (n_pixels,), or (n, n_pixels); A, strictly increasing
@@ -319,7 +321,7 @@ def read_many(spectra, *, strict=False, progress=None, workers=1, **options):
     Parameters
     ----------
     spectra : path, spectrum, or iterable of these
-        Paths as for :func:`open_source`; a :class:`dtl_core.reading.readers.Spectrum`, a specutils.Spectrum or a
+        Paths as for :func:`open_source`; a :class:`dtl_core.spectra.spectrum.Spectrum`, a specutils.Spectrum or a
         table, as for :func:`dtl_core.reading.conversion.converted`; or a list of exposures of one star.
     strict : bool
         Raise the error of the first spectrum that cannot be read.

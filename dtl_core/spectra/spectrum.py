@@ -338,7 +338,7 @@ def check_mask(mask, file, field="mask"):
     Raises
     ------
     DataError
-        More than :data:`MOST_MASKED` of the pixels are bad.
+        More than ``MOST_MASKED`` of the pixels are bad.
     """
     lost = np.mean(mask)
     if lost > MOST_MASKED:

@@ -28,7 +28,7 @@ from dtl_core.models import adapting, bulk, exports, loading, making, prediction
 from dtl_core.pipeline import conduct, records, store
 from dtl_core.preparing import chain
 from dtl_core.public_data import phoenix, registry
-from dtl_core.reading import readers
+from dtl_core.reading import sources
 from dtl_core.spectra import spectrum
 from dtl_core.synthetic import generation
 from dtl_core.synthetic.examples import write_examples
@@ -306,7 +306,7 @@ def test_formats_and_layouts_are_those_that_are_read_and_written():
     (named,) = re.findall(r"chooses its format: (.*?)\. ", text)
     assert sorted(re.findall(r"`(\.\w+)`", named)) == sorted(exports.FORMATS)
     for suffix in re.findall(r"`(\.\w+)`", PAGES["book/running.md"].split("| tables |")[1].split("\n")[0]):
-        assert suffix in readers.SUFFIXES
+        assert suffix in sources.SUFFIXES
 
 
 def test_the_gpu_page_says_whether_a_gpu_was_measured():

@@ -499,7 +499,7 @@ def test_the_registry_lists_the_models_that_are_there_and_nothing_else_of_it_cha
     from dtl_core.public_data import registry
     from tools import register_models
 
-    there = ROOT / "dtl_core" / "registry.toml"
+    there = ROOT / "dtl_core" / "public_data" / "registry.toml"
     copy = tmp_path / "registry.toml"
     copy.write_text(there.read_text())
     register_models.register(copy, ROOT / "dtl_core" / "data" / "models")
