@@ -48,7 +48,8 @@ def test_the_check_sees_what_it_is_for(text):
 def test_the_workflow_puts_quoted_names_of_our_own_alone_into_a_shell():
     text = (ROOT / "workflow" / "Snakefile").read_text()
     lines = [line.partition("shell:")[2].strip() for line in text.splitlines() if "shell:" in line]
-    assert len(lines) > 8 and set(lines) - {"JOB"} == {line for line in lines if line.startswith('"{PYTHON:q} -m workflow.jobs')}
+    ours = {line for line in lines if line.startswith('"{PYTHON:q} -m workflow.jobs')}
+    assert len(lines) > 8 and set(lines) - {"JOB"} == ours
     job = next(line for line in text.splitlines() if line.startswith("JOB = "))
     for line in [job, *set(lines) - {"JOB"}]:
         fields = {name.strip("{}") for name in re.findall(r"\{[^{}]+\}", line)}
