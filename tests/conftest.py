@@ -13,7 +13,7 @@ import published  # noqa: E402
 import pytest  # noqa: E402
 from small import TINY  # noqa: E402
 
-from book.maker import builder, pages  # noqa: E402
+from book.maker import execution, html, pages  # noqa: E402
 from dtl_core.pipeline import conduct  # noqa: E402
 from dtl_core.public_data.registry import data_mirror  # noqa: E402
 
@@ -126,7 +126,7 @@ def executed(smoke, tmp_path_factory):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))
-    builder.execute("smoke", root=root, workers=2)
+    execution.execute("smoke", root=root, workers=2)
     pages.write(smoke, root)
     return root
 
@@ -134,4 +134,4 @@ def executed(smoke, tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(executed):
     """Folder of the HTML book built from it."""
-    return builder.build(executed).parent
+    return html.build(executed).parent

@@ -18,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from book.maker import builder
+from book.maker import builder, clone, execution
 from dtl_core import machine
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
@@ -241,7 +241,7 @@ class Plan(_Planned):
         self.only_profile()
         run = self._all()[0]
         values = {"profile": self.config.profile}
-        return {builder.executed(source, values, run).name: source for source in builder.notebooks(builder.find_root())}
+        return {execution.executed(source, values, run).name: source for source in clone.notebooks(clone.find_root())}
 
     def only_profile(self):
         """Raise ConfigError if the run has settings, because notebooks know only the profile."""
@@ -298,7 +298,7 @@ class Plan(_Planned):
             _same(conduct.run(self.config, root=self.root, quiet=True).keys["catalogue"], key)
         elif stage == "notebook":
             source = _job_of(self.notebooks(), stage, key)
-            builder.execute(
+            execution.execute(
                 self.config.profile, [source.stem], run=conduct.run(self.config, root=self.root, quiet=True)
             )
         elif stage == "book":

@@ -15,7 +15,7 @@ from dtl_core.public_data import registry
 from dtl_core.synthetic import label_grid
 
 from .benchmark_page import benchmark_page
-from .builder import find_root, notebooks
+from .clone import find_root, notebooks
 from .documents import document
 from .explore import explore_files
 from .fidelity import fidelity_page

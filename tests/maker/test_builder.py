@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book.maker import builder
+from book.maker import clone as clone_module
+from book.maker import execution
+from book.maker import html as html_module
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.pipeline import results
@@ -57,7 +59,7 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     write_notebook(source, "import os\nprint(profile, os.getcwd())")
     before = source.read_bytes()
-    (written,) = builder.execute("smoke", root=clone)
+    (written,) = execution.execute("smoke", root=clone)
     assert written == clone / "book" / "notebooks" / "01_tiny.ipynb"
     cells = [cell for cell in nbformat.read(written, 4).cells if cell.cell_type == "code"]
     assert cells[-1].outputs[0].text.split() == ["smoke", str(clone)]
@@ -74,7 +76,7 @@ def test_two_runs_give_the_same_outputs(clone):
     write_notebook(source, styled, glued, "from astropy.table import Table\nTable({'c': [4]})")
     outputs = []
     for _ in range(2):
-        (written,) = builder.execute("smoke", root=clone)
+        (written,) = execution.execute("smoke", root=clone)
         outputs.append([cell.get("outputs") for cell in nbformat.read(written, 4).cells[1:]])
         for found in outputs[-1]:
             for output in found:
@@ -93,7 +95,7 @@ def test_a_parameter_that_nobody_replaced_stays_on_the_page(clone):
     notebook = nbformat.read(source, 4)
     notebook.cells[1].source += '\nstar = "GJ 699"'
     nbformat.write(notebook, source)
-    (written,) = builder.execute("smoke", root=clone)
+    (written,) = execution.execute("smoke", root=clone)
     first, *_, last = [cell for cell in nbformat.read(written, 4).cells if cell.cell_type == "code"]
     assert first.source == 'star = "GJ 699"' and "remove-cell" not in first.metadata.tags
     assert last.outputs[0].text.split() == ["smoke", "GJ", "699"]
@@ -107,7 +109,7 @@ def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypa
         write_notebook(name, "import uuid\nprint(profile, uuid.uuid4())")
 
     def outputs(workers=2):
-        written = builder.execute("smoke", root=clone, run=run, workers=workers)
+        written = execution.execute("smoke", root=clone, run=run, workers=workers)
         assert [path.name for path in written] == [name.name for name in names]
         return [nbformat.read(path, 4).cells[-1].outputs[0].text for path in written]
 
@@ -133,7 +135,7 @@ def test_a_failing_cell_is_one_line_that_names_notebook_cell_and_error(clone):
     stale.parent.mkdir()
     stale.write_text("{}")
     with pytest.raises(DTLError) as caught:
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in ("02_bad.ipynb", "cell [4]", "ValueError: no flux", "02_bad.failed.ipynb"))
@@ -147,11 +149,11 @@ def test_unknown_parameters_are_refused_before_anything_runs(clone):
     marker = clone / "ran"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", f"open({str(marker)!r}, 'w').close()")
     with pytest.raises(ConfigError, match="profil_e.*01_tiny|01_tiny.*profil_e") as caught:
-        builder.execute("smoke", parameters={"profil_e": 1}, root=clone)
+        execution.execute("smoke", parameters={"profil_e": 1}, root=clone)
     assert "'parameters' sets: profile" in str(caught.value)
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), clone / "notebooks" / "02_none.ipynb")
     with pytest.raises(ConfigError, match="02_none.*sets: nothing"):
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
     assert not marker.exists() and not (clone / "book" / "notebooks").exists()
 
 
@@ -159,33 +161,33 @@ def test_only_selects_by_name_or_number(clone):
     for name in ("01_one", "02_two", "03_three"):
         write_notebook(clone / "notebooks" / f"{name}.ipynb")
     (clone / "notebooks" / "scratch.ipynb").write_text("not one of ours")
-    assert [path.stem for path in builder.notebooks(clone)] == ["01_one", "02_two", "03_three"]
-    assert [path.stem for path in builder.notebooks(clone, ["03", "01_one"])] == ["01_one", "03_three"]
+    assert [path.stem for path in clone_module.notebooks(clone)] == ["01_one", "02_two", "03_three"]
+    assert [path.stem for path in clone_module.notebooks(clone, ["03", "01_one"])] == ["01_one", "03_three"]
     with pytest.raises(ConfigError, match="'04'.*01_one, 02_two, 03_three"):
-        builder.notebooks(clone, ["04"])
+        clone_module.notebooks(clone, ["04"])
 
 
 def test_broken_notebooks_and_folders_are_named(clone, tmp_path_factory, monkeypatch):
     with pytest.raises(ConfigError, match="holds no notebook"):
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
     (clone / "notebooks" / "01_cut.ipynb").write_text('{"cells": [')
     with pytest.raises(DataError, match="01_cut.ipynb: is not a notebook"):
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     with pytest.raises(ConfigError, match="run in a clone"):
-        builder.find_root(elsewhere)
-    monkeypatch.setattr(builder, "__file__", str(elsewhere / "site-packages" / "dtl_core" / "book.py"))
+        clone_module.find_root(elsewhere)
+    monkeypatch.setattr(clone_module, "__file__", str(elsewhere / "site-packages" / "dtl_core" / "book.py"))
     monkeypatch.chdir(clone)
-    assert builder.find_root() == clone
+    assert clone_module.find_root() == clone
 
 
 def test_a_dead_or_missing_kernel_is_one_line(clone, monkeypatch):
     write_notebook(clone / "notebooks" / "01_dead.ipynb", "import os\nos._exit(9)")
     with pytest.raises(DTLError, match="01_dead.ipynb: the kernel died"):
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
     monkeypatch.setattr("jupyter_client.kernelspec.KernelSpecManager.get_kernel_spec", _no_kernel)
     with pytest.raises(DTLError, match="01_dead.ipynb: no Jupyter kernel"):
-        builder.execute("smoke", root=clone)
+        execution.execute("smoke", root=clone)
 
 
 def _no_kernel(self, name):
@@ -211,7 +213,7 @@ def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
         "<style>body { background: url('https://cdn.example/b.png') }</style><img src=\"local.png\">"
     )
     (tmp_path / "style.css").write_text('@import "https://fonts.example/f.css"; p { color: red }')
-    found = [(path.name, address) for path, address in builder.external_loads(tmp_path)]
+    found = [(path.name, address) for path, address in html_module.external_loads(tmp_path)]
     assert found == [
         ("page.html", "https://cdn.example/x.js"),
         ("page.html", "//cdn.example/x.css"),
@@ -222,7 +224,7 @@ def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
 
 def test_a_page_that_is_missing_is_named_before_anything_is_built(clone):
     write_tiny_book(clone)
-    builder.execute("smoke", root=clone)
+    execution.execute("smoke", root=clone)
     pages = clone / "book"
     (clone / "_toc.yml").write_text(
         TOC + "  - file: generated/stars\n    sections:\n      - file: generated/stars/vb_10\n"
@@ -230,13 +232,13 @@ def test_a_page_that_is_missing_is_named_before_anything_is_built(clone):
     (pages / "intro.md").write_text(INTRO + "\n```{include} generated/part.md\n```\n")
     for name in ("part", "stars", "stars/vb_10"):
         with pytest.raises(DTLError, match=rf"generated/{name}.md: has not been written; run dtl book") as caught:
-            builder.build(clone)
+            html_module.build(clone)
         assert "\n" not in str(caught.value) and not (clone / "_build").exists()
         (pages / "generated" / name).parent.mkdir(parents=True, exist_ok=True)
         (pages / "generated" / f"{name}.md").write_text("# A page\n")
     (pages / "references.md").unlink()
     with pytest.raises(DTLError, match=r"references.md: is missing; restore it from git"):
-        builder.build(clone)
+        html_module.build(clone)
 
 
 def write_tiny_book(clone):
@@ -245,7 +247,7 @@ def write_tiny_book(clone):
     for name in ("references.md", "references.bib"):
         shutil.copy(ROOT / "book" / name, clone / "book")
     shutil.copytree(ROOT / "book" / "_static", clone / "book" / "_static", dirs_exist_ok=True)
-    glue = "from book.maker.builder import glue_all\nglue_all({'answer': answer, 'used': profile})"
+    glue = "from dtl_core.plots.scalars import glue_all\nglue_all({'answer': answer, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
 
 
@@ -257,12 +259,12 @@ def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
     plots = [figure.format([k, 1], name) for k, name in enumerate(("told", "untold"))]
     alt = "Line plot of nothing against its index; it falls."
     title = f"# Tiny\n\n```{{glue:figure}} fig_told\n:alt: {alt}\n\nA line.\n```\n"
-    glued = "from book.maker.builder import glue_all\nglue_all({'answer': 1.0, 'used': profile})"
+    glued = "from dtl_core.plots.scalars import glue_all\nglue_all({'answer': 1.0, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", glued, *plots, title=title)
     others = "".join(f"\n```{{glue}} {key}\n:doc: notebooks/01_tiny.ipynb\n```\n" for key in ("fig_told", "fig_untold"))
     (clone / "book" / "intro.md").write_text(INTRO + others)
-    builder.execute("smoke", root=clone)
-    index = builder.build(clone)
+    execution.execute("smoke", root=clone)
+    index = html_module.build(clone)
     told, untold = re.findall(r'<img alt="([^"]*)" src="_images/[^"]+"', (index.parent / "intro.html").read_text())
     assert told == alt and untold.endswith(".png"), "a figure that no notebook describes shows its file's name"
 
@@ -271,17 +273,17 @@ def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
 def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monkeypatch):
     write_tiny_book(clone)
     with pytest.raises(DTLError, match="01_tiny.ipynb: has not been executed"):
-        builder.build(clone)
-    builder.execute("smoke", root=clone)
+        html_module.build(clone)
+    execution.execute("smoke", root=clone)
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(ConfigError, match="jupyter-book is not installed"):
-            builder.build(clone)
-    index = builder.build(clone)
+            html_module.build(clone)
+    index = html_module.build(clone)
     html = index.parent
     page = (html / "intro.html").read_text()
     assert "42.00" in page and "smoke" in page and "Mas-Buitrago" in page
-    assert builder.external_loads(html) == []
+    assert html_module.external_loads(html) == []
     assert {path.name for path in (html / "vendor").iterdir()} == {"plotly.min.js", "datatables.js", "datatables.css"}
     assert not any("unpkg" in path.read_text() or "cdnjs" in path.read_text() for path in html.rglob("*.html"))
     mathjax = html / "_static" / "mathjax"
@@ -296,24 +298,24 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
     executed.write_text(json.dumps(json.loads(executed.read_text())).replace("42.0", "43.0"))
     (html / "gone.html").write_text("a page of an earlier book")
     unchanged = (html / "references.html").read_bytes()
-    builder.build(clone)
+    html_module.build(clone)
     assert "43.00" in (html / "intro.html").read_text()
     assert not (html / "gone.html").exists() and (html / "references.html").read_bytes() == unchanged
 
     # any warning is an error of one line
     (clone / "book" / "intro.md").write_text(INTRO + "\n{cite:t}`nobody1900`\n")
     with pytest.raises(DTLError, match=r"book: .*nobody1900.* \(warning 1 of 1\)") as caught:
-        builder.build(clone)
+        html_module.build(clone)
     assert "\n" not in str(caught.value)
 
     # and so is a configuration that stops jupyter-book, or a page that loads from the network
     (clone / "_toc.yml").write_text("format: jb-book\n")
     with pytest.raises(DTLError, match="book: jupyter-book stopped"):
-        builder.build(clone)
+        html_module.build(clone)
     write_tiny_book(clone)
     (clone / "book" / "intro.md").write_text(INTRO + '\n<img src="https://cdn.example/x.png">\n')
     with pytest.raises(DTLError, match="intro.html: loads https://cdn.example/x.png"):
-        builder.build(clone)
+        html_module.build(clone)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book.maker import builder
+from book.maker import html as html_module
 
 pytestmark = pytest.mark.uses_smoke
 
@@ -39,7 +39,7 @@ def shown(page):
 
 def test_book_builds_without_a_warning_and_without_the_network(built):
     html = built
-    assert builder.external_loads(html) == []
+    assert html_module.external_loads(html) == []
     results = (html / "results.html").read_text()
     text = re.sub(r"<[^>]+>", " ", results)
     assert len(re.findall(r"\d", text)) > 100
