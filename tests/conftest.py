@@ -11,6 +11,7 @@ os.environ.pop("DTL_OFFLINE", None)
 import perturbed  # noqa: E402
 import published  # noqa: E402
 import pytest  # noqa: E402
+from _pytest.nodes import coerce_node_id  # noqa: E402
 from small import TINY  # noqa: E402
 
 from book.maker import execution, html, pages  # noqa: E402
@@ -50,7 +51,7 @@ def pytest_collection_modifyitems(config, items):
         if needed and not groups:
             raise pytest.UsageError(f"{item.nodeid}: mark it with pytest.mark.{needed[0]}, whose fixture it uses")
         if needed and hasattr(config, "workerinput"):
-            item._nodeid = f"{item.nodeid}@@{groups[0]}"
+            item._id = coerce_node_id(f"{item.nodeid}@@{groups[0]}")  # what the scheduler is told
         function = getattr(item, "function", None)  # the example of a docstring has none
         if function and "bounded" in function.__code__.co_names:
             item.add_marker("trained")
