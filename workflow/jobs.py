@@ -27,25 +27,9 @@ from dtl_core.pipeline import conduct, search, searches, stages
 from dtl_core.pipeline.jobs import work
 from dtl_core.pipeline.results import Run
 from dtl_core.pipeline.store import NotStored, Store, default_root
+from workflow.graph import CHUNK
 
-__all__ = ["CHUNK", "GRAPH", "Plan", "BulkPlan", "Waiting", "failures", "load_plan"]
-
-
-GRAPH = {  # rule of workflow/Snakefile: the rules whose results its jobs wait for
-    "synthetic": (),
-    "observed": (),
-    "gap": ("synthetic", "observed"),
-    "recommended": ("synthetic", "observed"),
-    "candidate": ("synthetic",),
-    "round": ("candidate",),
-    "regression": ("synthetic", "observed", "round"),
-    "catalogue": ("gap", "recommended", "regression"),
-    "notebook": ("catalogue",),
-    "book": ("notebook",),
-    "chunk": (),
-    "bulk": ("chunk",),
-}
-CHUNK = 8  # parts of a bulk catalogue that one job computes: minutes, while a process takes seconds to start
+__all__ = ["BulkPlan", "Plan", "Waiting", "failures", "load_plan"]
 
 
 class Waiting(Exception):

@@ -8,6 +8,7 @@ from dtl_core.errors import DataError
 from dtl_core.parameters import PARAMETERS, PUBLISHED_ERRORS, TABLE
 from dtl_core.pipeline import records
 from dtl_core.pipeline.training_curves import samples_per_epoch, seconds_per_sample, seconds_until, values_of
+from workflow.graph import CHUNK
 
 from .markdown import NBSP, code, escape, number, table
 from .statements import STATEMENTS
@@ -179,7 +180,6 @@ def _exported(rows):
 
 def _survey(values, _found):
     from dtl_core.models.bulk import PART
-    from workflow.jobs import CHUNK
 
     rows, largest = [], max(values["rows"], key=lambda row: (row["stars"], row["workers"]))
     for row in values["rows"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dtl_core.config import load_profile
 from dtl_core.pipeline.search import round_sizes
 from dtl_core.plots.method_figures import as_svg, job_graph
-from workflow.jobs import GRAPH
+from workflow.graph import GRAPH
 
 from .markdown import table
 

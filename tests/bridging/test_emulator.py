@@ -174,7 +174,7 @@ def test_slopes_are_those_of_automatic_differentiation(fitted):
         expected = torch.func.vmap(torch.func.jacfwd(model.from_scaled))(x).transpose(1, 2)
         with torch.no_grad():
             spectra, slopes = model.with_slopes(x)
-            np.testing.assert_allclose(operators.numpy(), model.from_scaled(x).numpy(), atol=1e-6)
+            np.testing.assert_allclose(spectra.numpy(), model.from_scaled(x).numpy(), atol=1e-6)
         np.testing.assert_allclose(slopes.numpy(), expected.detach().numpy(), atol=2e-5 * float(expected.abs().max()))
 
 

@@ -37,7 +37,7 @@ def public(module):
             yield name, found
             if inspect.isclass(found):
                 for inner, method in vars(found).items():
-                    if not inner.startswith("_") and (callable(method) or isinstance(method, property)):
+                    if not inner.startswith("_") and (inspect.isfunction(method) or isinstance(method, property)):
                         yield f"{name}.{inner}", method
 
 

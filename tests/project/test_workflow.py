@@ -19,7 +19,8 @@ from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.models.bulk import BulkCatalogue
 from dtl_core.pipeline import conduct
 from dtl_core.reading import sources
-from workflow.jobs import GRAPH, BulkPlan, Plan, Waiting, load_plan
+from workflow.graph import GRAPH
+from workflow.jobs import BulkPlan, Plan, Waiting, load_plan
 
 pytestmark = pytest.mark.uses_tiny
 
