@@ -109,7 +109,7 @@ def called(function):
 def test_whatever_a_stage_calls_is_in_its_key(tiny, tmp_path):
     """Each stage is computed in this process and watched: no function may be called outside of its closure."""
     config, files = conduct.resolve(load_profile("smoke", TINY | {"workers": 1}))
-    store, keys = Store(tmp_path), {}
+    store, keys, stars = Store(tmp_path), {}, tiny.stars
     members = [stages.Member(int(row.width), float(row.l1), 0) for row in tiny.architectures.head(1).itertuples()]
 
     def watch(name, function):
@@ -128,7 +128,7 @@ def test_whatever_a_stage_calls_is_in_its_key(tiny, tmp_path):
     trained = watch("pretraining", lambda: stages.train_autoencoders(store, config, keys, members))
     tuned = watch("transfer", lambda: stages.transfer_autoencoders(store, config, keys, trained, members))
     fitted = watch("regression", lambda: stages.train_regressors(store, config, keys, tuned, members))
-    watch("catalogue", lambda: stages.make_catalogue(store, config, keys, fitted, tiny.stars))
+    watch("catalogue", lambda: stages.make_catalogue(store, config, keys, fitted, stars))
     watch("recommended", lambda: stages.make_recommended(store, config, keys))
     run = conduct.Run(config, store, keys)
     watch("domain_gap", lambda: stages.measure_gap(

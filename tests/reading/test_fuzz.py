@@ -27,6 +27,7 @@ from astropy.io import fits
 from dtl_core import machine
 from dtl_core.errors import DTLError
 from dtl_core.reading import formats, readers
+from dtl_core.reading.text import MAX_TEXT
 
 LIMIT_S, LIMIT_BYTES = 10, 10**9
 NUMBERS = ["0", "1", "-1", "2", "3", "7", "-64", "1000000000", "9223372036854775807", "99999999999999999999999", "-5"]
@@ -239,7 +240,7 @@ def mutate(data, rng):
 
 def worst(folder):
     """The longest files that the limits let through, and what is slow about them: names and contents in turn."""
-    text, values = formats.MAX_TEXT - 100, formats.MAX_VALUES
+    text, values = MAX_TEXT - 100, formats.MAX_VALUES
     yield "short_rows.csv", b"1\n" * (text // 2)
     yield "equal_rows.csv", b"wave,flux\n" + b"1,1\n" * (text // 4)
     yield "words.csv", b"wave,flux\n" + "".join(f"{k:x}z,q{k:x}\n" for k in range(text // 16)).encode()
