@@ -131,7 +131,10 @@ def test_whatever_a_stage_calls_is_in_its_key(tiny, tmp_path):
     watch("catalogue", lambda: stages.make_catalogue(store, config, keys, fitted, stars))
     watch("recommended", lambda: stages.make_recommended(store, config, keys))
     run = conduct.Run(config, store, keys)
-    watch("domain_gap", lambda: stages.measure_gap(
-        store, config, {k: keys[k] for k in ("synthetic", "observed")}, lambda: run.synthetic["flux"],
-        lambda: {"flux": run.observed}, name="gap", metric="correlation",
-    ))  # fmt: skip
+    synthetic, observed = run.synthetic["flux"], run.observed
+    inputs, vectors = (
+        {name: keys[name] for name in ("synthetic", "observed")},
+        (lambda: synthetic, lambda: {"flux": observed}),
+    )
+    options = {"name": "gap", "metric": "correlation"}
+    watch("domain_gap", lambda: stages.measure_gap(store, config, inputs, *vectors, **options))

@@ -88,8 +88,7 @@ def test_a_truncated_exposure_stops_the_run_in_one_line_and_leaves_nothing(tmp_p
 @pytest.fixture
 def two_files(tmp_path, monkeypatch):
     """A registry of two files on the loopback address, an empty cache and no mirror."""
-    from loopback import Loopback
-    from test_registry import entries
+    from loopback import Loopback, entries
 
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("DTL_DATA", raising=False)

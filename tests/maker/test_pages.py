@@ -16,7 +16,7 @@ from layouts import write_hpf
 from rendering import cells, rendered
 from scipy.ndimage import minimum_filter1d
 
-from book.maker import markdown, pages, star_pages
+from book.maker import interpolation_page, markdown, pages, star_pages
 from dtl_core import characters, lines
 from dtl_core.config import load_profile
 from dtl_core.errors import DTLError
@@ -80,8 +80,8 @@ def quick_interpolation(monkeypatch):
         label=whole.label[keep],
     )
     for name in ("interpolation_error", "interpolation_difference"):
-        measure = getattr(generation, name)
-        monkeypatch.setattr(generation, name, lambda library, *a, measure=measure, **b: measure(coarse, *a, **b))
+        measure = getattr(interpolation, name)
+        monkeypatch.setattr(interpolation, name, lambda library, *a, measure=measure, **b: measure(coarse, *a, **b))
 
 
 @pytest.fixture
@@ -338,8 +338,8 @@ def test_interpolation_errors_are_computed_once_and_shown(clone, synthetic_set, 
     )
     monkeypatch.setattr(interpolation, "interpolation_error", error)
     monkeypatch.setattr(interpolation, "interpolation_difference", lambda library, **settings: difference)
-    text = pages.interpolation_page(run)
-    assert pages.interpolation_page(run) == text  # the second time from the store
+    text = interpolation_page.interpolation_page(run)
+    assert interpolation_page.interpolation_page(run) == text  # the second time from the store
     assert calls == [(("linear", "cubic"), {"window": CONFIG.window, "continuum": CONFIG.continuum, "vsini": 2.0})]
     rows = [[cell.strip() for cell in row] for row in cells(text)]
     assert rows[2] == ["Teff", "\\<\xa03000", "0.12", "0.031", "5.0", "0.021", "0.0053", "5.0"]

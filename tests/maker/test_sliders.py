@@ -133,7 +133,10 @@ def test_the_page_says_what_it_is(files):
     assert files["sliders.png"].startswith(b"\x89PNG") and "{image} sliders.png\n:class: print-only\n" in page
     assert len(page) + len(files["sliders.png"]) + sum(f.stat().st_size for f in STATIC.glob("sliders.*")) < 3e6
     for label in ("lines-in-window", "interpolation"):
-        sources = "".join((ROOT / "dtl_core" / f"{name}.py").read_text() for name in ("star_pages", "pages"))
+        sources = "".join(
+            (ROOT / "book" / "maker" / f"{name}.py").read_text()
+            for name in ("star_pages", "pages", "interpolation_page")
+        )
         assert f"({label})=" in sources, label
 
 

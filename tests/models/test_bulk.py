@@ -274,7 +274,7 @@ def test_an_unfinished_or_corrupted_catalogue_is_not_exported(copy, tmp_path):
     with pytest.raises(DataError, match="damaged"):
         export(copy, tmp_path / "x.fits")
     (copy / "_manifest.json").unlink()
-    with pytest.raises(DataError, match="no finished catalogue"):
+    with pytest.raises(DataError, match="is not a finished catalogue"):
         export(copy, tmp_path / "x.fits")
 
 

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from astropy.io.votable import from_table, writeto
 from astropy.table import Table
-from loopback import BODY, Loopback, good, instead, kept, sha, stall, status
+from loopback import BODY, Loopback, entries, good, instead, kept, sha, stall, status
 from phoenix_files import wave_file
 
 from dtl_core.errors import DataError
 from dtl_core.public_data import archives, fetching, phoenix, registry
 from dtl_core.public_data.download import Downloader
-from dtl_core.public_data.registry import Resource
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,16 +39,6 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("DTL_DATA", str(tmp_path / "mirror"))
     (tmp_path / "mirror").mkdir()
     return tmp_path / "mirror"
-
-
-def entries(monkeypatch, server, *files):
-    """Replace the registry by (name, body) files of the server and return them."""
-    made = {}
-    for name, body in files:
-        fields = dict(what="a file", licence="none", checked="no", cite=(), sha256=sha(body), size=len(body))
-        made[name] = Resource(name, "published", "file", url=server.serve(f"/{name}", body), **fields)
-    monkeypatch.setattr(registry, "load", lambda: made)
-    return made
 
 
 def quick(**options):

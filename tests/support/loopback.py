@@ -11,8 +11,9 @@ import time
 import pytest
 
 from dtl_core.errors import DataError
+from dtl_core.public_data import registry
 from dtl_core.public_data.download import Downloader
-from dtl_core.public_data.registry import keeper
+from dtl_core.public_data.registry import Resource, keeper
 
 SCRIPT = """
 import signal
@@ -190,3 +191,13 @@ def wait_for(condition, seconds=15.0):
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def entries(monkeypatch, server, *files):
+    """Replace the registry by (name, body) files of the server and return them."""
+    made = {}
+    for name, body in files:
+        fields = dict(what="a file", licence="none", checked="no", cite=(), sha256=sha(body), size=len(body))
+        made[name] = Resource(name, "published", "file", url=server.serve(f"/{name}", body), **fields)
+    monkeypatch.setattr(registry, "load", lambda: made)
+    return made
