@@ -32,7 +32,11 @@ def document(run, name, settings, inputs, compute):
     inputs |= {f"package/{name}": version for name, version in _packages().items()}
     inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}
     inputs |= {f"code/{module}": digest for module, digest in code_hashes().items()}
-    return run.store.stage(name, settings | {"config": run.config}, inputs, compute)[0]
+
+    def made(folder):  # defined here, so that the key is the same where a store only names it and nothing is computed
+        compute(folder)
+
+    return run.store.stage(name, settings | {"config": run.config}, inputs, made)[0]
 
 
 @functools.cache

@@ -142,7 +142,7 @@ class _Jointly(OnFluxes):
 
 
 class Aligned(_Jointly):
-    """CORAL: mean and covariance of synthetic and observed features are aligned.
+    """Mean and covariance of synthetic and observed features are aligned.
 
     Written by hand: two short losses do not justify a dependency on a package for domain adaptation.
 

@@ -107,7 +107,7 @@ def test_many_spectra_are_a_list_and_never_one_object(model, star):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(axis=np.arange(3000.0) * units.km / units.s), "spectral_axis.*km / s.*no wavelength"),
+        (dict(axis=np.arange(3000.0) * units.km / units.s), "spectral_axis.*km / s.*not a wavelength"),
         (dict(uncertainty=UnknownUncertainty(np.ones(3000))), "uncertainty.*UnknownUncertainty"),
         (dict(axis=np.linspace(5000, 5100, 3000) * units.AA), "wavelength|covers"),
     ],
@@ -120,7 +120,7 @@ def test_what_cannot_be_converted_is_one_line(star, change, words):
     assert "\n" not in str(caught.value) and "/tmp" not in str(caught.value)
     with pytest.raises(DataError, match="flux.*mag"):
         from_specutils(specutils.Spectrum(flux=star.flux * units.mag, spectral_axis=star.wavelength * units.AA))
-    with pytest.raises(ConfigError, match="no spectrum"):
+    with pytest.raises(ConfigError, match="not a spectrum"):
         from_specutils(star.flux)
 
 
