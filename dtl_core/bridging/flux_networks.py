@@ -142,7 +142,7 @@ class _Jointly(OnFluxes):
 
 
 class Aligned(_Jointly):
-    """Mean and covariance of synthetic and observed features are aligned.
+    """Mean and covariance of synthetic and observed features are aligned (CORAL).
 
     Written by hand: two short losses do not justify a dependency on a package for domain adaptation.
 

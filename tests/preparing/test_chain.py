@@ -133,7 +133,7 @@ def test_signal_to_noise_is_that_of_good_pixels():
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(st.floats(-240, 240), st.integers(0, 10**6))
 def test_velocity_is_found_to_a_third_of_a_pixel(velocity, seed):
-    # at S/N = 100 noise alone scatters by a sixth of a pixel; test_velocity_errors_hold tests that it is as large as said
+    # at S/N = 100 noise alone scatters by a sixth of a pixel: test_velocity_errors_hold is for that
     config, one = profile(), star(velocity, snr=400, seed=seed)
     found = velocities.measure_velocity(
         one.wavelength, one.flux, one.mask, velocities.templates(config.window, config.continuum)
