@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -54,7 +55,10 @@ def build(root=None):
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(root.resolve() / "_toc.yml"), "--path-output", "."]
     command += ["--all", "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    # the extensions in this folder are not installed, and the book may be built in another clone
+    places = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     log = root / "_build" / "jupyter-book.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
