@@ -27,7 +27,7 @@ UNUSED_MATHJAX = ("sre", "a11y", "adaptors", "node-main.js", "latest.js", "*-ful
 def build(root=None):
     """Build the HTML book from ``book/`` and its executed notebooks; any warning is an error.
 
-    Every page is built anew: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of an
+    Every page is built again: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of an
     earlier book stays.
 
     Returns
@@ -109,7 +109,7 @@ def _check_pages(root):
             if not path.is_file():
                 made = "generated" in path.parts
                 problem = "has not been written" if made else "is missing"
-                remedy = "run dtl book, or make book" if made else "restore it from git or mend _toc.yml"
+                remedy = "run dtl book, or make book" if made else "restore it from git or correct _toc.yml"
                 raise DTLError(problem, file=path, remedy=remedy)
 
 
@@ -126,7 +126,7 @@ def _first_warning(output):
 def _prune(html):
     """Remove what no page loads: most of MathJax, and the loader of live code, which would fetch from a CDN.
 
-    Mends besides what the theme leaves out for readers with a keyboard or a screen reader.
+    Also adds what the theme leaves out for readers with a keyboard or a screen reader.
     """
     mathjax = html / "_static" / "mathjax"
     for pattern in UNUSED_MATHJAX:
@@ -143,7 +143,7 @@ def _prune(html):
 _LIVE_CODE = re.compile(r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe\.js[^>]*></script>", re.S)
 
 
-# What axe-core finds fault with in the theme's pages, and the mended form.
+# Parts of the theme's pages that axe-core reports, and their corrected form.
 _ACCESSIBLE = {
     '<summary><span class="toctree-toggle" role="presentation">': '<summary aria-label="Show or hide the pages below">'
     '<span class="toctree-toggle" role="presentation">',

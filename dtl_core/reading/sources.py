@@ -494,7 +494,7 @@ class _Zarr(_Store):
             right = {flux.shape, flux.shape[1:]} if name == "wavelength" else {flux.shape}
             right = {flux.shape[:1]} if name in ("star", "berv") else right
             if values.shape not in right:
-                raise self._bad(f"has shape {values.shape}, flux {flux.shape}", "write it anew", name)
+                raise self._bad(f"has shape {values.shape}, flux {flux.shape}", "write it again", name)
         common = self.arrays["wavelength"].ndim == 1
         self.wavelength = self.arrays.pop("wavelength")[:] if common else None
 
