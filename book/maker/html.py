@@ -27,8 +27,8 @@ UNUSED_MATHJAX = ("sre", "a11y", "adaptors", "node-main.js", "latest.js", "*-ful
 def build(root=None):
     """Build the HTML book from ``book/`` and its executed notebooks; any warning is an error.
 
-    Every page is built again: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of an
-    earlier book stays.
+    Every page is built again: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of
+    an earlier book stays.
 
     Returns
     -------
