@@ -203,7 +203,7 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 
 The weights have the package's licence, MIT. The files are safetensors: arrays and the card, no code. Whenever they are
 loaded, the size and SHA-256 of each are compared with [the registry](registry.md), and a file that differs is refused.
-`dtl data verify models` does the same. `dtl models build -o my_models` makes models anew: the same weights twice on one
+`dtl data verify models` does the same. `dtl models build -o my_models` makes models again: the same weights twice on one
 machine, perhaps other last digits on another.
 
 ## The paper's own ensemble

@@ -121,7 +121,7 @@ def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypa
     assert second[0] != first[0] and second[1] == first[1]
     run.keys["catalogue"] = "2"
     third = outputs()
-    assert len({*first, *second, *third}) == 5, "another run: all of them anew"
+    assert len({*first, *second, *third}) == 5, "another run: all of them again"
     write_notebook(names[1], "raise ValueError('no')")
     with pytest.raises(DTLError, match="ValueError: no"):
         outputs()

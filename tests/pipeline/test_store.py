@@ -139,7 +139,7 @@ def test_a_corrupted_file_is_computed_anew(tmp_path, name, damage):
     corrupted = contents(folder)
     assert run(Store(tmp_path), compute) == (folder, key) and compute.calls == 2
     assert contents(folder) == before
-    (aside,) = (tmp_path / "corrupted").iterdir()  # for whoever wants to know what happened
+    (aside,) = (tmp_path / "corrupted").iterdir()  # kept for debugging
     assert contents(aside) == corrupted
 
 

@@ -167,7 +167,7 @@ def test_whole_files_stay_when_asked_for_and_are_not_fetched_twice(server, cache
     originals = {file_name(*node): spectrum(*node) for node in label_range(**SMALL)}
     assert {path.name: path.read_bytes() for path in full} == originals
     n = len(server.log)
-    fetch_range(**SMALL, window=(8780.5, 8880.0), offline=True)  # cut anew from the whole files
+    fetch_range(**SMALL, window=(8780.5, 8880.0), offline=True)  # cut again from the whole files
     assert len(server.log) == n and registry.find_all("phoenix/full/lte*.fits") == full
     assert read_phoenix(registry.find_all("phoenix/cut/lte*.fits")[0])[0][-1] > 8879.9
     full[0].write_bytes(b"damaged")

@@ -401,5 +401,5 @@ def test_a_correlator_forgets_the_pixels_of_the_spectrum_before():
     spectra_[1, 50:80] = spectra_[3, 120:] = np.nan
     one_for_all = operators.Correlator(templates, 12)
     for row in (0, 1, 1, 0, 3, 2):
-        anew = operators.Correlator(templates, 12)(spectra_[row])
-        assert np.array_equal(one_for_all(spectra_[row]), anew)
+        alone = operators.Correlator(templates, 12)(spectra_[row])
+        assert np.array_equal(one_for_all(spectra_[row]), alone)
