@@ -40,8 +40,10 @@ CONTRACT = (
     ("emulator: fit", "0.01 of the range", "known labels", "emulator", "least_squares_finds_labels_between_the_grids"),
     ("to a lower resolving power", "1e-3", "PyAstronomy", "chain",
      "matching_the_resolution_is_pyastronomys_and_two_steps_are_one"),
-    ("radial velocity, S/N 100", "0.3 of a pixel of 0.01 Å", "a known shift", "chain",
+    ("radial velocity, S/N 400", "0.3 of a pixel of 0.01 Å", "a known shift", "chain",
      "velocity_is_found_to_a_third_of_a_pixel"),
+    ("radial velocity, S/N 100, rms", "0.3 of a pixel of 0.01 Å", "a known shift", "chain",
+     "velocity_is_found_to_a_third_of_a_pixel_rms_at_lower_snr"),
     ("whole chain of a spectrum, rms", "0.006, linear 0.012", "the spectrum at rest", "chain",
      "preparing_gives_the_rest_frame_spectrum_back"),
     ("contractive penalty", "1e-7 of it", "autograd", "networks", "exact_penalty_is_the_norm_of_autograds_jacobian"),
@@ -203,8 +205,8 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 
 The weights have the package's licence, MIT. The files are safetensors: arrays and the card, no code. Whenever they are
 loaded, the size and SHA-256 of each are compared with [the registry](registry.md), and a file that differs is refused.
-`dtl data verify models` does the same. `dtl models build -o my_models` makes models again: the same weights twice on one
-machine, perhaps other last digits on another.
+`dtl data verify models` does the same. `dtl models build -o my_models` makes the models again: twice on one machine it
+gives the same weights, on another machine their last digits may differ.
 
 ## The paper's own ensemble
 
