@@ -23,9 +23,20 @@ WIDTH, L1 = 1024, 1e-7
 
 
 def curves(config, width=WIDTH, l1=L1, root=None):
-    """Errors after every epoch of one autoencoder and of its regressors, and the seconds that it took to get there.
+    """Measure the errors of one autoencoder and of its regressors after every epoch, and the seconds up to there.
 
-    Arguments: config; width and l1 of the autoencoder; root, a folder for the stages. Returns: dict.
+    Parameters
+    ----------
+    config : dtl_core.config.Config
+    width : int, optional
+    l1 : float, optional
+        Of the autoencoder.
+    root : path, optional
+        Folder of the stages; a temporary one by default.
+
+    Returns
+    -------
+    dict
     """
     import torch
 

@@ -33,17 +33,26 @@ def chunks(flux, n, memory):
 
 
 def measure(profile="demo", root=None, largest=None):
-    """Rates and memory: dict.
+    """Measure rates and memory.
 
-    Arguments: root, folder with results, which are computed where they are missing; largest number of stars, by default
-    a million for the small profiles and ten thousand for the others.
+    Parameters
+    ----------
+    profile : str, optional
+    root : path, optional
+        Folder of results; those that are missing are computed.
+    largest : int, optional
+        Largest number of stars: a million for the small profiles by default, ten thousand for the others.
+
+    Returns
+    -------
+    dict
     """
     run = conduct.run(profile, root=root, overrides={"survey.real_stars": "no"})
     return rates(run, largest or (10**6 if profile in ("smoke", "demo") else 10**4))
 
 
 def rates(run, largest):
-    """The same of a finished run."""
+    """Measure the rates and the memory of a finished run, as :func:`measure` does."""
     flux, workers, rows = run.observed, affordable_workers(), []
     sizes = [n for n in (10**2, 10**3, 10**4, 10**5, 10**6) if n <= largest]
     for n in sizes:

@@ -18,9 +18,18 @@ from dtl_core.pipeline.stages import ENCODERS
 
 
 def measure(profile, root=None):
-    """Wall seconds and, by stage, seconds of computing summed over workers and largest memory; how well it did: dict.
+    """Measure a run: its seconds, seconds and memory by stage, and its errors.
 
-    Arguments: root, a folder for the results, which must have none yet; a temporary one by default.
+    Parameters
+    ----------
+    profile : str
+    root : path, optional
+        Folder for the results, which must hold none yet; a temporary one by default.
+
+    Returns
+    -------
+    dict
+        With the seconds by the clock, and by stage the seconds of computing summed over workers and the largest memory.
     """
     if root is None:
         with tempfile.TemporaryDirectory() as temporary:

@@ -13,9 +13,18 @@ __all__ = ["build", "execute", "make"]
 
 
 def make(profile, html=True):
-    """Run the method, execute the notebooks and write the generated pages; with ``html`` build the book.
+    """Run the method, execute the notebooks, write the generated pages and build the book.
 
-    Returns: Path of the first page, or None.
+    Parameters
+    ----------
+    profile : str
+    html : bool, optional
+        False stops before the book is built.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The first page, where the book was built.
     """
     result = conduct.run(profile)
     execute(profile, run=result, workers=machine.affordable_workers())

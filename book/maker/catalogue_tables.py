@@ -46,10 +46,17 @@ def run_table(run):
 
 
 def published_table():
-    """The catalogue of Mas-Buitrago et al. (2024) with names, spectral types and populations, where these are at hand.
+    """Read the catalogue of Mas-Buitrago et al. (2024), with names, types and populations where these are at hand.
 
-    Returns: astropy.table.Table; ``meta`` names the source.
-    Errors: DataError, the published table is absent or damaged.
+    Returns
+    -------
+    astropy.table.Table
+        Its ``meta`` names the source.
+
+    Raises
+    ------
+    DataError
+        The published table is absent or damaged.
     """
     frame = catalogues.read_published()
     more = ["name", "gj", "gaia_dr3", "spt", "pop"]

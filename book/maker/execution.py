@@ -97,10 +97,21 @@ def _execute_or_find(source, folder, values, root, run):
 
 
 def executed(source, values, run, compute=None):
-    """The folder in a run's store with an executed notebook, found or made.
+    """Find the folder with an executed notebook in a run's store, or make it.
 
-    Arguments: source, path of the notebook; values, its parameters; compute, as for
-    :func:`book.maker.documents.document`.
+    Parameters
+    ----------
+    source : pathlib.Path
+        The notebook.
+    values : dict
+        Its parameters.
+    run : dtl_core.pipeline.stored.Run
+    compute : callable, optional
+        As for :func:`book.maker.documents.document`.
+
+    Returns
+    -------
+    pathlib.Path
     """
     return document(run, "notebook", {"values": values}, {source.name: file_hash(source)}, compute)
 

@@ -181,9 +181,12 @@ def _downloads(stem):
 
 
 def catalogue_files(run):
-    """The page of the catalogue, to search, sort and download, and its files.
+    """Write the page of the catalogue, to search, sort and download, and the files that it offers.
 
-    Returns: dict of name -> str or bytes.
+    Returns
+    -------
+    dict of str to str or bytes
+        Contents by the name below ``book/generated``.
     """
     ours = catalogue_tables.run_table(run)
     parameters = list(PARAMETER_COLUMNS.values())
@@ -221,8 +224,11 @@ def catalogue_files(run):
 
 
 def explore_files(run):
-    """All pages to explore, and what belongs to them.
+    """Write all interactive pages, and the files that belong to them.
 
-    Returns: dict of name below ``book/generated`` -> str or bytes; the same run and data give the same bytes.
+    Returns
+    -------
+    dict of str to str or bytes
+        Contents by the name below ``book/generated``. The same run and data give the same bytes.
     """
     return _literature(run) | _astrophysics(run) | catalogue_files(run)

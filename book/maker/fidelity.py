@@ -54,11 +54,19 @@ def _recomputed(function, public):
 
 
 def fidelity_table(run=None, statements=STATEMENTS):
-    """Every statement with what is found for it.
+    """Compare every statement of the paper with what is found for it.
 
-    Arguments: run, a finished Run, optional; statements, tuple of :class:`book.maker.statements.Statement`.
-    Returns: pandas.DataFrame, a row a statement: key, section, what, where, published, unit, recomputed and run (None
-    where there is none), status, reason.
+    Parameters
+    ----------
+    run : dtl_core.pipeline.stored.Run, optional
+        A finished run.
+    statements : tuple of :class:`book.maker.statements.Statement`, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each statement, with columns ``key``, ``section``, ``what``, ``where``, ``published``, ``unit``,
+        ``recomputed`` and ``run`` (None where there is no value), ``status`` and ``reason``.
     """
     public, rows = Public(), []
     for s in statements:

@@ -45,10 +45,19 @@ _LAYOUT = {
 
 
 def star_texts(frame):
-    """What identifies each star in a hover label, HTML, and what SIMBAD is asked for (empty: a simulated star).
+    """Write what identifies each star in a hover label, and what SIMBAD is asked for.
 
-    Arguments: frame with karmn and, if known, name, spt, gaia_dr3_id.
-    Returns: two lists of str.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With a column ``karmn`` and, where known, ``name``, ``spt`` and ``gaia_dr3_id``.
+
+    Returns
+    -------
+    texts : list of str
+        HTML.
+    queries : list of str
+        Empty for a simulated star.
     """
     blank = pd.Series("", index=frame.index)
     name, kind, gaia = (frame.get(column, blank).fillna("").astype(str) for column in ("name", "spt", "gaia_dr3_id"))
@@ -273,10 +282,20 @@ def toomre_figure(stars, sun):
 
 
 def block(figure, name, label):
-    """A figure as HTML for a page of the book; ``interactive.js`` draws it.
+    """Write a figure as HTML for a page of the book, where ``interactive.js`` draws it.
 
-    Arguments: figure, of plotly; name, unique on the page; label, what it shows, for those who cannot see it.
-    Returns: str. Nothing in it can end the element that holds it.
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+    name : str
+        Unique on the page.
+    label : str
+        What the figure shows, for readers who cannot see it.
+
+    Returns
+    -------
+    str
+        Nothing in the data can close the element that holds it.
     """
     data = json.dumps(json.loads(figure.to_json()), separators=(",", ":"), sort_keys=True)
     data = data.replace("<", "\\u003c").replace("\n", " ")

@@ -13,12 +13,13 @@ __all__ = ["resolve", "setup"]
 
 
 def setup(app):
-    """Connect :func:`resolve` with a Sphinx application, and name the sources to autoapi."""
+    """Connect :func:`resolve` with a Sphinx application; name autoapi its sources and the search its order."""
     from astroid.builder import AstroidBuilder
 
     # Types of attributes, which autoapi does not show: to infer them astroid would parse NumPy, PyTorch and others.
     AstroidBuilder.delayed_assattr = lambda self, node: None
     app.config.autoapi_dirs = [str(Path(dtl_core.__file__).parent)]
+    app.config.html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
     app.connect("missing-reference", resolve)
     app.connect("sphinx-click-process-description", _escape)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

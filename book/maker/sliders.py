@@ -153,10 +153,24 @@ def drawn(data, labels):
 
 
 def accuracy(data, window, continuum, *, n=N_TESTS):
-    """How far the page's spectra are from the package's, at random labels between the nodes.
+    """Measure how far the page's spectra are from the package's, at random labels between the nodes.
 
-    Returns: rms, largest, of n spectra, continuum = 1, against ``cubic`` interpolation and
+    The package's are interpolated with ``cubic`` and prepared by
     :func:`dtl_core.synthetic.generation.network_spectra`.
+
+    Parameters
+    ----------
+    data : dict
+        What the page holds.
+    window : dtl_core.config.WindowConfig
+    continuum : dtl_core.config.ContinuumConfig
+    n : int, optional
+        Number of spectra.
+
+    Returns
+    -------
+    rms, largest : float
+        Differences in units of the continuum.
     """
     ends = [(axis[0], axis[-1]) for axis in data["axes"]]
     labels = np.random.default_rng(SEED).uniform(*np.transpose(ends), (n, 4))

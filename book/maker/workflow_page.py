@@ -43,9 +43,17 @@ def _counts(profile, n_notebooks):
 
 
 def workflow_files(n_notebooks):
-    """Name below ``book/generated`` -> text: the graph and the table of its jobs.
+    """Draw the graph of the workflow and write the table of its jobs.
 
-    Arguments: n_notebooks, in the book.
+    Parameters
+    ----------
+    n_notebooks : int
+        Number of notebooks in the book.
+
+    Returns
+    -------
+    dict of str to str
+        The text of each file, by its name below ``book/generated``.
     """
     counts = {profile: _counts(profile, n_notebooks) for profile in _PROFILES}
     rows = [
