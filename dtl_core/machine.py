@@ -80,7 +80,18 @@ def load_umap():
         numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="dtl-numba-")
         atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
         import umap
+    _cache_compiled(umap.umap_, umap.layouts, umap.utils)
     return umap
+
+
+def _cache_compiled(*modules):
+    """Keep what numba compiles of these modules for later processes, which umap-learn leaves out for most functions."""
+    from numba.core.dispatcher import Dispatcher
+
+    for module in modules:
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
+                function.enable_caching()
 
 
 def _tree(pid):

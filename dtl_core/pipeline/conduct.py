@@ -24,7 +24,7 @@ from ..reading.sources import list_files
 from ..source_code import versions
 from ..synthetic import libraries
 from . import stages
-from .jobs import Job, costs, run_jobs, run_stacked
+from .jobs import Job, Workers, costs, run_stacked
 from .results import Run
 from .searches import search_architectures
 from .stages import ENCODERS
@@ -121,7 +121,6 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     store = Store(root)
     store.sweep()
     result, note = Run(config, store, {}), _Notes(quiet)
-    perform = functools.partial(run_jobs, config, quiet=quiet)
     wanted = STAGES[: STAGES.index(until) + 1]
     _make_synthetic(result, note)
     if "observed" in wanted:
@@ -129,10 +128,11 @@ def run(profile="demo", until="catalogue", *, overrides=None, root=None, quiet=F
     if "gap" in wanted:
         result.keys["gap"] = flux_gap(result)
         note("domain gap measured")
-    if "search" in wanted:
-        _search(result, perform, note)
-    if "autoencoder" in wanted:
-        _train(result, perform, wanted, note)
+    with Workers(config, quiet=quiet) as workers:
+        if "search" in wanted:
+            _search(result, workers.run, note)
+        if "autoencoder" in wanted:
+            _train(result, workers.run, wanted, note)
     if "transfer" in wanted:
         result.keys["latent_gap"] = latent_gap(result)
         note("latent gap measured")
@@ -275,7 +275,8 @@ def first_member(run, quiet=False):
         With one architecture.
     """
     out = Run(run.config, run.store, dict(run.keys), run.search, run.architectures.head(1))
-    make_members(out, functools.partial(run_jobs, run.config, quiet=quiet), until="transfer")
+    with Workers(run.config, quiet=quiet) as workers:
+        make_members(out, workers.run, until="transfer")
     return out
 
 

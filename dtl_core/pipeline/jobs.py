@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 from concurrent.futures import wait
@@ -16,7 +17,7 @@ from . import stages
 from .stages.recommended import steps
 from .store import NotStored, Store
 
-__all__ = ["Job", "costs", "run_jobs", "run_stacked", "stack_size", "start_worker", "work"]
+__all__ = ["Job", "Workers", "costs", "run_stacked", "stack_size", "start_worker", "work"]
 
 
 _queue = None  # of a worker: carries its progress to the parent
@@ -175,74 +176,99 @@ def costs(config, width, n_stars):
 # ---------------------------------------------------------------- many jobs
 
 
-def run_jobs(config, jobs, label, *, quiet):
-    """Find or compute the results of jobs, over worker processes with a progress bar.
+class Workers:
+    """Worker processes of a run, which start with its first job and end with the ``with`` block.
+
+    They serve all stages, because a process takes seconds to import PyTorch.
 
     Parameters
     ----------
     config : Config
-    jobs : list of Job
-    label : str
-        Of the progress bar.
     quiet : bool
         Show no progress bar.
-
-    Returns
-    -------
-    list
-        What :func:`work` returns, in the order of the jobs.
-
-    Raises
-    ------
-    DTLError
-        A worker process died.
     """
-    done = {}
-    for number, job in enumerate(jobs):
-        try:
-            done[number] = work(job, only_look=True)
-        except NotStored:
-            pass
-    missing = [number for number in range(len(jobs)) if number not in done]
-    if missing:
-        done |= zip(missing, _computed(config, [jobs[number] for number in missing], label, quiet), strict=True)
-    return [done[number] for number in range(len(jobs))]
 
+    def __init__(self, config, *, quiet):
+        self._config, self._quiet = config, quiet
+        self._started = contextlib.ExitStack()
+        self._pool = None
 
-def _computed(config, jobs, label, quiet):
-    """Results of jobs from worker processes, in order; the progress bar counts units of cost."""
-    from tqdm import tqdm
+    def __enter__(self):
+        self._started.__enter__()
+        return self
 
-    from ..networks.training import choose_device
+    def __exit__(self, *error):
+        return self._started.__exit__(*error)
 
-    workers = config.workers or affordable_workers()
-    if choose_device(config.device).type == "cuda":
-        workers = 1  # one process feeds the device
-    bar = tqdm(
-        total=round(sum(job.total() for job in jobs), 2),
-        desc=label,
-        unit="",
-        disable=quiet,
-        file=sys.stderr,
-        mininterval=1.0,
-        bar_format="{desc}: {percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}",
-    )
-    channel = spawn_context().Queue()
-    remedy = "set workers=1 or choose a smaller profile; what is finished is kept"
-    with bar, worker_pool(min(workers, len(jobs)), start_worker, (channel,), remedy=remedy) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
-        pending = set(futures)
-        while pending:
-            finished, pending = wait(pending, timeout=0.3)
-            for future in finished:
-                future.result()  # raises what the job raised
+    def run(self, jobs, label):
+        """Find or compute the results of jobs, with a progress bar.
+
+        Parameters
+        ----------
+        jobs : list of Job
+        label : str
+            Of the progress bar.
+
+        Returns
+        -------
+        list
+            What :func:`work` returns, in the order of the jobs.
+
+        Raises
+        ------
+        DTLError
+            A worker process died. It is raised at the end of the ``with`` block.
+        """
+        done = {}
+        for number, job in enumerate(jobs):
             try:
-                while True:
-                    bar.update(min(channel.get_nowait(), bar.total - bar.n))
-            except queue.Empty:
+                done[number] = work(job, only_look=True)
+            except NotStored:
                 pass
-        bar.update(bar.total - bar.n)
-    return [future.result() for future in futures]
+        missing = [number for number in range(len(jobs)) if number not in done]
+        if missing:
+            done |= zip(missing, self._compute([jobs[number] for number in missing], label), strict=True)
+        return [done[number] for number in range(len(jobs))]
+
+    def _start(self):
+        from ..networks.training import choose_device
+
+        workers = self._config.workers or affordable_workers()
+        if choose_device(self._config.device).type == "cuda":
+            workers = 1  # one process feeds the device
+        self._progress = spawn_context().Queue()
+        remedy = "set workers=1 or choose a smaller profile; what is finished is kept"
+        self._pool = self._started.enter_context(worker_pool(workers, start_worker, (self._progress,), remedy=remedy))
+
+    def _compute(self, jobs, label):
+        """Results of jobs, in order; the progress bar counts units of cost."""
+        from tqdm import tqdm
+
+        if self._pool is None:
+            self._start()
+        bar = tqdm(
+            total=round(sum(job.total() for job in jobs), 2),
+            desc=label,
+            unit="",
+            disable=self._quiet,
+            file=sys.stderr,
+            mininterval=1.0,
+            bar_format="{desc}: {percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}",
+        )
+        with bar:
+            futures = [self._pool.submit(work, job) for job in jobs]
+            pending = set(futures)
+            while pending:
+                finished, pending = wait(pending, timeout=0.3)
+                for future in finished:
+                    future.result()  # raises what the job raised
+                try:
+                    while True:
+                        bar.update(min(self._progress.get_nowait(), bar.total - bar.n))
+                except queue.Empty:
+                    pass
+            bar.update(bar.total - bar.n)
+        return [future.result() for future in futures]
 
 
 def run_stacked(config, items, group_of, job_of, names, perform, beside=()):

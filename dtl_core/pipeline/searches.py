@@ -9,7 +9,7 @@ import pandas as pd
 from ..files import load_arrays
 from ..parameters import PARAMETERS
 from . import search
-from .jobs import Job, costs, run_jobs, run_stacked
+from .jobs import Job, Workers, costs, run_stacked
 
 __all__ = ["search_architectures", "search_regressors"]
 
@@ -87,16 +87,18 @@ def search_regressors(run, quiet=False):
             each = cost * len(parameters) * (config.search.folds - 1)
             items = (run.keys["transfer"][0], nets[net], parameters, epochs)
             jobs.append(Job(kind, store.root, config, keys, items, cost={kind: each}))
-        done = run_jobs(config, jobs, f"regressors, {epochs} epochs", quiet=quiet)
+        done = workers.run(jobs, f"regressors, {epochs} epochs")
         scores = {}
         for (net, parameters), result in zip(together.items(), done, strict=True):
             for parameter, key in zip(parameters, result[kind], strict=True):
                 scores[net, parameter] = load_arrays(store.path(kind, key) / "scores.safetensors")["mse"]
         return scores
 
-    tables = search.cross_validate_many(
-        len(nets), len(names), score_all, epochs=config.search.regressor_epochs, halving=config.search.halving
-    )
+    settings = config.search
+    with Workers(config, quiet=quiet) as workers:
+        tables = search.cross_validate_many(
+            len(nets), len(names), score_all, epochs=settings.regressor_epochs, halving=settings.halving
+        )
     rows = pd.DataFrame([dataclasses.asdict(net) for net in nets])
     return pd.concat(
         [rows.assign(parameter=name).join(table) for name, table in zip(names, tables, strict=True)], ignore_index=True

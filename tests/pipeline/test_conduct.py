@@ -323,8 +323,11 @@ def test_a_worker_that_dies_is_one_line(tmp_path):
     config = load_profile("smoke", TINY | {"workers": 1})
     keys = {"synthetic": "none", "fatal": Fatal()}
     job = jobs.Job("candidate", tmp_path, config, keys, ([(64, 1e-7, 1e-3)], 1), cost={"candidate": 1.0})
-    with pytest.raises(DTLError, match="a worker process died") as error:
-        jobs.run_jobs(config, [job], "test", quiet=True)
+    with (
+        pytest.raises(DTLError, match="a worker process died") as error,
+        jobs.Workers(config, quiet=True) as workers,
+    ):
+        workers.run([job], "test")
     assert "workers=1" in str(error.value)
 
 
