@@ -65,7 +65,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path)
     """And as with another number of worker processes; what was finished before a kill is not made again."""
     rng, kept = random.Random(int(os.environ.get("DTL_KILL_SEED", "1"))), {}
     for _ in range(KILLS):
-        killed(command(tmp_path, "--quiet", workers=2), 20.0, rng)
+        killed(command(tmp_path, "--quiet", workers=2), 12.0, rng)
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("[!uw]*/*/manifest.json")} | kept
     done = subprocess.run(command(tmp_path, "--quiet", workers=2), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
