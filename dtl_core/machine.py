@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 
 __all__ = [
@@ -80,15 +81,15 @@ def load_umap():
         numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="dtl-numba-")
         atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
         import umap
-    _cache_compiled(umap.umap_, umap.layouts, umap.utils)
+    _cache_compiled("umap.umap_", "umap.layouts", "umap.utils")
     return umap
 
 
 def _cache_compiled(*modules):
-    """Keep what numba compiles of these modules for later processes, which umap-learn leaves out for most functions."""
+    """Let numba keep what it compiles of some modules for later processes; umap-learn asks it for few functions."""
     from numba.core.dispatcher import Dispatcher
 
-    for module in modules:
+    for module in filter(None, map(sys.modules.get, modules)):
         for function in vars(module).values():
             if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
                 function.enable_caching()
