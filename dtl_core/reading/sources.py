@@ -25,7 +25,6 @@ as JSON.
 from __future__ import annotations
 
 import array
-import concurrent.futures
 import dataclasses
 import functools
 import glob
@@ -43,6 +42,7 @@ from ..arguments import a_flag, a_number, a_path, checked, instance, some_paths
 from ..characters import clean
 from ..errors import ConfigError, DataError, DTLError
 from ..files import file_hash
+from ..processes import worker_pool
 from ..spectra.spectrum import finish
 from . import conversion, readers
 from .formats import one_line_errors
@@ -140,11 +140,8 @@ def _attempts(files, options, workers):
     if workers <= 1:
         yield from (_attempt(file, options) for file in files)
         return
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        try:
-            yield from pool.map(_attempt, files, [options] * len(files), chunksize=8)
-        except concurrent.futures.process.BrokenProcessPool:
-            raise DataError("a worker process ended early", remedy="read with workers=1") from None
+    with worker_pool(workers, torch=False, error=DataError, remedy="read with workers=1") as pool:
+        yield from pool.map(_attempt, files, [options] * len(files), chunksize=8)
 
 
 def _read_files(files, options, strict, progress, workers):

@@ -311,7 +311,7 @@ def test_nothing_to_read_and_a_wrong_option_are_errors(tmp_path):
 def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     path = layouts.write_table(tmp_path / "a.csv")
     monkeypatch.setattr(sources, "_attempt", _die)
-    with pytest.raises(DTLError, match="a worker process ended early"):
+    with pytest.raises(DTLError, match="a worker process died"):
         sources.read_many(path, workers=2)
 
 
