@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
 
 __all__ = ["Detector", "SCORES", "flag_rates", "measure", "replace_unusable"]
 
@@ -129,6 +128,8 @@ class Detector:
     _STATE = ("usual", "offset", "noise", "centre", "inverse")
 
     def __init__(self, residual, latent, disagreement, grain, step):
+        from sklearn.covariance import LedoitWolf  # takes seconds to import, which a stored detector does without
+
         usual = np.median(np.abs(residual), 0)
         self.usual = np.hypot(usual, 0.3 * np.median(usual)) + 1e-9  # a pixel does not count for more than this
         self.offset, self.noise = np.median(disagreement, 0), np.median(grain, 0)
