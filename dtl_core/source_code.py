@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+import threading
 from pathlib import Path
 
 __all__ = ["closure", "code_hash", "code_hashes", "module_hash", "register", "versions"]
@@ -17,6 +18,7 @@ __all__ = ["closure", "code_hash", "code_hashes", "module_hash", "register", "ve
 # that was edited afterwards.
 _SOURCES = {}
 _PACKAGES = set()
+_PARSER = threading.Lock()  # before Python 3.13, two threads that parse at once may end in a SystemError
 
 
 def register(package, folder):
@@ -54,7 +56,8 @@ def _without_docstrings(tree):
 @functools.cache
 def _parsed(name):
     """Hash of a module without comments, docstrings, layout and help texts, and the modules that it imports."""
-    tree = _without_docstrings(ast.parse(_SOURCES[name]))
+    with _PARSER:
+        tree = _without_docstrings(ast.parse(_SOURCES[name]))
     package = name if name in _PACKAGES else name.rpartition(".")[0]
     found = set()
     for node in ast.walk(tree):
