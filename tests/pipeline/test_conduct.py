@@ -62,6 +62,17 @@ def test_a_profile_can_choose_the_papers_method(tiny):
     assert other.keys["catalogue"] == tiny.keys["catalogue"]
 
 
+def test_stars_are_encoded_before_and_after_fine_tuning_and_synthetic_spectra_before(tiny):
+    flux = {"synthetic": tiny.synthetic["flux"], "direct": tiny.observed, "transfer": tiny.observed}
+    for member in range(len(tiny.architectures)):
+        stored = tiny.arrays("transfer", "latents", member)
+        assert not np.allclose(stored["direct"], stored["transfer"])
+        for name, spectra in flux.items():
+            with torch.no_grad():
+                expected = tiny.autoencoder(member, tuned=name == "transfer").encode(torch.from_numpy(spectra))[0]
+            np.testing.assert_allclose(stored[name], expected, rtol=1e-4, atol=1e-5)
+
+
 STAGED = {
     "candidate": ["scores"],
     "autoencoder": ["weights", "history"],
