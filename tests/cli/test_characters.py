@@ -143,6 +143,7 @@ def test_a_list_of_names_is_read_in_any_locale(folder, tmp_path):
         assert done.stdout.split(b"\0") == wanted, done.stderr
 
 
+@pytest.mark.slow
 def test_reports_and_plots_of_all_stars_are_there_and_none_is_written_over(folder, tmp_path):
     some = sorted(folder.iterdir())[:2]
     with warnings.catch_warnings():

@@ -219,6 +219,7 @@ def test_pages_are_made_once_and_again_when_data_or_the_run_change(clone, synthe
     assert len(made) == 4
 
 
+@pytest.mark.slow
 def test_pages_without_data_show_the_synthetic_spectra(clone, synthetic_set):
     run = Run(synthetic_set, clone.parent / "results")
     written = pages.write(run, clone)

@@ -456,6 +456,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path, schedule):
     assert trained(Checkpoint(path, every=1e9))[0]["test"].tobytes() == whole["test"].tobytes()
 
 
+@pytest.mark.slow
 def test_half_precision_trains_as_well_to_a_tenth():
     """bf16 has 8 bits of mantissa; losses are compared, not weights, which wander. TF32 is float32 on a processor."""
     flux, errors = fluxes(64), {precision: [] for precision in PRECISIONS}
