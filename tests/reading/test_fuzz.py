@@ -379,7 +379,7 @@ def _what(line):
 
 @pytest.mark.slow
 def test_mutated_files_give_a_spectrum_or_one_line(tmp_path):
-    n = int(os.environ.get("DTL_FUZZ", 800))
+    n = int(os.environ.get("DTL_FUZZ", 1500))
     command = [sys.executable, __file__, str(n), "0", str(tmp_path)]
     places = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=places, capture_output=True, text=True, timeout=60 + n / 10)
