@@ -18,7 +18,7 @@ __all__ = ["closure", "code_hash", "code_hashes", "module_hash", "register", "ve
 # that was edited afterwards.
 _SOURCES = {}
 _PACKAGES = set()
-_PARSER = threading.Lock()  # before Python 3.13, two threads that parse at once may end in a SystemError
+_PARSER = threading.Lock()  # under Python 3.11 two threads that parse at once may end in a SystemError
 
 
 def register(package, folder):

@@ -69,7 +69,7 @@ def manifests(root):
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path):
     """And as with another number of worker processes; what was finished before a kill is not made again."""
     rng, kept = random.Random(int(os.environ.get("DTL_KILL_SEED", "1"))), {}
-    moments = sorted(rng.sample(range(len(manifests(tiny.store.root))), KILLS))
+    moments = sorted(rng.choices(range(1, len(manifests(tiny.store.root))), k=KILLS))
     for moment in moments:
         killed(command(tmp_path, "--quiet", workers=2), tmp_path, moment, rng)
         kept = manifests(tmp_path) | kept
