@@ -5,6 +5,8 @@ SHELL := bash
 PROFILE ?= demo
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
+# Some machines set it; then each of the many processes of a run or of the tests compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env book test test-quick coverage lint bench transfer clean
 
@@ -18,8 +20,8 @@ book: .venv/.installed  ## run everything, execute the notebooks, build _build/h
 test: lint  ## lint, then the whole test suite
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-test-quick: lint  ## the tests that train no networks and take seconds
-	$(BIN)/python -m pytest -n 2 -m "not slow and not uses_smoke and not uses_tiny"
+test-quick: lint  ## the tests that train no networks and take less than a second
+	$(BIN)/python -m pytest -n 2 -m "not slow and not trained and not uses_smoke and not uses_tiny"
 
 coverage: lint  ## the whole test suite, and which lines it reaches (takes 40 % longer)
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered

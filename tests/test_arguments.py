@@ -205,6 +205,7 @@ def test_other_arguments_are_checked_too(call, words, star, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_right_passes(model, star):
     first = model.predict(star, velocity=np.float32(31.4) * units.km / units.s, strict=np.True_)
     second = model.predict(Path(star.file), velocity=np.float32(31.4), star="S")

@@ -23,6 +23,7 @@ def square(number):
     return number * number
 
 
+@pytest.mark.slow
 def test_a_worker_has_one_thread_and_results_come_in_order():
     with worker_pool(2, remedy="none") as pool:
         assert list(ordered(pool, threads, range(2), 2)) == [(1, True)] * 2
@@ -46,6 +47,7 @@ def test_a_worker_that_dies_is_one_line(error):
     assert type(caught.value) is error
 
 
+@pytest.mark.slow
 def test_what_has_not_begun_is_cancelled_by_ctrl_c():
     with pytest.raises(KeyboardInterrupt), worker_pool(1, torch=False, remedy="none") as pool:
         futures = [pool.submit(time.sleep, 0.2) for _ in range(50)]

@@ -50,6 +50,7 @@ def test_only_code_counts(changed, tmp_path):
     assert key("regression", tmp_path) == before["regression"]  # it makes no densities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "module"),
     [
@@ -68,6 +69,7 @@ def test_a_change_deep_below_changes_the_key(changed, tmp_path, stage, module):
     assert key(stage, tmp_path) != before
 
 
+@pytest.mark.slow
 def test_a_change_of_one_stage_leaves_the_others(changed, tmp_path):
     names = [name.rpartition(".")[2] for name in source_code._SOURCES if name.startswith(f"{STAGES}.")]
     before = {name: key(name, tmp_path) for name in names}

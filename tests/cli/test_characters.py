@@ -72,6 +72,7 @@ def test_escapes_leave_what_can_be_seen():
     line.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_catalogue_of_every_format_holds_them_and_is_read_again(folder, tmp_path, suffix):
     path = tmp_path / f"cat_é☆{suffix}"
@@ -87,6 +88,7 @@ def test_a_catalogue_of_every_format_holds_them_and_is_read_again(folder, tmp_pa
             hdus.verify("exception")
 
 
+@pytest.mark.slow
 def test_a_catalogue_in_parts_and_what_is_made_of_it(folder, tmp_path):
     import pyarrow.parquet as pq
 
@@ -131,6 +133,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, env):
     assert len(absent.stderr.splitlines()) == 1 and b"not found" in absent.stderr
 
 
+@pytest.mark.slow
 def test_a_list_of_names_is_read_in_any_locale(folder, tmp_path):
     lines = [os.fsencode(path) for path in sorted(folder.iterdir())]
     (tmp_path / "liste_é.txt").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([b"# names", *lines, b""]))

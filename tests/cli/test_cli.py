@@ -187,6 +187,7 @@ def night(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_prepare_reports_good_spectra_and_lists_the_broken(night, tmp_path):
     out = tmp_path / "out.fits"
     result = CliRunner().invoke(main, ["prepare", str(night), "-o", str(out), "--json", "--quiet"])

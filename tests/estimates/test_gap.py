@@ -37,6 +37,7 @@ def test_distance_scales_ignores_a_common_shift_and_falls_with_more_neighbours(s
     assert np.all(gap.nearest_distance(observed, synthetic[:n]) >= distance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_drawn", "expected"), [(25, 25), (4000, 60)])
 def test_map_has_a_place_for_every_star_and_names_the_rows_drawn(n_drawn, expected):
     rng = np.random.default_rng(1)
@@ -119,6 +120,7 @@ def test_the_mean_discrepancy_is_its_definition():
     assert discrepancy(observed, synthetic, 5) == pytest.approx(mean[0] + mean[1] - 2 * mean[2])
 
 
+@pytest.mark.slow
 def test_the_sliced_distance_of_a_shift_is_the_shifts_length_over_the_root_of_the_features():
     synthetic = np.random.default_rng(0).normal(size=(500, 8))
     shift = np.linspace(0, 2, 8)

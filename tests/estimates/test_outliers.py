@@ -154,6 +154,7 @@ def power(flux, low, high):
     return spectrum[:, (period > low) & (period < high)].sum(1) / spectrum.sum(1)
 
 
+@pytest.mark.slow
 def test_injected_spectra_have_the_form_of_the_surveys_and_come_again(strange):
     assert list(strange) == list(injected.KINDS)
     again = injected.injected_set(CONFIG, 12)

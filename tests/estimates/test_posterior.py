@@ -75,6 +75,7 @@ def test_density_is_that_of_the_gaussian_in_the_labels_own_units(gaussian):
     bounded("correlation", np.corrcoef(found, exact)[0, 1], above=0.95)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "make"), [("gaussian", linear), ("bent", crooked)])
 def test_ranks_are_uniform(request, name, make):
     x, truth = make(np.random.default_rng(7), 800)

@@ -60,6 +60,7 @@ def pair(x, y):
 temperatures = st.lists(st.integers(2500, 4500), min_size=4, max_size=30, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(temperatures, st.floats(-500, 500), st.integers(0, 2**32 - 1))
 def test_a_constant_moves_the_mean_and_nothing_that_is_relative(values, constant, seed):
@@ -75,6 +76,7 @@ def test_a_constant_moves_the_mean_and_nothing_that_is_relative(values, constant
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(temperatures, st.randoms())
 def test_row_order_does_not_matter_and_exchange_turns_the_sign(values, random):
@@ -109,6 +111,7 @@ def test_few_stars_give_nan_not_errors():
         comparison.compare(twin, theirs, "teff")
 
 
+@pytest.mark.slow
 def test_table_has_the_paper_s_subsets(mirror):
     table = comparison.comparison_table(catalogues.read_published())
     assert set(table.source) == set(catalogues.SOURCES)
@@ -134,6 +137,7 @@ def test_coverage_uses_the_lower_error_below_and_the_upper_above(mirror):
     assert np.isnan(comparison.coverage(ours, ours.iloc[:0], "teff")["fraction"])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.1, 3), st.integers(0, 2**32 - 1))
 def test_coverage_grows_with_the_bars(factor, seed):

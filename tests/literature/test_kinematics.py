@@ -59,6 +59,7 @@ stars = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(stars, st.tuples(st.floats(0.01, 3), st.floats(0.01, 8), st.floats(0.01, 8), st.floats(0.01, 5)))
 def test_velocities_and_errors_are_those_of_johnson_and_soderblom(star, errors):
@@ -289,6 +290,7 @@ def test_confusion_counts_pairs_in_the_given_order():
     assert kinematics.confusion([""], ["D"]).empty
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(*[st.sampled_from(["YD", "D", "TD-D", "TD", ""])] * 2), min_size=1))
 def test_confusion_transposes_with_its_arguments(pairs):

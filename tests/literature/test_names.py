@@ -95,6 +95,7 @@ def frame(stars, **columns):
     return pd.DataFrame({"karmn": stars, **columns})
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(karmn, min_size=2, max_size=8, unique_by=names.normalise_karmn), st.data())
 def test_matching_does_not_look_at_row_order(stars, data):

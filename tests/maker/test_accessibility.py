@@ -143,6 +143,7 @@ def look(handle):
     return shape, alpha * np.array(rgb) + 1 - alpha
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_groups_differ_in_shape_or_in_a_colour_that_everyone_sees(name):
     figure = FIGURES[name]()

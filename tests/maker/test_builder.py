@@ -55,6 +55,7 @@ def clone(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     write_notebook(source, "import os\nprint(profile, os.getcwd())")
@@ -89,6 +90,7 @@ def test_two_runs_give_the_same_outputs(clone):
     assert "#table_01_tiny_1_row1_col0 {" in pages[0], "the style still finds its cell"
 
 
+@pytest.mark.slow
 def test_a_parameter_that_nobody_replaced_stays_on_the_page(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     write_notebook(source, "print(profile, star)")
@@ -128,6 +130,7 @@ def test_a_notebook_is_found_again_while_nothing_changed(clone, capsys, monkeypa
     assert not (clone / "book" / "notebooks" / names[1].name).exists()
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_one_line_that_names_notebook_cell_and_error(clone):
     write_notebook(clone / "notebooks" / "01_good.ipynb", "1 + 1")
     write_notebook(clone / "notebooks" / "02_bad.ipynb", "x = 0", "raise ValueError('no\\nflux')")
@@ -181,6 +184,7 @@ def test_broken_notebooks_and_folders_are_named(clone, tmp_path_factory, monkeyp
     assert clone_module.find_root() == clone
 
 
+@pytest.mark.slow
 def test_a_dead_or_missing_kernel_is_one_line(clone, monkeypatch):
     write_notebook(clone / "notebooks" / "01_dead.ipynb", "import os\nos._exit(9)")
     with pytest.raises(DTLError, match="01_dead.ipynb: the kernel died"):
@@ -222,6 +226,7 @@ def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_page_that_is_missing_is_named_before_anything_is_built(clone):
     write_tiny_book(clone)
     execution.execute("smoke", root=clone)

@@ -386,6 +386,7 @@ def functions(name):
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", model_page.CONTRACT, ids=lambda row: row[0].replace(" ", "-"))
 def test_tolerances_are_those_that_the_tests_hold(row):
     _, tolerance, oracle, file, test = row

@@ -194,6 +194,7 @@ def test_best_match_is_that_of_a_loop(synthetic_set):
     assert index.tolist() == [4] and rms.tolist() == [0.0]
 
 
+@pytest.mark.slow
 def test_pages_are_made_once_and_again_when_data_or_the_run_change(clone, synthetic_set, monkeypatch):
     made, run = [], Run(synthetic_set, clone.parent / "results")
     monkeypatch.setattr(pages, "star_files", lambda run: made.append(1) or {"stars/x y.md": "# %2F"})
@@ -247,6 +248,7 @@ def test_what_a_source_leaves_out_is_filled_and_said():
     np.testing.assert_array_equal(flux, expected)
 
 
+@pytest.mark.slow
 def test_a_star_has_what_the_chain_and_the_run_found(clone, simulated):
     run, row = simulated
     (star,) = star_pages.real_stars(run)

@@ -65,6 +65,7 @@ def test_every_public_function_and_class_has_a_docstring_with_a_summary(module):
             assert len(summary) > 6 and re.search(r"[.:]$", summary), (name, summary)
 
 
+@pytest.mark.slow
 @each_module
 def test_docstrings_are_valid_restructuredtext(module):
     from sphinx.ext.napoleon import Config as NapoleonConfig

@@ -78,6 +78,7 @@ def test_a_node_at_rest_is_the_library_s_spectrum(data):
     np.testing.assert_allclose(sliders.drawn(data, labels), exact, atol=3e-4)  # packed in steps of 4e-5 and 7e-6
 
 
+@pytest.mark.slow
 def test_between_nodes_it_agrees_as_the_page_says(data, files):
     window, continuum, _ = config()
     rms, largest = sliders.accuracy(data, window, continuum)

@@ -122,6 +122,7 @@ def test_a_corrupted_part_is_computed_anew_and_no_other(store, whole, copy, name
     assert contents(copy) == contents(whole)
 
 
+@pytest.mark.slow
 def test_changed_spectra_are_computed_anew(tmp_path, store, whole):
     from dtl_core.synthetic.examples import write_examples
 
@@ -188,6 +189,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(store, tmp_path
     assert left == contents(expected)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_path, monkeypatch):
     folder, real, written = tmp_path / "catalogue.parquet", bulk.write_atomic, []
 
@@ -203,6 +205,7 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_pa
     assert again(store, folder).computed == 2 and contents(folder) == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_one_line(store, tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "start_worker", os._exit)  # "shipped" is not an exit status either: the worker dies
     with pytest.raises(DTLError, match="worker process died.*what is finished is kept"):
@@ -281,6 +284,7 @@ def test_an_unfinished_or_corrupted_catalogue_is_not_exported(copy, tmp_path):
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_makes_resumes_and_exports(store, tmp_path):
     folder, run = str(tmp_path / "c.parquet"), CliRunner().invoke
     common = ["predict", str(store), "-o", folder, "--part-size", "8", "--workers", "1", "--quiet"]

@@ -127,6 +127,7 @@ def test_json_has_stars_and_refused_and_no_nan(folder, tmp_path):
     assert all(math.isfinite(row[c]) for row in found["stars"] for c in PARAMETER_COLUMNS.values())
 
 
+@pytest.mark.slow
 def test_plots_are_written_one_a_star_also_of_one_name(folder, tmp_path):
     path = next(folder.glob("*.ecsv"))
     twin = tmp_path / "twin.ecsv"
@@ -250,6 +251,7 @@ def test_examples_say_what_they_are(tmp_path):
 # ---------------------------------------------------------------- reports
 
 
+@pytest.mark.slow
 def test_explain_writes_one_page_that_needs_nothing_else(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = dtl("explain", next(folder.glob("*.ecsv")))
@@ -296,6 +298,7 @@ def test_hidden_lines_move_the_estimate_and_hidden_continuum_does_not(examined):
     assert np.abs(report.occlusion(specialist, mean)[1]).max() < 1e-3  # nothing is hidden by what is there already
 
 
+@pytest.mark.slow
 def test_a_report_on_a_hopeless_spectrum_still_comes_out(examined, monkeypatch):
     model, stars = examined
     one = dataclasses.replace(stars[0], warnings=("a" * 500,), p=0.006, report=dataclasses.replace(

@@ -263,6 +263,7 @@ def test_autoencoders_trained_together_equal_each_trained_alone():
         bounded("spectra apart", (alone(flux)[0] - stack(flux)[member]).detach().abs().max(), below=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_error_and_gives_the_same_bytes_twice():
     flux = fluxes(40)
     results = []
@@ -620,6 +621,7 @@ def test_regressors_trained_together_with_their_own_splits_equal_each_alone():
         bounded("estimates apart", apart.detach().abs().max(), below=1e-5)
 
 
+@pytest.mark.slow
 def test_every_regressor_parameter_receives_a_gradient_and_training_learns():
     latent, target = latents()
     model = regressor()

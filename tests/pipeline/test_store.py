@@ -112,6 +112,7 @@ run(Store({root!r}), compute)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_result_and_the_next_one_succeeds(tmp_path):
     code = KILLED.format(tests=str(Path(__file__).parent), root=str(tmp_path))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from drawing import close_figures, drawn  # noqa: F401
 
 from dtl_core.parameters import PARAMETERS
@@ -65,6 +66,7 @@ def test_metrics_against_error():
     np.testing.assert_allclose(figure.axes[0].collections[0].get_offsets()[4:], [[0.7, 3.0]] * 2)
 
 
+@pytest.mark.slow
 def test_strength_curves():
     table = pd.MultiIndex.from_product(
         [["all effects", "noise"], [0.0, 2.0], METHODS], names=["effect", "strength", "arm"]

@@ -106,6 +106,7 @@ def test_empty_places_of_the_grid_are_blank(catalogue, literature):
     assert [axes.axison for axes in figure.axes] == [True] * 6 + [False] * 2
 
 
+@pytest.mark.slow
 def test_thirteen_sources_have_a_panel_each(catalogue, literature):
     figure = comparison_figures.one_to_one(catalogue, {f"L{i}": literature["Shifted"] for i in range(13)}, "teff")
     assert [axes.get_title() for axes in figure.axes[::2]] == [f"L{i}" for i in range(13)] + ["", ""]
@@ -164,6 +165,7 @@ def test_agreement_map_shows_r_above_and_numbers_below(catalogue, literature):
     comparison_figures.agreement_map(comparison.agreement_matrix({"few": catalogue.iloc[:5]}, "teff")).canvas.draw()
 
 
+@pytest.mark.slow
 def test_recovered_compares_with_the_truth(catalogue):
     truth = catalogue[["karmn", *PARAMETERS]].iloc[:60].assign(active=np.arange(60) % 3 == 0)
     truth["teff"] = truth.teff + 40  # we found 40 K too little; the upper bar of 60 K covers it
@@ -179,6 +181,7 @@ def test_recovered_compares_with_the_truth(catalogue):
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["inactive", "active"]
 
 
+@pytest.mark.slow
 def test_recovered_works_without_activity_and_refuses_other_stars(catalogue):
     figure = comparison_figures.recovered(catalogue, catalogue[["karmn", *PARAMETERS]])
     assert not figure.legends
@@ -186,6 +189,7 @@ def test_recovered_works_without_activity_and_refuses_other_stars(catalogue):
         comparison_figures.recovered(catalogue, catalogue.assign(karmn="X" + catalogue.karmn))
 
 
+@pytest.mark.slow
 def test_speeds_below_zero_do_not_stop_a_figure(catalogue):
     odd = catalogue.assign(vsini=catalogue.vsini.where(catalogue.index > 3, -1.0))
     figure = comparison_figures.recovered(odd, catalogue)

@@ -139,6 +139,7 @@ def test_regression_curves():
     assert [len(ax.lines) for ax in figure.axes] == [2, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_errors_against_time():
     lines = {"slow": (np.array([10.0, 20.0]), [1e-2, 1e-3]), "fast": (np.array([1.0, 2.0]), [1e-2, 1e-3])}
     figure = drawn(method_figures.errors_against_time({"teff": lines, "mh": lines}, {"teff": 353.0, "mh": 0.0016}))
@@ -153,6 +154,7 @@ def test_errors_against_time():
     assert alone.get_title() == "a title" and len(alone.lines) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [PARAMETERS, ("teff",)])
 def test_predictions(names):
     truth = {name: RNG.random(12) for name in names}

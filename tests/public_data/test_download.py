@@ -263,6 +263,7 @@ def test_an_untrusted_certificate_is_not_tried_again(tmp_path, monkeypatch, serv
 # ---------------------------------------------------------------- manners
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured_in_seconds_and_as_a_date(server, tmp_path):
     date = email.utils.format_datetime(email.utils.localtime())
     server.serve("/a/b.csv", BODY, status(429, Retry_After="1"), status(503, Retry_After=date))
@@ -350,6 +351,7 @@ def stopped_midway(server, folder, signal_number):
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_download_leaves_a_part_that_the_next_call_resumes(server, tmp_path, signal_number):
     with stopped_midway(server, tmp_path, signal_number) as process:
@@ -362,6 +364,7 @@ def test_a_killed_download_leaves_a_part_that_the_next_call_resumes(server, tmp_
     assert kept(tmp_path) == ["b.csv"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_want_one_file_share_one_download(server, tmp_path):
     server.serve("/a/b.csv", BODY, way(pace=0.15))
     with start(server, tmp_path) as one, start(server, tmp_path) as two:
@@ -390,6 +393,7 @@ def test_who_waited_for_one_that_failed_starts_afresh(server, tmp_path):
     assert kept(tmp_path) == ["b.csv"]
 
 
+@pytest.mark.slow
 def test_a_waiting_process_takes_over_from_one_that_dies(server, tmp_path):
     with stopped_midway(server, tmp_path, signal.SIGSTOP) as first, start(server, tmp_path) as second:
         time.sleep(1.0)

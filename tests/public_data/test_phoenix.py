@@ -281,6 +281,7 @@ def test_the_library_gives_its_nodes_back_exactly(cuts, cache):
     np.testing.assert_allclose(between, truth / truth.mean(), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_takes_its_synthetic_spectra_from_the_library(cuts, cache, tmp_path):
     change = {"synthetic.library": "phoenix", "synthetic.n_spectra": 60, "synthetic.teff_min": 3000}
     change |= {"synthetic.teff_max": 3200, "synthetic.mh_min": -0.5, "synthetic.mh_max": 0.5}

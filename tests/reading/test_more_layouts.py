@@ -92,6 +92,7 @@ def test_what_was_written_is_read(tmp_path, layout, velocity):
         assert np.abs(ratio(readers.read(path, medium="vacuum"), velocity) - 1).max() > 0.1
 
 
+@pytest.mark.slow
 def test_velocities_and_frames_are_those_of_the_files(tmp_path):
     path = tmp_path / "a.fits"
     star = readers.read(more_layouts.write_neid(path, velocity=40.0, berv=-21.5))
@@ -158,6 +159,7 @@ ESTIMATED = ["multispec", "CHIRON", "NEID", "EPRV", "EPRV 3", "text of ESPaDOnS"
 LEFT_IN = [(layout, True) for layout in ESTIMATED if "depth" in WRITERS[layout][2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "blaze"), [*((layout, False) for layout in ESTIMATED), *LEFT_IN])
 def test_estimates_are_those_of_a_plain_table(tmp_path, model, example, layout, blaze):
     _, write, options = WRITERS[layout]

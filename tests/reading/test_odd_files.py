@@ -150,6 +150,7 @@ def test_the_quality_map_of_a_template_marks_bad_pixels(tmp_path):
     assert np.abs(star.flux / np.median(star.flux)).max() < 1.3
 
 
+@pytest.mark.slow
 def test_masks_of_stores_are_used(model, star, tmp_path):
     (wave, flux, error), bad = spoilt(star, [(8811, 50), (8827.5, 50)], 1.25)
     expected = estimates(model, as_spectrum((wave, flux, error), mask=bad))

@@ -1030,6 +1030,7 @@ def test_integer_images_are_scaled_and_blanked(tmp_path):
     np.testing.assert_array_equal(read.image(), data)
 
 
+@pytest.mark.slow
 def test_importing_the_readers_does_not_import_specutils():
     code = "import sys, dtl_core.reading.readers; sys.exit('specutils' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -254,6 +254,7 @@ def thousand(tmp_path_factory):
     return folder, broken
 
 
+@pytest.mark.slow
 def test_broken_files_are_listed_and_the_others_go_on(thousand):
     folder, broken = thousand
     done = []
@@ -271,6 +272,7 @@ def test_strict_makes_the_first_broken_file_fatal(thousand):
         sources.read_many(folder, strict=True)
 
 
+@pytest.mark.slow
 def test_workers_read_the_same(thousand):
     folder, broken = thousand
     few = sorted(folder.iterdir())[40:60]
@@ -308,6 +310,7 @@ def test_nothing_to_read_and_a_wrong_option_are_errors(tmp_path):
     assert len(found) == 1 and not failures
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     path = layouts.write_table(tmp_path / "a.csv")
     monkeypatch.setattr(sources, "_attempt", _die)

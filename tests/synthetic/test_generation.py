@@ -487,6 +487,7 @@ def test_vectorised_chain_equals_a_loop_of_pyastronomy_calls(grid):
         assert np.sqrt(np.mean((ours[k] - theirs) ** 2)) < 5e-4
 
 
+@pytest.mark.slow
 def test_synthetic_set_is_the_same_twice_and_in_any_chunks():
     config = small()
     flux, labels = generation.synthetic_set(config)

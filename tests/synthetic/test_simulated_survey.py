@@ -144,6 +144,7 @@ def test_noise_has_the_stars_signal_to_noise_a_detector_pixel():
     assert np.corrcoef((noisy - plain).std(axis=1), 1 / truth["snr"])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_effect_sizes_name_every_effect_and_what_the_codes_differ_by():
     sizes = simulated_survey.effect_sizes(load_profile("smoke"), 10)
     assert set(sizes) == {*EFFECTS, "codes"}
