@@ -80,9 +80,13 @@ def test_the_papers_ensemble_becomes_a_model_for_other_peoples_spectra(smoke, tm
     one = loading.load(made.save(tmp_path / "paper.safetensors")).specialists[0]
     assert one.card["method"] == "paper" and len(one.wavelength) == len(smoke.wavelength)
     flux = smoke.observed[:6]
-    votes, found = Ensemble(smoke, "direct").estimate(flux)[..., 0], one.estimate(flux)
-    # the weights are rounded to half precision, and modes of few votes move with them
-    spread = smoke.truth[list(PARAMETERS)].std().to_numpy()
-    bounded("apart, over the spread", np.abs(found["found"] - votes) / spread, below=0.1)
+    ensemble, found = Ensemble(smoke, "direct"), one.estimate(flux)
+    votes, rounded = ensemble.votes(flux), one.network.votes(flux)  # with weights of half precision
+    for name in PARAMETERS:
+        spread = smoke.truth[name].std()
+        bounded(f"votes on {name} apart, over the spread", np.abs(rounded[name] - votes[name]) / spread, below=0.05)
+    # of two modes of equal height rounding may choose the other one: of a few stars, not of most
+    apart = np.abs(found["found"] - ensemble.estimate(flux)[..., 0]) / smoke.truth[list(PARAMETERS)].std().to_numpy()
+    bounded("estimates apart, over the spread, median", np.median(apart), below=0.05)
     assert np.isfinite(found["low"]).all() and (found["low"] <= found["high"]).all()
     assert set(one.card["figures"]) == {f"{low}-{high}" for low, high in making.TEST_SNR}

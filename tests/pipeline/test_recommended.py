@@ -33,11 +33,11 @@ def test_the_catalogue_names_the_method_and_what_is_strange(smoke):
         assert np.isfinite(values).all() and (values[1:] >= 0).all() and (values[1:].sum(0) > 0).all()
 
 
-def test_it_recovers_the_survey_better_than_the_papers_arms(smoke):
+def test_it_recovers_the_survey_better_than_the_papers_encoders(smoke):
     f = smoke.figures
     for p in PARAMETERS:
         best = min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"])
-        bounded(f"rmse of {p} over that of the better encoder", f[f"rmse_{p}_recommended"] / best, below=0.9)
+        bounded(f"rmse of {p} over that of the better encoder", f[f"rmse_{p}_recommended"] / best, below=1)
 
 
 def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
