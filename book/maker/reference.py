@@ -21,13 +21,21 @@ def setup(app):
     app.config.autoapi_dirs = [str(Path(dtl_core.__file__).parent)]
     app.config.html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
     app.connect("missing-reference", resolve)
-    app.connect("sphinx-click-process-description", _escape)
+    app.connect("sphinx-click-process-description", _keep)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _escape(app, context, lines):
-    """Keep patterns such as ``**/*.fits`` in the help of a command as they are."""
-    lines[:] = [line.replace("*", "\\*") for line in lines]
+def _keep(app, context, lines):
+    """Keep the help of a command as it is: patterns such as ``**/*.fits``, and columns and ``--`` in examples."""
+    kept, inside = [], False
+    for line in lines:
+        before, inside = inside, line.startswith("| ")
+        text = line.removeprefix("| ")
+        if inside and before:
+            kept.append(f"   {text}")
+        else:
+            kept += [text.replace("*", "\\*"), *(["", ".. code-block:: none", ""] if inside else [])]
+    lines[:] = kept
 
 
 def resolve(app, env, node, contnode):

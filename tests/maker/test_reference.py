@@ -1,6 +1,7 @@
 """The book's reference: everything public is described, every command and setting is on its page, no link is dead."""
 
 import dataclasses
+import html
 import importlib
 import inspect
 import os
@@ -201,8 +202,11 @@ def test_the_reference_is_in_the_built_book(built):
 @pytest.mark.uses_smoke
 def test_every_command_and_option_is_in_the_built_book(built):
     page = (built / "command_line.html").read_text()
+    text = html.unescape(re.sub("<[^>]*>", "", page))
     for path, command in commands():
         assert f'id="{"-".join(path)}"' in page, path
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert f'id="cmdoption-{"-".join(path)}-{option.opts[0].lstrip("-")}"' in page, (path, option.name)
+        examples = (command.help or "").partition("Examples:")[2].strip("\n").splitlines()
+        assert all(line.strip() in text for line in examples), (path, examples)
