@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ class Problem:
         return model
 
 
-class Method:
+class Method(abc.ABC):
     """Base class of the domain-adaptation methods.
 
     Some subclasses also define ``latent(flux)`` and ``synthetic_latent(rows)``, the features of observed spectra and
@@ -113,7 +114,7 @@ class Method:
         self.learn(problem)
         return self.adapt(problem)
 
-    def learn(self, problem):
+    def learn(self, problem):  # noqa: B027 - some have nothing to learn before they see stars
         """Learn from the synthetic spectra alone."""
 
     def adapt(self, problem):
@@ -121,6 +122,6 @@ class Method:
         self.problem = problem
         return self
 
+    @abc.abstractmethod
     def predict(self, flux):
         """Estimate labels (n_stars, 4) of observed spectra (n_stars, n_pixels)."""
-        raise NotImplementedError

@@ -85,8 +85,8 @@ def test_the_papers_ensemble_becomes_a_model_for_other_peoples_spectra(smoke, tm
     for name in PARAMETERS:
         spread = smoke.truth[name].std()
         bounded(f"votes on {name} apart, over the spread", np.abs(rounded[name] - votes[name]) / spread, below=0.05)
-    # of two modes of equal height rounding may choose the other one: of a few stars, not of most
+    # of two modes of equal height rounding may choose the other one, of a star or two
     apart = np.abs(found["found"] - ensemble.estimate(flux)[..., 0]) / smoke.truth[list(PARAMETERS)].std().to_numpy()
-    bounded("estimates apart, over the spread, median", np.median(apart), below=0.05)
+    bounded("share of estimates within 0.1 spreads", np.mean(apart < 0.1), above=0.9)
     assert np.isfinite(found["low"]).all() and (found["low"] <= found["high"]).all()
     assert set(one.card["figures"]) == {f"{low}-{high}" for low, high in making.TEST_SNR}

@@ -37,7 +37,7 @@ def test_it_recovers_the_survey_better_than_the_papers_encoders(smoke):
     f = smoke.figures
     for p in PARAMETERS:
         best = min(f[f"rmse_{p}_transfer"], f[f"rmse_{p}_direct"])
-        bounded(f"rmse of {p} over that of the better encoder", f[f"rmse_{p}_recommended"] / best, below=1)
+        bounded(f"rmse of {p} over that of the better encoder", f[f"rmse_{p}_recommended"] / best, below=0.9)
 
 
 def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
