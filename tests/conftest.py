@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ["DTL_CACHE"] = tempfile.mkdtemp(prefix="dtl-cache-")  # tests neither read nor change the user's cache
 os.environ.pop("DTL_OFFLINE", None)
 
+import browser  # noqa: E402
 import perturbed  # noqa: E402
 import published  # noqa: E402
 import pytest  # noqa: E402
@@ -55,6 +56,9 @@ def pytest_collection_modifyitems(config, items):
         function = getattr(item, "function", None)  # the example of a docstring has none
         if function and "bounded" in function.__code__.co_names:
             item.add_marker("trained")
+        if "chromium" in getattr(item, "fixturenames", ()):
+            # a browser that died says nothing of the page: it is started again, twice at most
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun="TargetClosedError"))
     items.sort(key=lambda item: [not item.get_closest_marker(marker) for marker in SHARED])
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
@@ -77,6 +81,16 @@ def mirror(tmp_path, monkeypatch):
     """A folder of tables in the layout of the published ones, with invented numbers."""
     monkeypatch.setenv("DTL_DATA", str(tmp_path))
     return published.write_tables(tmp_path / "published")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The system's browser; its tests are skipped where there is none."""
+    pytest.importorskip("playwright.sync_api")
+    if browser.CHROMIUM is None:
+        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
+    with browser.chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -4,22 +4,9 @@ import re
 
 import pytest
 from astropy.table import Table
-from browser import CHROMIUM, SIZES, look, look_at_all, serve
+from browser import SIZES, look, look_at_all, serve
 
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.uses_smoke,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = [pytest.mark.uses_smoke, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -29,12 +16,12 @@ def page(chromium):
     context.close()
 
 
-def test_pages_are_quiet_accessible_and_fit(built):
+def test_pages_are_quiet_accessible_and_fit(built, chromium):
     # the pages of the reference are all made alike: three stand for them
     some = r"^(?!generated/reference/)|dtl_core/(models|spectra/operators|bridging/methods)/index\.html"
     # axe takes seconds: it checks the pages with markup of their own, and some of those of plain Markdown
     checked = "generated/(?!reference/)|dtl_core/models|notebooks/0[57]|method|running|results"
-    found = look_at_all(built, only=some, whole="intro|08_|catalogue|explore_hr", axe=checked)
+    found = look_at_all(chromium, built, only=some, whole="intro|08_|catalogue|explore_hr", axe=checked)
     assert len(found) >= 40 and any("dtl_core/models/" in name for name in found)
     for name, result in found.items():
         assert not result["console"] and not result["loads"] and not result["axe"], (name, result)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, SIZES
+from browser import SIZES
 from scipy.special import j1
 
 from book.maker import sliders
@@ -168,22 +168,12 @@ def test_data_are_kept_until_the_window_changes(files, monkeypatch, tmp_path):
 # ---------------------------------------------------------------- in a browser
 
 slow = pytest.mark.slow
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt install chromium)")
 NAMES = ("teff", "logg", "mh", "vsini")
 SYMBOLS = ("Teff", "log g", "[M/H]", "v sin i")
 _SHOWN, _REFERENCE = (
     f"() => [...document.querySelectorAll('path.{name}')].map(path => path.getAttribute('d')).join('')"
     for name in ("shown", "reference")
 )
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +213,6 @@ def values(page):
 
 
 @slow
-@needs_chromium
 def test_the_script_draws_what_its_twin_does(address, page, data):
     page.goto(address)
     found = np.array([page.evaluate("x => Array.from(dtlSliders.spectrum(...x))", list(label)) for label in LABELS])
@@ -235,7 +224,6 @@ def test_the_script_draws_what_its_twin_does(address, page, data):
 
 
 @slow
-@needs_chromium
 def test_keys_move_the_spectrum_and_the_address(address, page):
     page.goto(address)
     assert page.evaluate(_REFERENCE) == ""
@@ -259,7 +247,6 @@ def test_keys_move_the_spectrum_and_the_address(address, page):
 
 
 @slow
-@needs_chromium
 def test_the_reference_stays_while_the_spectrum_moves(address, page):
     page.goto(address)
     keep, drop = (page.get_by_role("button", name=name) for name in ("Keep as reference", "Remove reference"))
@@ -276,7 +263,6 @@ def test_the_reference_stays_while_the_spectrum_moves(address, page):
 
 
 @slow
-@needs_chromium
 def test_a_link_brings_the_spectrum_back(address, page, data):
     page.goto(address + "#teff=2900&logg=5.25&mh=-0.40&vsini=12.5")
     assert values(page) == [2900, 5.25, -0.4, 12.5]
@@ -287,7 +273,6 @@ def test_a_link_brings_the_spectrum_back(address, page, data):
 
 
 @slow
-@needs_chromium
 @pytest.mark.parametrize(
     "asked, expected",
     [
@@ -308,7 +293,6 @@ def test_no_address_does_harm(address, page, asked, expected):
 
 
 @slow
-@needs_chromium
 def test_the_spectrum_shown_is_downloaded(address, page, data, tmp_path):
     page.goto(address + "#teff=3050&logg=4.80&mh=-0.15&vsini=4.5")
     with page.expect_download() as started:
@@ -325,7 +309,6 @@ def test_the_spectrum_shown_is_downloaded(address, page, data, tmp_path):
 
 
 @slow
-@needs_chromium
 def test_it_fits_a_phone_and_names_do_not_overlap(address, page):
     for size in SIZES.values():
         page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
@@ -344,7 +327,6 @@ def test_it_fits_a_phone_and_names_do_not_overlap(address, page):
 
 
 @slow
-@needs_chromium
 def test_print_and_browsers_without_scripts_have_the_picture(address, page, chromium):
     page.goto(address)
     assert page.locator("div.sliders").is_visible() and not page.locator("img").is_visible()

@@ -72,11 +72,40 @@ def _too_wide(page):
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def look_at_all(html, folder=None, only=None, whole=".", axe="."):
+class Chromium:
+    """A browser that is started again when it has died."""
+
+    def __init__(self, playwright):
+        self._playwright = playwright
+        self._browser = None
+
+    def new_context(self, **options):
+        if self._browser is None or not self._browser.is_connected():
+            # containers have little shared memory, and a browser that finds it full dies
+            flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        return self._browser.new_context(**options)
+
+    def close(self):
+        if self._browser is not None:
+            self._browser.close()
+
+
+@contextlib.contextmanager
+def chromium():
+    """Start playwright, and the browser when its first context is asked for."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, contextlib.closing(Chromium(playwright)) as browser:
+        yield browser
+
+
+def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
     """Look at all pages below a folder that a reader can reach.
 
     Parameters
     ----------
+    browser : Chromium
     html : path
         The built book.
     folder : path, optional
@@ -92,11 +121,8 @@ def look_at_all(html, folder=None, only=None, whole=".", axe="."):
     dict
         Page -> what :func:`look` finds at the first of ``SIZES``, and ``too_wide_on`` the others.
     """
-    from playwright.sync_api import sync_playwright
-
     out, (first, *others) = {}, [dict(zip(("width", "height"), size, strict=True)) for size in SIZES.values()]
-    with sync_playwright() as playwright, serve(html) as root:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with serve(html) as root:
         context = browser.new_context(viewport=first)
         for path in sorted(Path(html).rglob("*.html")):
             relative = path.relative_to(html).as_posix()
@@ -123,12 +149,13 @@ def look_at_all(html, folder=None, only=None, whole=".", axe="."):
                     page.screenshot(path=shot, full_page=True)
             out[relative] = found
             page.close()
-        browser.close()
+        context.close()
     return out
 
 
 if __name__ == "__main__":
-    seen = look_at_all(sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
+    with chromium() as started:
+        seen = look_at_all(started, sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
     for page_name, result in seen.items():
         wide = max(result["too_wide"], *result["too_wide_on"]) > 0
         wrong = wide or any(result[k] for k in ("console", "loads", "axe"))
