@@ -7,9 +7,10 @@ import pytest
 from small import TINY
 
 import dtl_core
+from book.maker import documents
 from dtl_core import source_code
 from dtl_core.config import load_profile
-from dtl_core.pipeline import conduct, stages
+from dtl_core.pipeline import conduct, results, stages
 from dtl_core.pipeline.store import Store
 from dtl_core.source_code import closure, code_hashes, module_hash
 
@@ -75,6 +76,21 @@ def test_a_change_of_one_stage_leaves_the_others(changed, tmp_path):
     before = {name: key(name, tmp_path) for name in names}
     changed(f"{STAGES}.domain_gap", "def measure_gap(", "changed = 1\n\n\ndef measure_gap(")
     assert [name for name in names if key(name, tmp_path) != before[name]] == ["domain_gap"]
+
+
+def test_a_document_depends_on_the_package_and_on_what_makes_it(changed, tmp_path):
+    run = results.Run(load_profile("smoke"), Store(tmp_path), {})
+
+    def keys():
+        made = [documents.document(run, name, {}, {}, lambda folder: None, f"book.maker.{name}") for name in makers]
+        return [folder.name for folder in made]
+
+    makers = ("execution", "pages")
+    notebook, pages = keys()
+    changed("book.maker.sliders", "__all__", "changed = 1\n__all__")
+    assert keys()[0] == notebook and keys()[1] != pages
+    changed("dtl_core.cli", "__all__", "changed = 1\n__all__")
+    assert keys()[0] != notebook
 
 
 def test_a_survey_depends_on_all_that_its_models_reach():

@@ -12,16 +12,19 @@ from dtl_core.source_code import code_hashes
 __all__ = ["document"]
 
 
-def document(run, name, settings, inputs, compute):
+def document(run, name, settings, inputs, compute, maker):
     """The folder of a document: found again while nothing that it can show has changed.
 
-    It depends on the whole run, on all code, on all packages, on the records, and on the public data at hand.
+    It depends on the whole run, on all code of ``dtl_core`` and that which makes the document, on all packages, on the
+    records, and on the public data at hand.
 
     Parameters
     ----------
     run : dtl_core.pipeline.results.Run
     name, settings, inputs, compute
         As for :meth:`dtl_core.pipeline.store.Store.stage`.
+    maker : str
+        Dotted name of the module that makes the document.
 
     Returns
     -------
@@ -31,7 +34,8 @@ def document(run, name, settings, inputs, compute):
     inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
     inputs |= {f"package/{name}": version for name, version in _packages().items()}
     inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}
-    inputs |= {f"code/{module}": digest for module, digest in code_hashes().items()}
+    shown = {module for module in code_hashes() if module.split(".")[0] == "dtl_core"} | {maker}
+    inputs |= {f"code/{module}": digest for module, digest in code_hashes(*sorted(shown)).items()}
 
     def made(folder):  # defined here, so that the key is the same where a store only names it and nothing is computed
         compute(folder)

@@ -113,7 +113,7 @@ def executed(source, values, run, compute=None):
     -------
     pathlib.Path
     """
-    return document(run, "notebook", {"values": values}, {source.name: file_hash(source)}, compute)
+    return document(run, "notebook", {"values": values}, {source.name: file_hash(source)}, compute, __name__)
 
 
 def _check_parameters(source, values):

@@ -139,7 +139,7 @@ def write(run, root=None):
             write_atomic(folder / quote(name, safe=""), content)
 
     listed = {"registry.toml": file_hash(registry.__file__.removesuffix(".py") + ".toml")}  # hashes of the models too
-    folder = document(run, "pages", {}, listed, compute)
+    folder = document(run, "pages", {}, listed, compute, __name__)
     made = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
     written = [write_atomic(target / unquote(path.name), path.read_bytes()) for path in made]
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
