@@ -1,4 +1,4 @@
-"""Pools of worker processes that start from scratch, use one thread each and end with their parent."""
+"""Pools of worker processes that use one thread each and end with their parent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,34 @@ from multiprocessing.connection import wait
 from .errors import DTLError
 from .machine import one_thread
 
-__all__ = ["ordered", "spawn_context", "worker_pool"]
+__all__ = ["PRELOADED", "ordered", "process_context", "worker_pool"]
 
 
-def spawn_context():
-    """The multiprocessing context of all pools: forking a process in which PyTorch has threads may deadlock."""
-    return multiprocessing.get_context("spawn")
+# What the server of workers imports; by name, since these modules import this one.
+PRELOADED = ["dtl_core.pipeline.stages", "dtl_core.models.parallel"]
+
+
+def process_context(torch=True):
+    """The multiprocessing context of a pool.
+
+    Forking a process in which PyTorch has threads may deadlock, and importing PyTorch takes seconds. Workers that use
+    it are therefore forks of a server that has imported it and started no thread: they start at once and share the
+    memory of its libraries.
+
+    Parameters
+    ----------
+    torch : bool
+        Whether the workers use PyTorch; others import what they need, as all do where there are no forks.
+
+    Returns
+    -------
+    multiprocessing.context.BaseContext
+    """
+    if not torch or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _end_with_parent():
@@ -28,7 +50,9 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _start(torch, start, arguments):
+def _start(environment, torch, start, arguments):
+    os.environ.clear()  # the server has that of its own start
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch:
         one_thread()
@@ -49,7 +73,7 @@ def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError
     start : callable, optional
         Runs first in each worker, with ``arguments``.
     torch : bool
-        Limit PyTorch to one thread in each worker, which imports it.
+        Whether the workers use PyTorch, each with one thread.
     error : type
         Subclass of :class:`dtl_core.errors.DTLError` to raise when a worker dies.
     field, remedy : str
@@ -64,7 +88,7 @@ def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError
     DTLError
         A worker died.
     """
-    pool = ProcessPoolExecutor(workers, spawn_context(), _start, (torch, start, arguments))
+    pool = ProcessPoolExecutor(workers, process_context(torch), _start, (dict(os.environ), torch, start, arguments))
     try:
         yield pool
     except BrokenProcessPool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..config import Config
 from ..machine import affordable_workers
 from ..parameters import PARAMETERS
-from ..processes import spawn_context, worker_pool
+from ..processes import process_context, worker_pool
 from . import stages
 from .stages.recommended import steps
 from .store import NotStored, Store
@@ -179,7 +179,7 @@ def costs(config, width, n_stars):
 class Workers:
     """Worker processes of a run, which start with its first job and end with the ``with`` block.
 
-    They serve all stages, because a process takes seconds to import PyTorch.
+    They serve all stages.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ class Workers:
         workers = self._config.workers or affordable_workers()
         if choose_device(self._config.device).type == "cuda":
             workers = 1  # one process feeds the device
-        self._progress = spawn_context().Queue()
+        self._progress = process_context().Queue()
         remedy = "set workers=1 or choose a smaller profile; what is finished is kept"
         self._pool = self._started.enter_context(worker_pool(workers, start_worker, (self._progress,), remedy=remedy))
 
