@@ -14,14 +14,10 @@ from multiprocessing.connection import wait
 from .errors import DTLError
 from .machine import one_thread
 
-__all__ = ["PRELOADED", "ordered", "process_context", "worker_pool"]
+__all__ = ["ordered", "process_context", "worker_pool"]
 
 
-# What the server of workers imports; by name, since these modules import this one.
-PRELOADED = ["dtl_core.pipeline.stages", "dtl_core.models.parallel"]
-
-
-def process_context(torch=True):
+def process_context(torch=True, start=None):
     """The multiprocessing context of a pool.
 
     Forking a process in which PyTorch has threads may deadlock, and importing PyTorch takes seconds. Workers that use
@@ -32,6 +28,8 @@ def process_context(torch=True):
     ----------
     torch : bool
         Whether the workers use PyTorch; others import what they need, as all do where there are no forks.
+    start : callable, optional
+        What runs first in each worker; the server of the first pool imports its module as well.
 
     Returns
     -------
@@ -40,7 +38,7 @@ def process_context(torch=True):
     if not torch or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(["torch", *([start.__module__] if start else ())])
     return context
 
 
@@ -88,7 +86,8 @@ def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError
     DTLError
         A worker died.
     """
-    pool = ProcessPoolExecutor(workers, process_context(torch), _start, (dict(os.environ), torch, start, arguments))
+    given = dict(os.environ), torch, start, arguments
+    pool = ProcessPoolExecutor(workers, process_context(torch, start), _start, given)
     try:
         yield pool
     except BrokenProcessPool:

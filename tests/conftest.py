@@ -59,6 +59,8 @@ def pytest_collection_modifyitems(config, items):
         if "chromium" in getattr(item, "fixturenames", ()):
             # a browser that died says nothing of the page: it is started again, twice at most
             item.add_marker(pytest.mark.flaky(reruns=2, only_rerun="TargetClosedError"))
+            missing = "no chromium on this machine (Debian: apt install chromium)"
+            item.add_marker(pytest.mark.skipif(browser.CHROMIUM is None, reason=missing))
     items.sort(key=lambda item: [not item.get_closest_marker(marker) for marker in SHARED])
     if data_mirror() is None:
         absent = pytest.mark.skip(reason="DTL_DATA does not name the folder of public data")
@@ -85,10 +87,8 @@ def mirror(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """The system's browser; its tests are skipped where there is none."""
+    """The system's browser, for all tests of a module."""
     pytest.importorskip("playwright.sync_api")
-    if browser.CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian: apt install chromium)")
     with browser.chromium() as started:
         yield started
 
