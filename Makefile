@@ -18,13 +18,13 @@ book: .venv/.installed  ## run everything, execute the notebooks, build _build/h
 	$(BIN)/python -m book.maker --profile $(PROFILE)
 
 test: lint  ## lint, then the whole test suite
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
 
 test-quick: lint  ## the tests that train no networks and take less than a second
-	$(BIN)/python -m pytest -n 2 -m "not slow and not trained and not uses_smoke and not uses_tiny"
+	$(BIN)/python -m pytest -n 3 -m "not slow and not trained and not uses_smoke and not uses_tiny"
 
 coverage: lint  ## the whole test suite, and which lines it reaches (takes 40 % longer)
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: .venv/.installed  ## ruff, notebooks included, and the order of the imports
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ SHARED = {"uses_smoke": {"first_notebook", "smoke", "executed", "built"}, "uses_
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Distribute tests to processes (``-n 2``): those that share a run to one process, the others by file.
+    """Distribute tests to processes (``-n 3``): those that share a run to one process, the others by file.
 
     The groups of pytest-xdist 3.8 have no effect under pytest 9.2, so the marker becomes part of the test's name.
     """
