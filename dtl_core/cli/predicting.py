@@ -24,6 +24,7 @@ __all__ = ["examples", "explain", "export", "predict", "prepare"]
 @click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
 @click.option("--anchors", type=PATH, help="With --adapt: table of parameters known of some of the stars.")
 @click.option("--save-models", type=PATH, help="With --adapt: folder for the adapted models.")
+@click.option("--photometry", type=PATH, help="Table of star, ks [mag] and parallax [mas]: mass, radius, better log g.")
 @click.option("--plots", type=PATH, help="Folder for a one-page report (PNG) of every star.")
 @click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 takes one a core.")
@@ -31,8 +32,8 @@ __all__ = ["examples", "explain", "export", "predict", "prepare"]
 @click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def predict(
-    files, output, reading, rv, coadd, name, adapt, anchors, save_models, plots, as_json, workers, part_size, parts,
-    quiet,
+    files, output, reading, rv, coadd, name, adapt, anchors, save_models, photometry, plots, as_json, workers,
+    part_size, parts, quiet,
 ):  # fmt: skip
     """Estimate Teff, log g, [M/H] and v sin i of stars from their spectra, with calibrated errors.
 
@@ -50,6 +51,7 @@ def predict(
       dtl predict nights/ --coadd -o catalogue.ecsv
       dtl predict spectrum.csv --resolution 80000 --medium air
       dtl predict my_star.fits --rv -110.5
+      dtl predict nights/ --coadd --photometry magnitudes.csv
       dtl predict survey/ --adapt --save-models my_instrument -o catalogue.fits
       dtl predict new/ --models my_instrument --json
       dtl predict 'survey/**/*.fits' -o catalogue.parquet
@@ -57,6 +59,7 @@ def predict(
     """
     from .. import machine
     from ..models import exports, prediction
+    from ..models.photometric import read_photometry
     from ..reading import sources
 
     in_parts = str(output).lower().endswith(".parquet")
@@ -71,13 +74,14 @@ def predict(
     machine.one_thread()
     source, workers = sources.open_source(files, **reading), workers or machine.affordable_workers()
     if in_parts:
-        others = {"--coadd": coadd, "--adapt": adapt, "--plots": plots, "--json": as_json}
+        others = {"--coadd": coadd, "--adapt": adapt, "--photometry": photometry, "--plots": plots, "--json": as_json}
         _predict_in_parts(source, output, name, rv, part_size, parts, workers, others, quiet)
     if output:
-        check_output(output, None, *files, *source.batch().paths, *([anchors] if anchors else ()))
+        check_output(output, None, *files, *source.batch().paths, *(table for table in (anchors, photometry) if table))
+    known = read_photometry(photometry) if photometry else None
     adapting = {"anchors": anchors, "folder": save_models} if adapt else None
     model, examined, refused = _examined(source, name, rv, coadd, adapting, workers, quiet)
-    table = prediction.as_table(examined, refused, model)
+    table = prediction.as_table(examined, refused, model, known)
     if output and len(table):
         exports.save(table, output)
     if as_json:
@@ -86,8 +90,8 @@ def predict(
         say("\n".join(prediction.as_lines(table)))
     if plots:
         _write_reports(plots, model, examined)
-    for examination in [] if as_json else examined:
-        say_warnings(examination.report, examination.warnings, len(source) > 1, err=True)
+    for examination, warned in [] if as_json else zip(examined, table["warnings"], strict=True):
+        say_warnings(examination.report, str(warned).split("; ") if warned else [], len(source) > 1, err=True)
     for _, error in refused:
         say(f"dtl: {error}", err=True)
     sys.exit(1 if refused else 0)

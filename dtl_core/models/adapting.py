@@ -13,13 +13,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
-import warnings
 from numbers import Real
-from pathlib import Path
 
 import numpy as np
 import torch
-from astropy.table import Table
 
 from .. import machine
 from .._version import __version__
@@ -32,6 +29,7 @@ from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..preparing import chain
 from ..reading.readers import READING
 from ..reading.sources import read_many
+from ..reading.star_tables import read_star_table
 from ..spectra.spectrum import Spectrum
 from . import making
 from .specialist import Specialist
@@ -70,39 +68,7 @@ def read_anchors(path):
     DataError
         The table cannot be read, or lacks the columns.
     """
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
-        raise DataError("is not a file", file=path, remedy="check the path")
-    try:
-        kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable"}.get(Path(path).suffix.lstrip("."))
-        with warnings.catch_warnings():  # of columns that a VOTable's identifiers cannot spell
-            warnings.simplefilter("ignore")
-            names = {"use_names_over_ids": True} if kind == "votable" else {}
-            table = Table.read(path, format=kind, **names)
-    except FileNotFoundError:
-        raise DataError("not found", file=path, remedy="check the path") from None
-    except Exception as error:  # astropy raises many kinds
-        problem = f"cannot be read ({type(error).__name__})"
-        raise DataError(problem, file=path, remedy="give ECSV, CSV, FITS or VOTable") from None
-    names = {name.lower(): name for name in table.colnames}
-    found = {p: next((names[n] for n in known if n in names), None) for p, known in COLUMNS.items()}
-    star = next((names[n] for n in ("star", "karmn", "name", "object") if n in names), None)
-    if star is None or not any(found.values()):
-        remedy = "give a column star and at least one of Teff, logg, [M/H], vsini"
-        raise DataError(f"has columns {', '.join(table.colnames)}", file=path, field="star", remedy=remedy)
-    out = {}
-    for row in table:
-        values = {}
-        for parameter, column in found.items():
-            value = np.nan if column is None or np.ma.is_masked(row[column]) else row[column]
-            try:
-                value = float(value)
-            except (TypeError, ValueError):
-                problem = f"{value!r} of {row[star]} is not a number"
-                raise DataError(problem, file=path, field=column, remedy="correct the value") from None
-            if np.isfinite(value):
-                values[parameter] = value
-        out[str(row[star]).strip()] = values
-    return out
+    return read_star_table(path, COLUMNS, "at least one of Teff, logg, [M/H], vsini")
 
 
 def _rows(anchors, stars):

@@ -52,6 +52,9 @@ _OTHERS = {
     "radial_velocity": ("km/s", "spect.dopplerVeloc.opt", "Barycentric radial velocity against the synthetic spectra"),
     "e_radial_velocity": ("km/s", "stat.error;spect.dopplerVeloc.opt", "Error of the velocity; 0 where it was given"),
     "warnings": ("", "meta.note", "What a careful reader should know"),
+    "mass": ("solMass", "phys.mass", "Mass from the absolute magnitude in Ks (Mann et al. 2019)"),
+    "radius": ("solRad", "phys.size.radius", "Radius from the absolute magnitude in Ks (Mann et al. 2015)"),
+    "luminosity": ("solLum", "phys.luminosity", "Luminosity from this radius and the effective temperature"),
     "pop": ("", "meta.code.class", "Kinematic population: TD thick disc, TD-D transition, D thin disc, YD young disc"),
 }
 _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
@@ -75,14 +78,18 @@ def describe(table):
     for name in table.colnames:
         column = table[name]
         prefix = next((p for p in ("e_", "E_", "true_") if name.startswith(p)), "")
-        base = name.removeprefix(prefix).removesuffix("_direct").removesuffix("_recommended")
-        unit, ucd, text = _PARAMETERS.get(base) or _OTHERS[base]
-        if prefix in _ERRORS:
+        base = name.removeprefix(prefix)
+        for suffix in ("_direct", "_recommended", "_with_photometry"):
+            base = base.removesuffix(suffix)
+        unit, ucd, text = _PARAMETERS.get(base) or _OTHERS.get(name) or _OTHERS[base]
+        if prefix in _ERRORS and name not in _OTHERS:
             unit, ucd, text = unit.replace("dex(cm/s2)", "dex"), f"stat.error;{ucd}", f"{text}: {_ERRORS[prefix]}"
         if prefix == "true_":
             ucd, text = f"{ucd};meta.modelled", f"{text} with which the star was simulated"
         if name.endswith("_direct"):
             text += "; observed latents from the autoencoder before fine-tuning"
+        if name.endswith("_with_photometry"):
+            text += "; spectrum and photometry combined"
         if name.endswith("_recommended"):
             text += "; by the method of the column method, error calibrated on stars of known truth"
         column.unit, column.description, column.meta["ucd"] = unit or None, text, ucd

@@ -19,6 +19,7 @@ from ..errors import DataError
 from ..files import file_hash
 from ..public_data import registry
 from .adapting import adapt
+from .photometric import read_photometry
 from .prediction import as_table, examine
 from .specialist import read_specialist
 from .specialists import Specialists
@@ -38,11 +39,14 @@ class Model(Specialists):
     name : str
     """
 
-    def predict(self, spectra, **options):
+    def predict(self, spectra, *, photometry=None, **options):
         """Estimate the parameters of stars.
 
         Parameters
         ----------
+        photometry : dict or path, optional
+            Magnitudes and parallaxes of some of the stars, as of
+            :func:`dtl_core.models.photometric.read_photometry`, or a table to read them from.
         spectra, **options
             As for :func:`dtl_core.models.prediction.examine`.
 
@@ -66,7 +70,9 @@ class Model(Specialists):
         >>> print(f"true Teff {truth['teff'][0]:.0f} K, estimate {table['Teff'][0]:.0f}")
         true Teff 3173 K, estimate 3178 K
         """
-        return as_table(*examine(self, spectra, **options), self)
+        if photometry is not None and not isinstance(photometry, dict):
+            photometry = read_photometry(photometry)
+        return as_table(*examine(self, spectra, **options), self, photometry)
 
     def adapt(self, spectra, **options):
         """Adapt the model to an instrument; see :func:`dtl_core.models.adapting.adapt`."""

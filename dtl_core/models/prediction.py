@@ -18,7 +18,7 @@ from ..parameters import PARAMETER_COLUMNS, TABLE, heading
 from ..preparing import chain
 from ..reading.readers import READING
 from ..reading.sources import read_many
-from . import exports
+from . import exports, photometric
 from .specialists import Specialists
 
 __all__ = ["as_lines", "as_records", "as_table", "examine"]
@@ -95,7 +95,7 @@ def _batches(items):
 # ---------------------------------------------------------------- tables
 
 
-def as_table(examined, refused, model):
+def as_table(examined, refused, model, photometry=None):
     """Convert examinations to a catalogue.
 
     Parameters
@@ -103,6 +103,8 @@ def as_table(examined, refused, model):
     examined, refused : list
         As of :func:`examine`.
     model : dtl_core.models.loading.Model
+    photometry : dict, optional
+        As of :func:`dtl_core.models.photometric.read_photometry`.
 
     Returns
     -------
@@ -110,7 +112,8 @@ def as_table(examined, refused, model):
         One row per star: star; Teff [K], logg, [M/H] and vsini [km/s], each with calibrated lower and upper error
         (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; method;
         resolving_power of the network input; snr per pixel; radial_velocity with error [km/s]; instrument; file;
-        warnings. ``meta["refused"]`` lists the spectra that could not be used.
+        warnings. With photometry also each parameter combined with it, with the suffix ``_with_photometry``, and mass,
+        radius and luminosity. ``meta["refused"]`` lists the spectra that could not be used.
     """
     columns = {"star": np.array([one.report.star for one in examined], str)}
     median, low, high = (
@@ -121,6 +124,11 @@ def as_table(examined, refused, model):
         columns[column] = median[:, k, 0]
         columns[f"e_{column}"] = median[:, k, 0] - low[:, k, ONE_SIGMA]
         columns[f"E_{column}"] = high[:, k, ONE_SIGMA] - median[:, k, 0]
+    warned = [list(one.warnings) for one in examined]
+    if photometry is not None:
+        more, contradictions = photometric.columns_with(examined, model, photometry)
+        columns |= more
+        warned = [[*own, other] if other else own for own, other in zip(warned, contradictions, strict=True)]
     columns["p_domain"] = np.array([one.p for one in examined], float)
     for name in ("strange", "method"):
         columns[name] = np.array([getattr(one, name) for one in examined], str)
@@ -130,7 +138,7 @@ def as_table(examined, refused, model):
     columns["e_radial_velocity"] = np.array([one.report.e_velocity for one in examined], float)
     columns["instrument"] = np.array([one.report.instrument for one in examined], str)
     columns["file"] = np.array([one.report.file for one in examined], str)
-    columns["warnings"] = np.array(["; ".join(one.warnings) for one in examined], str)
+    columns["warnings"] = np.array(["; ".join(own) for own in warned], str)
     table = QTable(exports.describe(Table(columns)))
     library = sorted({one.card["library"] for one in model.specialists})
     table.meta = {
@@ -168,6 +176,13 @@ def as_lines(table):
         line += [f"{row['p_domain']:.2f}", "" if row["snr"] is None else f"{row['snr']:.0f}"]
         n = row["warnings"].count(";") + 1 if row["warnings"] else 0
         cells.append([*line, f"({n} warning{'s' * (n > 1)})" if n else ""])
+        if row.get(f"logg{photometric.SUFFIX}") is not None:
+            both = {column: row[column + photometric.SUFFIX] for column in digits}
+            errors = [[row[f"{p}{c}{photometric.SUFFIX}"] for p in ("e_", "E_")] for c in digits]
+            values = zip(both.values(), errors, digits.values(), strict=True)
+            cells.append(
+                ["  with photometry", *(f"{v:.{n}f} -{e[0]:.{n}f} +{e[1]:.{n}f}" for v, e, n in values), "", "", ""]
+            )
     widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
     return ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in cells]  # fmt: skip

@@ -1,0 +1,109 @@
+"""Photometry beside the spectra: tables, columns, contradictions, and the command."""
+
+import json
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from command import dtl
+
+import dtl_core
+from dtl_core.errors import DataError
+from dtl_core.estimates.photometry import from_magnitude
+from dtl_core.models import exports
+from dtl_core.models.photometric import DERIVED, SUFFIX, read_photometry
+from dtl_core.parameters import PARAMETER_COLUMNS
+from dtl_core.synthetic.examples import write_examples
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Two spectra of known truth, their names, and photometry at 10 pc that agrees with their log g."""
+    paths, truth = write_examples(tmp_path_factory.mktemp("examples"))
+    grid = np.linspace(4.7, 9.7, 2000)
+    magnitudes = [
+        float(grid[np.argmin(np.abs(from_magnitude(grid, mh=mh)["logg"] - logg))])
+        for logg, mh in zip(truth["logg"], truth["mh"], strict=True)
+    ]
+    plain = dtl_core.load().predict(paths)
+    names = [str(name) for name in plain["star"]]
+    known = {name: {"ks": m, "e_ks": 0.02, "parallax": 100.0} for name, m in zip(names, magnitudes, strict=True)}
+    return paths, truth, known, plain
+
+
+def test_log_g_becomes_that_of_mass_and_radius_and_more_precise(examples):
+    paths, truth, known, plain = examples
+    table = dtl_core.load().predict(paths, photometry=known)
+    for name in plain.colnames:
+        assert np.array_equal(np.asarray(table[name]), np.asarray(plain[name]), equal_nan=table[name].dtype.kind == "f")
+    found, true = np.asarray(table[f"logg{SUFFIX}"]), truth["logg"].to_numpy()
+    error = np.asarray(table[f"e_logg{SUFFIX}"])
+    assert (error < 0.04).all() and (error < np.asarray(plain["e_logg"])).all()
+    assert (np.abs(found - true) < 0.06).all()
+    for row, name in enumerate(known):
+        expected = from_magnitude(known[name]["ks"], mh=table[f"[M/H]{SUFFIX}"][row].value)
+        assert table["radius"][row].value == pytest.approx(float(expected["radius"]), rel=0.02)
+        light = table["radius"][row].value ** 2 * (table[f"Teff{SUFFIX}"][row].value / 5772) ** 4
+        assert table["luminosity"][row].value == pytest.approx(light, rel=0.1)
+
+
+def test_stars_without_photometry_and_beyond_the_relations_have_none(examples):
+    paths, _, known, _ = examples
+    first, second, third = known
+    some = {first.upper(): known[first], second: {"ks": 13.0, "parallax": 100.0}, "another": known[third]}
+    table = dtl_core.load().predict(paths, photometry=some)
+    added = [f"{c}{SUFFIX}" for c in PARAMETER_COLUMNS.values()] + list(DERIVED)
+    assert all(np.isfinite(table[name][0]) and np.isnan(table[name][1:]).all() for name in added)
+    assert "M_Ks = 13.0 is not between" in table["warnings"][1] and "M_Ks" not in table["warnings"][2]
+
+
+def test_a_giant_or_another_star_is_a_contradiction(examples):
+    paths, _, known, _ = examples
+    first = next(iter(known))
+    far = {first: {"ks": 4.7 if known[first]["ks"] > 7 else 9.7, "parallax": 100.0}}
+    table = dtl_core.load().predict(paths[:1], photometry=far)
+    assert "contradict each other" in table["warnings"][0]
+
+
+@pytest.mark.parametrize("name", ["t.ecsv", "t.csv", "t.fits", "t.vot"])
+def test_every_format_keeps_values_units_and_descriptions(examples, tmp_path, name):
+    paths, _, known, _ = examples
+    table = dtl_core.load().predict(paths, photometry=known)
+    exports.save(table, tmp_path / name)
+    kind = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "vot": "votable", "fits": "fits"}[name[2:]]
+    again = Table.read(tmp_path / name, format=kind)
+    column = f"logg{SUFFIX}"
+    np.testing.assert_allclose(np.asarray(again[column]), table[column].value, rtol=1e-5)
+    if kind != "ascii.csv":
+        assert again["radius"].unit == "solRad"
+    assert (
+        "combined" in table[f"Teff{SUFFIX}"].info.description and "lower" in table[f"e_logg{SUFFIX}"].info.description
+    )
+
+
+def test_tables_are_read_and_broken_ones_refused(tmp_path):
+    good = {"GJ 1": {"ks": 5.0, "e_ks": 0.03, "parallax": 200.0}, "GJ 2": {"ks": 6.0}}
+    (tmp_path / "good.csv").write_text("Name,Kmag,e_Kmag,Plx,other\nGJ 1,5.0,0.03,200.0,a\nGJ 2,6.0,,,b\n")
+    assert read_photometry(tmp_path / "good.csv") == good
+    for name, text, words in (
+        ("none.csv", "star,teff\nA,3000\n", "give a column star and ks"),
+        ("far.csv", "star,ks,parallax\nA,5,-1.0\n", "'parallax': -1 of A is not positive"),
+        ("half.csv", "star,ks\nA,5\n", "'parallax': has no values"),
+        ("words.csv", "star,ks,parallax\nA,bright,10\n", "'bright' of A is not a number"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=words) as caught:
+            read_photometry(tmp_path / name)
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_command_shows_both(examples, tmp_path):
+    paths, _, known, _ = examples
+    lines = [f"{name},{values['ks']},{values['parallax']}" for name, values in known.items()]
+    (tmp_path / "known.csv").write_text("\n".join(["star,ks,parallax", *lines[:2]]) + "\n")
+    done = dtl("predict", *paths, "--photometry", tmp_path / "known.csv")
+    assert done.returncode == 0 and done.stdout.count("with photometry") == 2
+    rows = json.loads(dtl("predict", *paths, "--photometry", tmp_path / "known.csv", "--json").stdout)["stars"]
+    assert [row["mass"] is None for row in rows] == [False, False, True]
+    parts = dtl("predict", *paths, "--photometry", tmp_path / "known.csv", "-o", tmp_path / "c.parquet")
+    assert parts.returncode == 2 and "--photometry" in parts.stderr and "Traceback" not in parts.stderr
