@@ -84,6 +84,7 @@ def columns_with(examined, model, known):
     for row, one in enumerate(examined):
         values = match(one.report.star, known) or {}
         if not {"ks", "parallax"} <= set(values):
+            warnings[row] = "the table of photometry has no ks and parallax of this star"
             continue
         errors = values.get("e_ks", E_KS), values.get("e_parallax", 0.0)
         magnitude, error = photometry.absolute_magnitude(values["ks"], values["parallax"], *errors)

@@ -54,7 +54,8 @@ def test_stars_without_photometry_and_beyond_the_relations_have_none(examples):
     table = dtl_core.load().predict(paths, photometry=some)
     added = [f"{c}{SUFFIX}" for c in PARAMETER_COLUMNS.values()] + list(DERIVED)
     assert all(np.isfinite(table[name][0]) and np.isnan(table[name][1:]).all() for name in added)
-    assert "M_Ks = 13.0 is not between" in table["warnings"][1] and "M_Ks" not in table["warnings"][2]
+    assert "M_Ks = 13.0 is not between" in table["warnings"][1]
+    assert "has no ks and parallax" in table["warnings"][2] and "photometry" not in table["warnings"][0]
 
 
 def test_a_giant_or_another_star_is_a_contradiction(examples):
