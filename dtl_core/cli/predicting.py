@@ -58,8 +58,7 @@ def predict(
       dtl predict survey.zarr -o catalogue.parquet --workers 8
     """
     from .. import machine
-    from ..models import exports, prediction
-    from ..models.photometric import read_photometry
+    from ..models import exports, photometric, prediction
     from ..reading import sources
 
     in_parts = str(output).lower().endswith(".parquet")
@@ -78,10 +77,11 @@ def predict(
         _predict_in_parts(source, output, name, rv, part_size, parts, workers, others, quiet)
     if output:
         check_output(output, None, *files, *source.batch().paths, *(table for table in (anchors, photometry) if table))
-    known = read_photometry(photometry) if photometry else None
+    known = photometric.read_photometry(photometry) if photometry else None
     adapting = {"anchors": anchors, "folder": save_models} if adapt else None
     model, examined, refused = _examined(source, name, rv, coadd, adapting, workers, quiet)
-    table = prediction.as_table(examined, refused, model, known)
+    examined = photometric.add_photometry(examined, model, known) if photometry else examined
+    table = prediction.as_table(examined, refused, model)
     if output and len(table):
         exports.save(table, output)
     if as_json:
@@ -90,8 +90,8 @@ def predict(
         say("\n".join(prediction.as_lines(table)))
     if plots:
         _write_reports(plots, model, examined)
-    for examination, warned in [] if as_json else zip(examined, table["warnings"], strict=True):
-        say_warnings(examination.report, str(warned).split("; ") if warned else [], len(source) > 1, err=True)
+    for examination in [] if as_json else examined:
+        say_warnings(examination.report, examination.warnings, len(source) > 1, err=True)
     for _, error in refused:
         say(f"dtl: {error}", err=True)
     sys.exit(1 if refused else 0)

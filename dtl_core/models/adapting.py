@@ -13,14 +13,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
-from numbers import Real
 
 import numpy as np
 import torch
 
 from .. import machine
 from .._version import __version__
-from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance, shown
+from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance
 from ..bridging.corrections import Combined
 from ..bridging.fits import LeastSquares
 from ..errors import ConfigError, DataError
@@ -29,7 +28,7 @@ from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..preparing import chain
 from ..reading.readers import READING
 from ..reading.sources import read_many
-from ..reading.star_tables import read_star_table
+from ..reading.star_tables import name_key, read_star_table, star_values
 from ..spectra.spectrum import Spectrum
 from . import making
 from .specialist import Specialist
@@ -42,6 +41,9 @@ FEWEST = 30  # spectra: the common part of fewer is not distinguishable from the
 N_TWINS = 4  # simulated surveys, adapted in the same way, that calibrate the errors
 MOST_TWINS = 150  # stars in each of them
 COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
+
+
+UNITS = {"teff": "K", "vsini": "km/s"}
 
 
 def steps(config):
@@ -68,13 +70,13 @@ def read_anchors(path):
     DataError
         The table cannot be read, or lacks the columns.
     """
-    return read_star_table(path, COLUMNS, "at least one of Teff, logg, [M/H], vsini")
+    return read_star_table(path, COLUMNS, "at least one of Teff, logg, [M/H], vsini", UNITS)
 
 
 def _rows(anchors, stars):
     """Convert anchors to parameter -> (rows, values), for the stars among the spectra."""
-    place = {"".join(name.casefold().split()): k for k, name in enumerate(stars)}
-    known = {place[key]: v for name, v in anchors.items() if (key := "".join(name.casefold().split())) in place}
+    place = {name_key(name): k for k, name in enumerate(stars)}
+    known = {place[key]: v for name, v in anchors.items() if (key := name_key(name)) in place}
     if anchors and not known:
         remedy = f"use the names that the spectra have, such as {stars[0]}"
         raise DataError("none of the anchor stars is among the spectra", field="anchors", remedy=remedy)
@@ -86,18 +88,7 @@ def _rows(anchors, stars):
     return out
 
 
-def _anchors(value, name):
-    """Check anchors: a dict of star -> parameter -> number, or the path of a table."""
-    if value is None or isinstance(value, dict):
-        for star, known in (value or {}).items():
-            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(COLUMNS)
-            if not right or not all(isinstance(one, Real) for one in known.values()):
-                remedy = f"give star: {{parameter: number}}, of {', '.join(COLUMNS)}"
-                raise ConfigError(f"cannot read what is given for {shown(star)}", field=name, remedy=remedy)
-        return value
-    return read_anchors(a_path(value, name))
-
-
+_ANCHORS = star_values(read_anchors, COLUMNS)
 _BUDGET = {
     "seed": a_number(0, 2**31, whole=True, optional=False),
     "n_spectra": a_number(50, 10**6, whole=True, optional=False),
@@ -105,8 +96,8 @@ _BUDGET = {
 }
 
 
-@checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_anchors, strict=a_flag,
-         coadd=a_flag, velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
+@checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_ANCHORS,
+         strict=a_flag, coadd=a_flag, velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
 def adapt(
     model, spectra, *, anchors=None, strict=True, coadd=False, velocity=None, seed=0, n_spectra=4000, epochs=None,
     progress=None, **options,

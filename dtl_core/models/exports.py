@@ -82,7 +82,9 @@ def describe(table):
         for suffix in ("_direct", "_recommended", "_with_photometry"):
             base = base.removesuffix(suffix)
         unit, ucd, text = _PARAMETERS.get(base) or _OTHERS.get(name) or _OTHERS[base]
-        if prefix in _ERRORS and name not in _OTHERS:
+        if base in ("mass", "radius", "luminosity") and prefix:
+            ucd, text = f"stat.error;{ucd}", f"{text}: error (1 sigma)"
+        elif prefix in _ERRORS and name not in _OTHERS:
             unit, ucd, text = unit.replace("dex(cm/s2)", "dex"), f"stat.error;{ucd}", f"{text}: {_ERRORS[prefix]}"
         if prefix == "true_":
             ucd, text = f"{ucd};meta.modelled", f"{text} with which the star was simulated"

@@ -19,7 +19,7 @@ from ..errors import DataError
 from ..files import file_hash
 from ..public_data import registry
 from .adapting import adapt
-from .photometric import read_photometry
+from .photometric import add_photometry, checked_photometry
 from .prediction import as_table, examine
 from .specialist import read_specialist
 from .specialists import Specialists
@@ -70,9 +70,10 @@ class Model(Specialists):
         >>> print(f"true Teff {truth['teff'][0]:.0f} K, estimate {table['Teff'][0]:.0f}")
         true Teff 3173 K, estimate 3178 K
         """
-        if photometry is not None and not isinstance(photometry, dict):
-            photometry = read_photometry(photometry)
-        return as_table(*examine(self, spectra, **options), self, photometry)
+        known = checked_photometry(photometry)
+        examined, refused = examine(self, spectra, **options)
+        examined = examined if known is None else add_photometry(examined, self, known)
+        return as_table(examined, refused, self)
 
     def adapt(self, spectra, **options):
         """Adapt the model to an instrument; see :func:`dtl_core.models.adapting.adapt`."""

@@ -1,4 +1,4 @@
-"""Photometry beside a catalogue of estimates from spectra: mass, radius, luminosity, and a better log g.
+"""Photometry beside estimates from spectra: mass, radius, luminosity, and a better log g.
 
 known = read_photometry("magnitudes.csv")         star, ks, parallax [mas], and their errors
 table = model.predict("survey/", photometry=known)
@@ -6,26 +6,33 @@ table = model.predict("survey/", photometry=known)
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from ..arguments import a_path, checked
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..estimates import photometry
-from ..estimates.calibration import LEVELS
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
-from ..reading.star_tables import match, read_star_table
+from ..reading.star_tables import name_key, read_star_table, star_values
 
-__all__ = ["DERIVED", "SUFFIX", "columns_with", "read_photometry"]
+__all__ = ["COLUMNS", "SUFFIX", "add_photometry", "checked_photometry", "read_photometry"]
 
 
 SUFFIX = "_with_photometry"
-DERIVED = ("mass", "radius", "luminosity")
-_COLUMNS = {
+_DERIVED = ("mass", "radius", "luminosity")
+# Columns that photometry adds to a catalogue.
+COLUMNS = (
+    *(f"{prefix}{column}{SUFFIX}" for column in PARAMETER_COLUMNS.values() for prefix in ("", "e_", "E_")),
+    *(f"{prefix}{name}" for name in _DERIVED for prefix in ("", "e_")),
+)
+_NAMES = {
     "ks": ("ks", "k", "ksmag", "kmag", "ks_mag", "k_mag", "ks_m"),
     "e_ks": ("e_ks", "e_k", "e_ksmag", "e_kmag", "ks_msigcom"),
     "parallax": ("parallax", "plx"),
     "e_parallax": ("e_parallax", "parallax_error", "e_plx"),
 }
+_UNITS = {"ks": "mag", "e_ks": "mag", "parallax": "mas", "e_parallax": "mas"}
 E_KS = 0.02  # mag, where no error is given
 
 
@@ -47,21 +54,52 @@ def read_photometry(path):
     Raises
     ------
     DataError
-        The table cannot be read, lacks a column, or has a parallax that is not positive.
+        The table cannot be read, lacks a column, or has a parallax that is not positive or a negative error.
     """
-    found = read_star_table(path, _COLUMNS, "ks [mag] and parallax [mas]")
+    found = read_star_table(path, _NAMES, "ks [mag] and parallax [mas]", _UNITS)
     for name in ("ks", "parallax"):
         if not any(name in values for values in found.values()):
             raise DataError("has no values", file=path, field=name, remedy="give a column with this name")
     for star, values in found.items():
-        if values.get("parallax", 1.0) <= 0:
-            problem = f"{values['parallax']:g} of {star} is not positive"
-            raise DataError(problem, file=path, field="parallax", remedy="leave it empty")
+        for name in _unsuitable(values):
+            problem = f"{values[name]:g} of {star} is {'not positive' if name == 'parallax' else 'negative'}"
+            raise DataError(problem, file=path, field=name, remedy="correct the value, or leave it empty")
     return found
 
 
-def columns_with(examined, model, known):
-    """Columns of a catalogue that photometry adds.
+def _unsuitable(values):
+    """Names of quantities with a value that they cannot have."""
+    return [name for name, value in values.items() if value < 0 and name != "ks" or value == 0 and name == "parallax"]
+
+
+def checked_photometry(value, name="photometry"):
+    """Photometry as :meth:`dtl_core.models.loading.Model.predict` takes it: a dict, or the path of a table.
+
+    Parameters
+    ----------
+    value : dict, path or None
+    name : str
+        For the error message.
+
+    Returns
+    -------
+    dict or None
+
+    Raises
+    ------
+    ConfigError, DataError
+        It is neither, or has a value that is not possible.
+    """
+    known = star_values(read_photometry, _NAMES, "quantity")(value, name)
+    for star, values in (known or {}).items():
+        for quantity in _unsuitable(values):
+            problem = f"{quantity} = {values[quantity]:g} of {star} is not possible"
+            raise ConfigError(problem, field=name, remedy="correct the value, or leave it out")
+    return known
+
+
+def add_photometry(examined, model, known):
+    """Combine results for spectra with photometry.
 
     Parameters
     ----------
@@ -72,39 +110,37 @@ def columns_with(examined, model, known):
 
     Returns
     -------
-    columns : dict of str to (n,) array
-        The parameters with ``SUFFIX``, and their errors (68 %); mass, radius and luminosity in solar units, and their
-        errors. NaN for stars without photometry, or with a magnitude where the relations do not hold.
-    warnings : list of str
-        For each star; empty where there are none.
+    list of Examination
+        With ``photometry``, by name in :data:`COLUMNS`: the parameters from both, and their errors (68 %); mass, radius
+        and luminosity in solar units, and their errors. It is empty for stars without photometry, with a magnitude
+        where the relations do not hold, or where spectrum and photometry contradict each other; ``warnings`` say so.
     """
-    names = [f"{prefix}{column}{SUFFIX}" for column in PARAMETER_COLUMNS.values() for prefix in ("", "e_", "E_")]
-    names += [f"{prefix}{name}" for name in DERIVED for prefix in ("", "e_")]
-    columns, warnings = {name: np.full(len(examined), np.nan) for name in names}, [""] * len(examined)
-    for row, one in enumerate(examined):
-        values = match(one.report.star, known) or {}
-        if not {"ks", "parallax"} <= set(values):
-            warnings[row] = "the table of photometry has no ks and parallax of this star"
-            continue
-        errors = values.get("e_ks", E_KS), values.get("e_parallax", 0.0)
-        magnitude, error = photometry.absolute_magnitude(values["ks"], values["parallax"], *errors)
-        samples = model.specialist_for(one.resolving_power).posterior(one.found, one.spread, one.report.snr)
-        both = photometry.combine(samples, magnitude, error, LEVELS)
-        if both is None:
-            low, high = photometry.BRIGHTEST, photometry.FAINTEST
-            warnings[row] = f"M_Ks = {magnitude:.1f} is not between {low} and {high}: photometry not used"
-            continue
-        if both["effective"] < photometry.FEWEST:
-            gravity = float(photometry.from_magnitude(magnitude)["logg"])
-            warnings[row] = (
-                f"log g of the spectrum ({one.median[PARAMETERS.index('logg')]:.2f}) and of photometry ({gravity:.2f}) "
-                "contradict each other: a binary, another star, or an estimate that is wrong"
-            )
-        side = LEVELS.index(0.68)
-        for k, column in enumerate(PARAMETER_COLUMNS.values()):
-            middle = columns[f"{column}{SUFFIX}"][row] = both["median"][k]
-            columns[f"e_{column}{SUFFIX}"][row] = middle - both["low"][k, side]
-            columns[f"E_{column}{SUFFIX}"][row] = both["high"][k, side] - middle
-        for name in DERIVED:
-            columns[name][row], columns[f"e_{name}"][row] = both[name], both[f"e_{name}"]
-    return columns, warnings
+    known = {name_key(star): values for star, values in known.items()}
+    return [_with_photometry(one, model, known.get(name_key(one.report.star), {})) for one in examined]
+
+
+def _with_photometry(one, model, values):
+    values = {name: value for name, value in values.items() if np.isfinite(value)}
+    if not {"ks", "parallax"} <= set(values):
+        return _without(one, "the table of photometry has no ks and parallax of this star")
+    errors = values.get("e_ks", E_KS), values.get("e_parallax", 0.0)
+    magnitude, error = photometry.absolute_magnitude(values["ks"], values["parallax"], *errors)
+    samples = model.specialist_for(one.resolving_power).posterior(one.found, one.spread, one.report.snr)
+    both = photometry.combine(samples, magnitude, error, (0.68,))
+    if both is None:
+        low, high = photometry.BRIGHTEST, photometry.FAINTEST
+        return _without(one, f"M_Ks = {magnitude:.1f} is not between {low} and {high}: photometry not used")
+    if both["effective"] < photometry.FEWEST:
+        spectrum, other = one.median[PARAMETERS.index("logg")], float(photometry.from_magnitude(magnitude)["logg"])
+        gravities = f"log g of the spectrum ({spectrum:.2f}) and of photometry ({other:.2f})"
+        return _without(one, f"{gravities} contradict each other (a binary, another star?): photometry not used")
+    found = {name: both[name] for name in (*_DERIVED, *(f"e_{name}" for name in _DERIVED))}
+    for k, column in enumerate(PARAMETER_COLUMNS.values()):
+        middle = found[f"{column}{SUFFIX}"] = both["median"][k]
+        found[f"e_{column}{SUFFIX}"] = middle - both["low"][k, 0]
+        found[f"E_{column}{SUFFIX}"] = both["high"][k, 0] - middle
+    return dataclasses.replace(one, photometry=found)
+
+
+def _without(one, warning):
+    return dataclasses.replace(one, photometry={}, warnings=(*one.warnings, warning))

@@ -95,7 +95,7 @@ def _batches(items):
 # ---------------------------------------------------------------- tables
 
 
-def as_table(examined, refused, model, photometry=None):
+def as_table(examined, refused, model):
     """Convert examinations to a catalogue.
 
     Parameters
@@ -103,8 +103,6 @@ def as_table(examined, refused, model, photometry=None):
     examined, refused : list
         As of :func:`examine`.
     model : dtl_core.models.loading.Model
-    photometry : dict, optional
-        As of :func:`dtl_core.models.photometric.read_photometry`.
 
     Returns
     -------
@@ -124,11 +122,9 @@ def as_table(examined, refused, model, photometry=None):
         columns[column] = median[:, k, 0]
         columns[f"e_{column}"] = median[:, k, 0] - low[:, k, ONE_SIGMA]
         columns[f"E_{column}"] = high[:, k, ONE_SIGMA] - median[:, k, 0]
-    warned = [list(one.warnings) for one in examined]
-    if photometry is not None:
-        more, contradictions = photometric.columns_with(examined, model, photometry)
-        columns |= more
-        warned = [[*own, other] if other else own for own, other in zip(warned, contradictions, strict=True)]
+    if any(one.photometry is not None for one in examined):
+        for name in photometric.COLUMNS:
+            columns[name] = np.array([(one.photometry or {}).get(name, np.nan) for one in examined])
     columns["p_domain"] = np.array([one.p for one in examined], float)
     for name in ("strange", "method"):
         columns[name] = np.array([getattr(one, name) for one in examined], str)
@@ -138,7 +134,7 @@ def as_table(examined, refused, model, photometry=None):
     columns["e_radial_velocity"] = np.array([one.report.e_velocity for one in examined], float)
     columns["instrument"] = np.array([one.report.instrument for one in examined], str)
     columns["file"] = np.array([one.report.file for one in examined], str)
-    columns["warnings"] = np.array(["; ".join(own) for own in warned], str)
+    columns["warnings"] = np.array(["; ".join(one.warnings) for one in examined], str)
     table = QTable(exports.describe(Table(columns)))
     library = sorted({one.card["library"] for one in model.specialists})
     table.meta = {
@@ -168,21 +164,19 @@ def as_lines(table):
     digits = {parameter.column: parameter.digits for parameter in TABLE.values()}
     heads = {column: heading(name) for name, column in PARAMETER_COLUMNS.items()}
     cells = [["star", *heads.values(), "p", "S/N", ""]]
-    for row in as_records(table):
-        line = [row["star"]]
+
+    def estimates(row, suffix=""):
         for column, n in digits.items():
-            value, lower, upper = (row[prefix + column] for prefix in ("", "e_", "E_"))
-            line.append(f"{value:.{n}f} -{lower:.{n}f} +{upper:.{n}f}")
+            value, lower, upper = (row[f"{prefix}{column}{suffix}"] for prefix in ("", "e_", "E_"))
+            yield f"{value:.{n}f} -{lower:.{n}f} +{upper:.{n}f}"
+
+    for row in as_records(table):
+        line = [row["star"], *estimates(row)]
         line += [f"{row['p_domain']:.2f}", "" if row["snr"] is None else f"{row['snr']:.0f}"]
         n = row["warnings"].count(";") + 1 if row["warnings"] else 0
         cells.append([*line, f"({n} warning{'s' * (n > 1)})" if n else ""])
         if row.get(f"logg{photometric.SUFFIX}") is not None:
-            both = {column: row[column + photometric.SUFFIX] for column in digits}
-            errors = [[row[f"{p}{c}{photometric.SUFFIX}"] for p in ("e_", "E_")] for c in digits]
-            values = zip(both.values(), errors, digits.values(), strict=True)
-            cells.append(
-                ["  with photometry", *(f"{v:.{n}f} -{e[0]:.{n}f} +{e[1]:.{n}f}" for v, e, n in values), "", "", ""]
-            )
+            cells.append(["  with photometry", *estimates(row, photometric.SUFFIX), "", "", ""])
     widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
     return ["  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in cells]  # fmt: skip

@@ -353,8 +353,10 @@ class Examination:
         The most significant score.
     latent : (n_features,)
     warnings : tuple of str
-        Of the preparation and of the specialist.
+        Of the preparation, of the specialist, and of photometry.
     method : str
+    photometry : dict of str to float, optional
+        See :func:`dtl_core.models.photometric.add_photometry`.
     """
 
     report: chain.Report
@@ -370,3 +372,4 @@ class Examination:
     latent: np.ndarray
     warnings: tuple[str, ...]
     method: str
+    photometry: dict | None = None

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
+from astropy import units
 from astropy.table import Table
 
-from ..errors import DataError
+from ..arguments import a_path, shown
+from ..errors import ConfigError, DataError
 
-__all__ = ["match", "read_star_table"]
+__all__ = ["name_key", "read_star_table", "star_values"]
 
 
 STAR = ("star", "karmn", "name", "object")
 
 
-def read_star_table(path, columns, needed):
+def read_star_table(path, columns, needed, known_units=None):
     """Read values of stars.
 
     Parameters
@@ -27,6 +30,9 @@ def read_star_table(path, columns, needed):
         Quantity -> names of its column, in lower case; the table must have one of them.
     needed : str
         What to ask the user for if it has none.
+    known_units : dict of str to str, optional
+        Quantity -> its unit, to which a column with another unit is converted. Columns without unit are taken to have
+        it.
 
     Returns
     -------
@@ -36,7 +42,7 @@ def read_star_table(path, columns, needed):
     Raises
     ------
     DataError
-        The table cannot be read, or lacks the columns.
+        The table cannot be read, lacks the columns, has a column in an unsuitable unit, or has a star twice.
     """
     if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
         raise DataError("is not a file", file=path, remedy="check the path")
@@ -57,23 +63,69 @@ def read_star_table(path, columns, needed):
     if star is None or not any(found.values()):
         remedy = f"give a column star and {needed}"
         raise DataError(f"has columns {', '.join(table.colnames)}", file=path, field="star", remedy=remedy)
-    out = {}
-    for row in table:
-        values = {}
-        for key, column in found.items():
-            value = np.nan if column is None or np.ma.is_masked(row[column]) else row[column]
+    values = {key: _in_unit(table[name], (known_units or {}).get(key), path) for key, name in found.items() if name}
+    out, seen = {}, set()
+    for row, given in enumerate(table[star]):
+        name = str(given).strip()
+        if name_key(name) in seen:
+            raise DataError(f"has {name} twice", file=path, field=star, remedy="keep one row of each star")
+        seen.add(name_key(name))
+        out[name] = {}
+        for key, column in values.items():
+            if np.ma.is_masked(column[row]):
+                continue
             try:
-                value = float(value)
+                value = float(column[row])
             except (TypeError, ValueError):
-                problem = f"{str(value)!r} of {row[star]} is not a number"
-                raise DataError(problem, file=path, field=column, remedy="correct the value") from None
+                problem = f"{str(column[row])!r} of {name} is not a number"
+                raise DataError(problem, file=path, field=found[key], remedy="correct the value") from None
             if np.isfinite(value):
-                values[key] = value
-        out[str(row[star]).strip()] = values
+                out[name][key] = value
     return out
 
 
-def match(name, values):
-    """The entry of ``values`` for a star, whatever its capitals and blanks; None if there is none."""
-    known = {"".join(star.split()).lower(): entry for star, entry in values.items()}
-    return known.get("".join(name.split()).lower())
+def _in_unit(column, unit, path):
+    """Values of a column, converted to a unit."""
+    values = np.ma.asarray(getattr(column, "value", column))
+    if unit is None or column.unit is None or column.unit == units.Unit(unit):
+        return values
+    try:
+        return values * column.unit.to(unit)
+    except (units.UnitsError, AttributeError, TypeError):
+        problem = f"has the unit {column.unit}"
+        raise DataError(problem, file=path, field=column.info.name, remedy=f"give it in {unit}") from None
+
+
+def name_key(name):
+    """The name of a star without capitals and blanks, for comparisons."""
+    return "".join(name.casefold().split())
+
+
+def star_values(read, quantities, kind="parameter"):
+    """Make a check for values of stars that are given as a dict, or as the table that holds them.
+
+    Parameters
+    ----------
+    read : callable
+        Reads such a table.
+    quantities : sequence of str
+    kind : str
+        What they are, for the error message.
+
+    Returns
+    -------
+    callable
+        ``(value, name)`` to dict of str to dict of str to float, or None.
+    """
+
+    def check(value, name):
+        if value is not None and not isinstance(value, dict):
+            return read(a_path(value, name))
+        for star, known in (value or {}).items():
+            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(quantities)
+            if not right or not all(isinstance(one, Real) for one in known.values()):
+                remedy = f"give star: {{{kind}: number}}, of {', '.join(quantities)}"
+                raise ConfigError(f"cannot read what is given for {shown(star)}", field=name, remedy=remedy)
+        return value
+
+    return check

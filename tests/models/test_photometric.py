@@ -4,21 +4,21 @@ import json
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.table import Table
 from command import dtl
 
 import dtl_core
-from dtl_core.errors import DataError
+from dtl_core.errors import ConfigError, DataError
 from dtl_core.estimates.photometry import from_magnitude
 from dtl_core.models import exports
-from dtl_core.models.photometric import DERIVED, SUFFIX, read_photometry
-from dtl_core.parameters import PARAMETER_COLUMNS
+from dtl_core.models.photometric import COLUMNS, SUFFIX, read_photometry
 from dtl_core.synthetic.examples import write_examples
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """Two spectra of known truth, their names, and photometry at 10 pc that agrees with their log g."""
+    """Three spectra of known truth, their names, and photometry at 10 pc that agrees with their log g."""
     paths, truth = write_examples(tmp_path_factory.mktemp("examples"))
     grid = np.linspace(4.7, 9.7, 2000)
     magnitudes = [
@@ -52,8 +52,8 @@ def test_stars_without_photometry_and_beyond_the_relations_have_none(examples):
     first, second, third = known
     some = {first.upper(): known[first], second: {"ks": 13.0, "parallax": 100.0}, "another": known[third]}
     table = dtl_core.load().predict(paths, photometry=some)
-    added = [f"{c}{SUFFIX}" for c in PARAMETER_COLUMNS.values()] + list(DERIVED)
-    assert all(np.isfinite(table[name][0]) and np.isnan(table[name][1:]).all() for name in added)
+    assert set(table.colnames) >= set(COLUMNS)
+    assert all(np.isfinite(table[name][0]) and np.isnan(table[name][1:]).all() for name in COLUMNS)
     assert "M_Ks = 13.0 is not between" in table["warnings"][1]
     assert "has no ks and parallax" in table["warnings"][2] and "photometry" not in table["warnings"][0]
 
@@ -64,6 +64,24 @@ def test_a_giant_or_another_star_is_a_contradiction(examples):
     far = {first: {"ks": 4.7 if known[first]["ks"] > 7 else 9.7, "parallax": 100.0}}
     table = dtl_core.load().predict(paths[:1], photometry=far)
     assert "contradict each other" in table["warnings"][0]
+    assert all(np.isnan(table[name][0]) for name in COLUMNS)  # bars of a few samples would be far too small
+
+
+def test_what_is_no_photometry_is_refused_before_anything_is_estimated(examples, tmp_path, monkeypatch):
+    paths, _, known, _ = examples
+    monkeypatch.setattr("dtl_core.models.loading.examine", lambda *_, **__: pytest.fail("estimated"))
+    first = next(iter(known))
+    for wrong, words in (
+        ({first: {"ks": "bright", "parallax": 100.0}}, "cannot read what is given for"),
+        ({first: {"magnitude": 5.0}}, "give star: {quantity: number}, of ks, e_ks, parallax, e_parallax"),
+        ({first: {"ks": 5.0, "parallax": -3.0}}, "parallax = -3 of .* is not possible"),
+        ({first: {"ks": 5.0, "parallax": 100.0, "e_ks": -0.1}}, "e_ks = -0.1 of .* is not possible"),
+        (7, "photometry"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            dtl_core.load().predict(paths, photometry=wrong)
+    with pytest.raises(DataError, match="not found"):
+        dtl_core.load().predict(paths, photometry=tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("name", ["t.ecsv", "t.csv", "t.fits", "t.vot"])
@@ -90,12 +108,27 @@ def test_tables_are_read_and_broken_ones_refused(tmp_path):
         ("none.csv", "star,teff\nA,3000\n", "give a column star and ks"),
         ("far.csv", "star,ks,parallax\nA,5,-1.0\n", "'parallax': -1 of A is not positive"),
         ("half.csv", "star,ks\nA,5\n", "'parallax': has no values"),
+        ("error.csv", "star,ks,e_ks,parallax\nA,5,-0.1,10\n", "'e_ks': -0.1 of A is negative"),
+        ("twice.csv", "star,ks,parallax\nGJ 1,5,10\ngj1,6,10\n", "'star': has gj1 twice"),
         ("words.csv", "star,ks,parallax\nA,bright,10\n", "'bright' of A is not a number"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=words) as caught:
             read_photometry(tmp_path / name)
         assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["ecsv", "fits", "vot"])
+def test_units_of_a_table_are_converted_and_unsuitable_ones_refused(tmp_path, kind):
+    path = tmp_path / f"t.{kind}"
+    table = Table({"star": ["GJ 1"], "ks": [5.0] * u.mag, "parallax": [0.2] * u.arcsec})
+    options = {"format": {"ecsv": "ascii.ecsv", "vot": "votable"}.get(kind)}
+    table.write(path, **options)
+    assert read_photometry(path)["GJ 1"] == {"ks": 5.0, "parallax": pytest.approx(200.0)}
+    table["parallax"] = [5.0] * u.pc
+    table.write(path, overwrite=True, **options)
+    with pytest.raises(DataError, match="'parallax': has the unit pc; give it in mas"):
+        read_photometry(path)
 
 
 def test_the_command_shows_both(examples, tmp_path):
