@@ -96,8 +96,8 @@ _BUDGET = {
 }
 
 
-@checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_ANCHORS,
-         strict=a_flag, coadd=a_flag, velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
+@checked(model=instance(Specialists, remedy="give what dtl_core.load() gives"), anchors=_ANCHORS, strict=a_flag,
+         coadd=a_flag, velocity=VELOCITY, progress=instance(callable, optional=True), **_BUDGET, **READING)  # fmt: skip
 def adapt(
     model, spectra, *, anchors=None, strict=True, coadd=False, velocity=None, seed=0, n_spectra=4000, epochs=None,
     progress=None, **options,
