@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..bridging.benchmark import anchors_of, halves
-from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out, pit
+from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out
+from ..estimates.diagnostics import sbc_ranks, tarp
 from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..parameters import PARAMETERS, TABLE
@@ -25,6 +26,7 @@ __all__ = [
     "few_star_coverage",
     "flow_posterior",
     "goals",
+    "joint_diagnostics",
     "meaning",
     "metric_verdicts",
     "paper_and_recommended",
@@ -134,6 +136,25 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
     return pd.DataFrame(rows)
 
 
+def _divided(stars, own):
+    """Yield for each survey: its number, the stars that calibrate it, and its reported stars, without anchors."""
+    first, last = [], []
+    for survey, table in stars.groupby("survey"):
+        chosen, reported = halves(table, survey)
+        anchors = [rows for rows, _ in anchors_of(table, halves(table)[0], survey).values()]
+        first.append(table.iloc[chosen])
+        last.append(table.iloc[np.setdiff1d(reported, np.concatenate(anchors))])
+    first, last = pd.concat(first), pd.concat(last)
+    for survey, reported in last.groupby("survey"):
+        yield survey, first[(first["survey"] == survey) == own], reported
+
+
+def _groups(*tables):
+    """Thirds of the estimated Teff, with edges from the first table: one array for each table."""
+    edges = group_edges(tables[0]["found_teff"])
+    return [groups_of(table["found_teff"], edges) for table in tables]
+
+
 def calibrate(stars, *, own=False):
     """Calibrated intervals of the recommended method, for one half of the stars of every survey.
 
@@ -152,20 +173,11 @@ def calibrate(stars, *, own=False):
     -------
     dict of str to DataFrame
         For each parameter, the reported stars: survey, truth, found, third (0, 1, 2 of true Teff), low and high of each
-        level, such as ``low_0.68``, and rank, 0 to 1, of the truth in the star's posterior.
+        level, such as ``low_0.68``.
     """
-    first, last = [], []
-    for survey, table in stars.groupby("survey"):
-        chosen, reported = halves(table, survey)
-        anchors = [rows for rows, _ in anchors_of(table, halves(table)[0], survey).values()]
-        first.append(table.iloc[chosen])
-        last.append(table.iloc[np.setdiff1d(reported, np.concatenate(anchors))])
-    first, last = pd.concat(first), pd.concat(last)
     true_edges, parts = group_edges(stars["teff"]), {name: [] for name in PARAMETERS}
-    for survey, reported in last.groupby("survey"):
-        known = first[(first["survey"] == survey) == own]
-        edges = group_edges(known["found_teff"])
-        groups = [groups_of(part["found_teff"], edges) for part in (known, reported)]
+    for survey, known, reported in _divided(stars, own):
+        groups = _groups(known, reported)
         for name in PARAMETERS:
             columns = [f"found_{name}", name, f"spread_{name}"]
             calibration = Calibration(*known[columns].to_numpy().T, group=groups[0])
@@ -174,13 +186,50 @@ def calibrate(stars, *, own=False):
             for level in LEVELS:
                 bounds = calibration.interval(found, spread, level, group=groups[1])
                 table[f"low_{level:.2f}"], table[f"high_{level:.2f}"] = bounds
-            table["rank"] = np.zeros(len(reported))
-            for group in np.unique(groups[1]):
-                rows = groups[1] == group
-                scores = np.repeat(calibration.scores[groups[0] == group][:, None], rows.sum(), 1)
-                table["rank"][rows] = pit(scores, ((truth - found) / spread)[rows])
             parts[name].append(pd.DataFrame(table))
     return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+
+def joint_diagnostics(stars, *, own=False, n=500, n_references=20, seed=0):
+    """Ranks of the truth in the calibrated joint posteriors, and their expected coverage.
+
+    The posteriors are of the same stars as in :func:`calibrate`, from the errors of calibration stars in the same third
+    of the estimated Teff.
+
+    Parameters
+    ----------
+    stars : DataFrame
+        Part ``recommended`` of the record.
+    own : bool
+        As for :func:`calibrate`.
+    n : int
+        Posterior samples of each star.
+    n_references : int
+        Reference points of each star for :func:`~dtl_core.estimates.diagnostics.tarp`, which lie around its estimate,
+        with the expected error as standard deviation.
+    seed : int
+
+    Returns
+    -------
+    ranks : DataFrame
+        One row per reported star: survey, and the rank of each parameter, 0 to 1.
+    curves : DataFrame
+        Expected coverage, indexed by level, with one column per survey.
+    """
+    rng, ranks, curves = np.random.default_rng(seed), [], {}
+    columns = [[f"{kind}{name}" for name in PARAMETERS] for kind in ("found_", "", "spread_")]
+    for survey, known, reported in _divided(stars, own):
+        groups, (found, truth, spread) = _groups(known, reported), (reported[names].to_numpy() for names in columns)
+        samples = np.empty((n, *truth.shape))
+        for group in np.unique(groups[1]):
+            others, rows = known[groups[0] == group], groups[1] == group
+            errors = (others[names].to_numpy() for names in columns)
+            drawn = {"n": n, "seed": [seed, int(survey), int(group)]}
+            samples[:, rows] = joint_samples(*errors, found[rows], spread[rows], **drawn)
+        ranks.append(pd.DataFrame(sbc_ranks(samples, truth, rng), columns=list(PARAMETERS)).assign(survey=survey))
+        references = found + spread * rng.normal(size=(n_references, *found.shape))
+        level, curves[survey] = tarp(samples, truth, rng, references=references)
+    return pd.concat(ranks, ignore_index=True), pd.DataFrame(curves, index=pd.Index(level, name="level"))
 
 
 def coverage(intervals):

@@ -121,7 +121,7 @@ def survey_stars(n_surveys=8, factor=3.0):
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
+def test_calibrated_intervals_cover(own):
     intervals = benchmark_results.calibrate(survey_stars(), own=own)
     covered = benchmark_results.coverage(intervals)
     assert len(covered) == 4 * 4 * 4
@@ -130,16 +130,29 @@ def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
     assert excess.min() > -0.04 and excess.max() < (0.07 if own else 0.04) and (covered["error"] > 0).all()
     for table in intervals.values():
         assert table["survey"].nunique() == 8 and 8 * 123 <= len(table) <= 8 * 143  # without the anchors
-        counts, _ = np.histogram(table["rank"], np.linspace(0, 1, 6))
-        assert np.abs(counts / len(table) - 0.2).max() < 0.06
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_joint_posteriors_from_calibration_have_uniform_ranks_and_the_expected_coverage(own):
+    stars = survey_stars()
+    ranks, curves = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+    assert len(ranks) == len(benchmark_results.calibrate(stars, own=own)["teff"]) and list(curves) == list(range(8))
+    for name in PARAMETERS:
+        counts, _ = np.histogram(ranks[name], np.linspace(0, 1, 6))
+        assert np.abs(counts / len(ranks) - 0.2).max() < 0.06
+    np.testing.assert_allclose(curves.mean(axis=1), curves.index, atol=0.05)
+    again, _ = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+    pd.testing.assert_frame_equal(again, ranks)
 
 
 def test_what_a_survey_has_in_common_is_known_to_its_own_half_alone():
     stars = survey_stars()
-    stars.loc[stars["survey"] == 3, "found_teff"] -= 120
-    for own, low, high in ((True, 0.4, 0.6), (False, 0.8, 1.0)):
-        table = benchmark_results.calibrate(stars, own=own)["teff"]
-        assert low < table.loc[table["survey"] == 3, "rank"].mean() < high
+    stars.loc[stars["survey"] == 3, "found_teff"] -= 300
+    for own, low, high in ((True, 0.4, 0.6), (False, 0.9, 1.0)):
+        ranks, curves = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+        assert low < ranks.loc[ranks["survey"] == 3, "teff"].mean() < high
+        assert (np.abs(curves[3] - curves.index).max() < 0.12) == own  # the others do not have its error
+        assert np.abs(curves[5] - curves.index).max() < 0.15
 
 
 def test_coverage_in_words_has_a_row_a_parameter_and_third():
