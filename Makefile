@@ -34,7 +34,7 @@ lint: .venv/.installed  ## ruff, notebooks included, and the order of the import
 bench: .venv/.installed  ## what the book's page on speed shows, into its record (hours; PARTS="training chain" for some)
 	$(BIN)/python benchmarks/run.py $(PARTS)
 
-transfer: .venv/.installed  ## what notebook 07 shows of the test bench, into its record (hours; PARTS="arms real" for some)
+transfer: .venv/.installed  ## what notebook 07 shows of the test bench, into its record: what is missing or stale (hours; PARTS="arms real" for some)
 	$(BIN)/python benchmarks/transfer.py $(PARTS)
 
 env: .venv/.installed  ## the virtual environment alone

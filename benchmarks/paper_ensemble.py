@@ -15,6 +15,8 @@ from dtl_core.models import loading
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import records
 
+CODE = records.code_of_script(__file__, "dtl_core.models.making")
+
 
 def describe(file, results=None):
     """What the record holds of a file, and of the run that made it if its results are there: dict."""
@@ -34,7 +36,7 @@ def describe(file, results=None):
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
 def main(file, results, folder):
     """Describe FILE in the record."""
-    click.echo(records.write("paper_ensemble", describe(file, results), folder))
+    click.echo(records.write("paper_ensemble", describe(file, results), folder, code=CODE))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ BY_PROFILE = {  # the ensembles that `profiles` trains are those that `predictio
     "prediction": (prediction.measure, ("demo", "paper-fast")),
     "accuracy": (accuracy.measure, tuple(accuracy.RECIPES)),
 }
+CLI = {"own_stars": ["dtl_core.cli.predicting"], "survey": ["dtl_core.cli.predicting"]}  # run in other processes
+SCRIPTS = (accuracy, chain, own_stars, prediction, profiles, sampling, survey, synthesis, training)
+CODE = {each.__name__: records.code_of_script(each.__file__, *CLI.get(each.__name__, [])) for each in SCRIPTS}
 
 
 def expand(parts):
@@ -66,7 +69,7 @@ def expand(parts):
 def add(part, values, profile=None, folder=None):
     """Put the figures of a part into the record; those of a machine with a GPU beside those without."""
     name = f"{part} (GPU)" if machine.describe()["gpu"] else part
-    return records.add("benchmarks", name, values, profile, folder)
+    return records.add("benchmarks", name, values, profile, folder, code=CODE[part])
 
 
 @click.command()

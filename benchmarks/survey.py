@@ -101,7 +101,8 @@ def main(stars, workers, folder, record):
         again = {(row["stars"], row["workers"]) for row in found["rows"]}
         kept = [row for row in before if (row["stars"], row["workers"]) not in again]
         found["rows"] = sorted(kept + found["rows"], key=lambda row: (row["stars"], row["workers"]))
-        records.add("benchmarks", "survey", found, folder=record)
+        code = records.code_of_script(__file__, "dtl_core.cli.predicting")
+        records.add("benchmarks", "survey", found, folder=record, code=code)
 
 
 if __name__ == "__main__":

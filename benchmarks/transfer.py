@@ -1,6 +1,6 @@
 """The benchmark of domain-adaptation methods, into a record of the package that notebook 07 shows.
 
-    python benchmarks/transfer.py                       all parts
+    python benchmarks/transfer.py                       parts that are missing, or whose code has changed since
     python benchmarks/transfer.py arms strengths        only these; the others keep what was measured before
 
 Parts: arms (every method on five surveys: errors, gap metrics, latent axes), strengths (the survey's effects from zero
@@ -22,6 +22,7 @@ from dtl_core.bridging import benchmark
 from dtl_core.bridging.injected import injected_set
 from dtl_core.bridging.methods import METHODS
 from dtl_core.config import SURVEY_EFFECTS
+from dtl_core.errors import DataError
 from dtl_core.estimates import outliers
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import conduct, records
@@ -145,15 +146,37 @@ PARTS = {
 }
 
 
+# what the parts depend on: of the run, only the stages that make its spectra
+CODE = records.code_of_script(
+    __file__,
+    "dtl_core.pipeline.stages.observed_spectra",
+    "dtl_core.pipeline.stages.synthetic_spectra",
+    without=["dtl_core.pipeline.conduct"],
+)
+
+
+def outdated(folder):
+    """Parts that are missing in the record, or whose code has changed since."""
+    try:
+        known = records.read("transfer", folder)["values"]
+    except DataError:
+        known = {}
+    for part in PARTS:
+        if part in known and not records.is_stale(known[part]):
+            note("==", part, "is up to date,", records.dated(known[part]))
+        else:
+            yield part
+
+
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
 @click.option("--results", type=click.Path(), help="Folder of the runs; the usual one by default.")
 def main(parts, folder, results):
-    """Measure PARTS, all by default."""
-    for part in parts or PARTS:
+    """Measure PARTS; by default those that are missing, or whose code has changed since."""
+    for part in parts or outdated(folder):
         note("==", part)
-        records.add("transfer", part, PARTS[part](results), folder=folder)
+        records.add("transfer", part, PARTS[part](results), folder=folder, code=CODE)
 
 
 if __name__ == "__main__":

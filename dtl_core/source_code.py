@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["closure", "code_hash", "code_hashes", "module_hash", "register", "versions"]
+__all__ = ["closure", "code_hash", "code_hashes", "imports", "module_hash", "register", "versions"]
 
 
 # Text of all modules by dotted name, read at import: results must have the hash of the code that runs, not of a source
@@ -87,6 +87,22 @@ def module_hash(name):
     return _parsed(name)[0]
 
 
+def imports(name):
+    """Modules that a module imports itself, of the package and of other registered code.
+
+    Parameters
+    ----------
+    name : str
+        Dotted.
+
+    Returns
+    -------
+    tuple of str
+        Sorted.
+    """
+    return tuple(sorted(_parsed(name)[1]))
+
+
 def closure(*names):
     """Modules of this package that some modules import, directly or indirectly or within functions, and themselves.
 
@@ -144,20 +160,22 @@ def versions():
     return {"python": python} | {name: version(name) for name in _LIBRARIES}
 
 
-def code_hash(*names):
+def code_hash(*names, libraries=True):
     """Hash of the code in the :func:`closure` of some modules and of the versions of libraries.
 
     Parameters
     ----------
     *names : str
         Dotted.
+    libraries : bool
+        Include the versions.
 
     Returns
     -------
     str
         Twenty hexadecimal digits.
     """
-    text = json.dumps([code_hashes(*names), versions()], sort_keys=True)
+    text = json.dumps([code_hashes(*names), versions() if libraries else {}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

@@ -48,7 +48,7 @@ _INTRODUCTION = """# How fast it is
 
 `make bench` measures what follows and writes one record, from which this page is made; nothing on it is typed. Ratios
 come from one run on one machine, both sides in turn, and are given as the median of the rounds with the least and the
-largest. Where a part was measured with other code than today's, the day says so.
+largest. Where a part was measured with other code than today's, a sentence says so.
 """
 
 
@@ -65,10 +65,11 @@ def _origins(part):
 def _origin(part):
     made, machine = part["made"], part["machine"]
     what = machine["gpu"] or machine["processor"]
+    changed = f" {escape(records.dated(part).capitalize())}." if records.is_stale(part) else ""
     return (
         f"*Measured on {escape(made)}: {escape(what)}, {machine['cores']} core{'s' * (machine['cores'] != 1)}, "
         f"{number(machine['memory_gb'], '.0f')}{NBSP}GB, Python {escape(machine['python'])}, "
-        f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}*\n"
+        f"PyTorch {escape(machine['torch'])}.{' ' + escape(part['note']) if 'note' in part else ''}{changed}*\n"
     )
 
 

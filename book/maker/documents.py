@@ -16,7 +16,7 @@ def document(run, name, settings, inputs, compute, maker):
     """The folder of a document: found again while nothing that it can show has changed.
 
     It depends on the whole run, on all code of ``dtl_core`` and that which makes the document, on all packages, on the
-    records, and on the public data at hand.
+    records and the code of the benchmarks, and on the public data at hand.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def document(run, name, settings, inputs, compute, maker):
     inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
     inputs |= {f"package/{name}": version for name, version in _packages().items()}
     inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}
-    shown = {module for module in code_hashes() if module.split(".")[0] == "dtl_core"} | {maker}
+    shown = {module for module in code_hashes() if module.split(".")[0] in ("dtl_core", "benchmarks")} | {maker}
     inputs |= {f"code/{module}": digest for module, digest in code_hashes(*sorted(shown)).items()}
 
     def made(folder):  # defined here, so that the key is the same where a store only names it and nothing is computed

@@ -146,9 +146,10 @@ def _paper():
     hours, size = found["seconds"]["this_call"] / 3600, found["bytes"] / 1e6
     return (
         f"Made on {escape(record['made'])}, {record['machine']['cores']} cores, {hours:.1f} h: "
-        f"{found['autoencoders']} autoencoders with {found['regressors']} regressors, {size:.0f} MB. On the simulated "
-        "surveys above, root mean square error, in brackets the mean of estimate minus truth, and per cent of true "
-        "values inside the 68 % intervals:\n\n" + table(["S/N", *_NAMES.values()], rows)
+        f"{found['autoencoders']} autoencoders with {found['regressors']} regressors, {size:.0f} MB. "
+        f"{escape(records.origin('paper_ensemble'))} On the simulated surveys above, root mean square error, in "
+        "brackets the mean of estimate minus truth, and per cent of true values inside the 68 % intervals:\n\n"
+        + table(["S/N", *_NAMES.values()], rows)
     )
 
 

@@ -87,6 +87,7 @@ def search(profile, settings, out, results, quiet):
     """
     from ..pipeline import conduct, records, searches
     from ..pipeline.search import select_regressors
+    from ..pipeline.stages import searching
 
     overrides = overrides_of(settings)
     grid = conduct.run(profile, "search", overrides=overrides, root=results, quiet=quiet)
@@ -108,7 +109,7 @@ def search(profile, settings, out, results, quiet):
             "regressor_autoencoder": {k: run.architectures[k].iloc[0].item() for k in ("width", "l1")},
             "chosen": {name: dataclasses.asdict(net) for name, net in chosen.items()},
         }
-        say(records.write("searches", values, out))
+        say(records.write("searches", values, out, code=[searches.__name__, searching.__name__]))
 
 
 @main.command()

@@ -15,7 +15,6 @@ __all__ = [
     "joint_samples",
     "leave_one_out",
     "likelihood_ratio",
-    "pit",
     "weighted_quantile",
     "width_against_error",
 ]
@@ -207,7 +206,7 @@ def joint_samples(estimate, truth, scatter, stars, stars_scatter, n=1000, *, wei
         Samples per star.
     weight : array of shape (n_calibration,), optional
         As for :class:`Calibration`.
-    seed : int
+    seed : int or sequence of int
 
     Returns
     -------
@@ -220,26 +219,6 @@ def joint_samples(estimate, truth, scatter, stars, stars_scatter, n=1000, *, wei
     chance = None if weight is None else np.asarray(weight, float) / np.sum(weight)
     drawn = np.random.default_rng(seed).choice(len(scores), (n, len(stars)), p=chance)
     return stars + stars_scatter * scores[drawn]
-
-
-def pit(samples, truth):
-    """Rank of each truth among its posterior samples, 0 to 1; uniform if the posterior is correct.
-
-    Parameters
-    ----------
-    samples : array of shape (n_samples, ...)
-    truth : array of shape (...)
-
-    Returns
-    -------
-    array of shape (...)
-
-    References
-    ----------
-    Talts et al. (2018, arXiv:1804.06788), simulation-based calibration.
-    """
-    samples = np.asarray(samples)
-    return ((samples < truth).sum(0) + 0.5 * (samples == truth).sum(0) + 0.5) / (len(samples) + 1)
 
 
 def width_against_error(low, high, truth, n_bins=5):

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..bridging.benchmark import anchors_of, halves
-from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out, pit
+from ..errors import DataError
+from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out
+from ..estimates.diagnostics import sbc_ranks, tarp
 from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..parameters import PARAMETERS, TABLE
@@ -17,26 +19,41 @@ from . import records
 
 __all__ = [
     "calibrate",
+    "conclusions",
     "coverage",
     "coverage_of",
+    "coverage_range",
     "coverage_table",
     "error_table",
     "expected_inside",
     "few_star_coverage",
     "flow_posterior",
     "goals",
+    "joint_diagnostics",
     "meaning",
     "metric_verdicts",
+    "paired",
     "paper_and_recommended",
     "posterior",
     "read",
     "real_table",
     "relative_errors",
+    "rivals",
+    "sentence",
     "with_spread",
 ]
 
 
 REFERENCE, CLASSICAL, WINNER = "no transfer", "chi-square", "combined"
+COMPARED = {  # method and reference of each sentence of the summary
+    "tuned": ("fine-tuned", "autoencoder"),
+    "plain": ("autoencoder", REFERENCE),
+    "chi": ("fine-tuned", CLASSICAL),
+    "aligned": ("aligned", REFERENCE),
+    "aligned_tuned": ("aligned", "fine-tuned"),
+    "adversarial": ("adversarial", REFERENCE),
+    "frozen": ("frozen decoder", "autoencoder"),
+}
 GOALS = {"teff": 0.6, "logg": 0.7, "mh": 0.5, "vsini": 1.0}  # of the rmse without transfer, at most
 
 
@@ -134,6 +151,25 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
     return pd.DataFrame(rows)
 
 
+def _divided(stars, own):
+    """Yield for each survey: its number, the stars that calibrate it, and its reported stars, without anchors."""
+    first, last = [], []
+    for survey, table in stars.groupby("survey"):
+        chosen, reported = halves(table, survey)
+        anchors = [rows for rows, _ in anchors_of(table, halves(table)[0], survey).values()]
+        first.append(table.iloc[chosen])
+        last.append(table.iloc[np.setdiff1d(reported, np.concatenate(anchors))])
+    first, last = pd.concat(first), pd.concat(last)
+    for survey, reported in last.groupby("survey"):
+        yield survey, first[(first["survey"] == survey) == own], reported
+
+
+def _groups(*tables):
+    """Thirds of the estimated Teff, with edges from the first table: one array for each table."""
+    edges = group_edges(tables[0]["found_teff"])
+    return [groups_of(table["found_teff"], edges) for table in tables]
+
+
 def calibrate(stars, *, own=False):
     """Calibrated intervals of the recommended method, for one half of the stars of every survey.
 
@@ -152,20 +188,11 @@ def calibrate(stars, *, own=False):
     -------
     dict of str to DataFrame
         For each parameter, the reported stars: survey, truth, found, third (0, 1, 2 of true Teff), low and high of each
-        level, such as ``low_0.68``, and rank, 0 to 1, of the truth in the star's posterior.
+        level, such as ``low_0.68``.
     """
-    first, last = [], []
-    for survey, table in stars.groupby("survey"):
-        chosen, reported = halves(table, survey)
-        anchors = [rows for rows, _ in anchors_of(table, halves(table)[0], survey).values()]
-        first.append(table.iloc[chosen])
-        last.append(table.iloc[np.setdiff1d(reported, np.concatenate(anchors))])
-    first, last = pd.concat(first), pd.concat(last)
     true_edges, parts = group_edges(stars["teff"]), {name: [] for name in PARAMETERS}
-    for survey, reported in last.groupby("survey"):
-        known = first[(first["survey"] == survey) == own]
-        edges = group_edges(known["found_teff"])
-        groups = [groups_of(part["found_teff"], edges) for part in (known, reported)]
+    for survey, known, reported in _divided(stars, own):
+        groups = _groups(known, reported)
         for name in PARAMETERS:
             columns = [f"found_{name}", name, f"spread_{name}"]
             calibration = Calibration(*known[columns].to_numpy().T, group=groups[0])
@@ -174,13 +201,50 @@ def calibrate(stars, *, own=False):
             for level in LEVELS:
                 bounds = calibration.interval(found, spread, level, group=groups[1])
                 table[f"low_{level:.2f}"], table[f"high_{level:.2f}"] = bounds
-            table["rank"] = np.zeros(len(reported))
-            for group in np.unique(groups[1]):
-                rows = groups[1] == group
-                scores = np.repeat(calibration.scores[groups[0] == group][:, None], rows.sum(), 1)
-                table["rank"][rows] = pit(scores, ((truth - found) / spread)[rows])
             parts[name].append(pd.DataFrame(table))
     return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+
+def joint_diagnostics(stars, *, own=False, n=500, n_references=20, seed=0):
+    """Ranks of the truth in the calibrated joint posteriors, and their expected coverage.
+
+    The posteriors are of the same stars as in :func:`calibrate`, from the errors of calibration stars in the same third
+    of the estimated Teff.
+
+    Parameters
+    ----------
+    stars : DataFrame
+        Part ``recommended`` of the record.
+    own : bool
+        As for :func:`calibrate`.
+    n : int
+        Posterior samples of each star.
+    n_references : int
+        Reference points of each star for :func:`~dtl_core.estimates.diagnostics.tarp`, which lie around its estimate,
+        with the expected error as standard deviation.
+    seed : int
+
+    Returns
+    -------
+    ranks : DataFrame
+        One row per reported star: survey, and the rank of each parameter, 0 to 1.
+    curves : DataFrame
+        Expected coverage, indexed by level, with one column per survey.
+    """
+    rng, ranks, curves = np.random.default_rng(seed), [], {}
+    columns = [[f"{kind}{name}" for name in PARAMETERS] for kind in ("found_", "", "spread_")]
+    for survey, known, reported in _divided(stars, own):
+        groups, (found, truth, spread) = _groups(known, reported), (reported[names].to_numpy() for names in columns)
+        samples = np.empty((n, *truth.shape))
+        for group in np.unique(groups[1]):
+            others, rows = known[groups[0] == group], groups[1] == group
+            errors = (others[names].to_numpy() for names in columns)
+            drawn = {"n": n, "seed": [seed, int(survey), int(group)]}
+            samples[:, rows] = joint_samples(*errors, found[rows], spread[rows], **drawn)
+        ranks.append(pd.DataFrame(sbc_ranks(samples, truth, rng), columns=list(PARAMETERS)).assign(survey=survey))
+        references = found + spread * rng.normal(size=(n_references, *found.shape))
+        level, curves[survey] = tarp(samples, truth, rng, references=references)
+    return pd.concat(ranks, ignore_index=True), pd.DataFrame(curves, index=pd.Index(level, name="level"))
 
 
 def coverage(intervals):
@@ -194,8 +258,9 @@ def coverage(intervals):
     Returns
     -------
     DataFrame
-        Parameter, third (``all``, 0, 1, 2), level, share, error, n. The error is the standard error over surveys,
-        because stars of one survey share the errors of the line list.
+        Parameter, third (``all``, 0, 1, 2), level, share, error, least, most, n. The error is the standard error over
+        surveys, because stars of one survey share the errors of the line list; least and most are the smallest and the
+        largest share of a survey.
     """
     rows = []
     for name, table in intervals.items():
@@ -205,12 +270,31 @@ def coverage(intervals):
                 inside = (own["truth"] >= own[f"low_{level:.2f}"]) & (own["truth"] <= own[f"high_{level:.2f}"])
                 each = inside.groupby(own["survey"]).mean()
                 error = each.std() / np.sqrt(len(each))
-                rows.append((name, str(third), level, inside.mean(), error, len(own)))
-    return pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "n"])
+                rows.append((name, str(third), level, inside.mean(), error, each.min(), each.max(), len(own)))
+    return pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "least", "most", "n"])
+
+
+def coverage_range(covered, level=0.68):
+    """Say between which shares the coverage of single surveys lies, for all parameters, as text.
+
+    Parameters
+    ----------
+    covered : DataFrame
+        Result of :func:`coverage`.
+    level : float
+
+    Returns
+    -------
+    str
+        Such as ``42 to 80 % in Teff and 17 to 88 % in [M/H]``.
+    """
+    own = covered[(covered["level"] == level) & (covered["third"] == "all")].set_index("parameter")
+    ranges = [f"{own.loc[p, 'least']:.0%} to {own.loc[p, 'most']:.0%} in {TABLE[p].symbol}" for p in own.index]
+    return _listed([text.replace("%", "", 1).replace("%", " %") for text in ranges])
 
 
 def coverage_table(covered, levels=(0.68, 0.90)):
-    """Coverage of several calibrations side by side, as text.
+    """Coverage of several calibrations side by side, mean and range over the surveys, as text.
 
     Parameters
     ----------
@@ -227,8 +311,9 @@ def coverage_table(covered, levels=(0.68, 0.90)):
     for name, table in covered.items():
         for level in levels:
             own = table[table["level"] == level].set_index(["parameter", "third"])
-            values = zip(own["share"], own["error"], strict=True)
-            out[f"{level:.0%}, {name}"] = pd.Series([f"{s:.3f} ± {e:.3f}" for s, e in values], own.index)
+            values = zip(own["share"], own["error"], own["least"], own["most"], strict=True)
+            texts = [f"{share:.3f} ± {error:.3f} ({least:.2f}–{most:.2f})" for share, error, least, most in values]
+            out[f"{level:.0%}, {name}"] = pd.Series(texts, own.index)
     return pd.DataFrame(out).rename(index=dict(zip("012", ("cool", "middle", "hot"), strict=True)))
 
 
@@ -257,6 +342,142 @@ def with_spread(mean, spread):
     for name, digits in DIGITS.items():
         out[name] = [f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[name], spread[name], strict=True)]
     return out
+
+
+def paired(errors, method, reference, parameter):
+    """Compare the errors of two methods survey by survey, so that what makes a survey difficult counts for both.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    method, reference : str
+    parameter : str
+
+    Returns
+    -------
+    dict
+        ``difference``, median over the surveys of the rmse of the method minus that of the reference; ``low`` and
+        ``high``, the central 68 % of these differences; ``equal``, whether this range contains zero; ``method`` and
+        ``reference``, median rmse of each; ``smaller``, number of surveys in which the method has the smaller rmse;
+        ``n``, number of surveys.
+
+    Raises
+    ------
+    DataError
+        No survey was measured with both methods.
+    """
+    own = errors[(errors["region"].astype(str) == "all") & (errors["parameter"] == parameter)]
+    rmse = own[own["arm"].isin([method, reference])].pivot_table(index="seed", columns="arm", values="rmse")
+    both = rmse.reindex(columns=[method, reference]).dropna()
+    if both.empty:
+        known = ", ".join(errors["arm"].unique())
+        raise DataError(
+            f"no survey has errors in {parameter} of {method!r} and {reference!r}", remedy=f"known: {known}"
+        )
+    difference = both[method] - both[reference]
+    low, middle, high = np.percentile(difference, [16, 50, 84])
+    return {
+        "difference": middle,
+        "low": low,
+        "high": high,
+        "equal": bool(low <= 0 <= high),
+        "method": both[method].median(),
+        "reference": both[reference].median(),
+        "smaller": int((difference < 0).sum()),
+        "n": len(both),
+    }
+
+
+def _listed(texts):
+    """Join texts as in a sentence: ``a, b and c``."""
+    *others, last = texts
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def sentence(errors, method, reference, parameters=PARAMETERS):
+    """Conclusion from the paired differences of two methods, as text.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    method, reference : str
+    parameters : sequence of str
+
+    Returns
+    -------
+    str
+        One sentence with the median rmse of both methods, and the number of surveys that agree, for each parameter in
+        which they differ by more than the scatter of the surveys.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from dtl_core.pipeline.benchmark_results import sentence
+    >>> rows = [("teff", "all", arm, seed, rmse + seed) for arm, rmse in (("A", 40), ("B", 97)) for seed in range(5)]
+    >>> errors = pd.DataFrame(rows, columns=["parameter", "region", "arm", "seed", "rmse"])
+    >>> sentence(errors, "A", "B", ["teff"])
+    'A is better than B in Teff: 42 against 99 K, in 5 of 5 surveys.'
+    """
+    texts = {"better": [], "worse": [], "equal": []}
+    for p in parameters:
+        found, unit, digits = paired(errors, method, reference, p), TABLE[p].unit, DIGITS[p]
+        if found["equal"]:
+            texts["equal"].append(TABLE[p].symbol)
+            continue
+        word, count = ("better", found["smaller"]) if found["high"] < 0 else ("worse", found["n"] - found["smaller"])
+        both = f"{found['method']:.{digits}f} against {found['reference']:.{digits}f} {unit}"
+        texts[word].append(f"{TABLE[p].symbol}: {both}, in {count} of {found['n']} surveys")
+    parts = [f"{word} than {reference} in {'; in '.join(texts[word])}" for word in ("better", "worse") if texts[word]]
+    clauses = [f"{method} is {'; it is '.join(parts)}"] if parts else []
+    if texts["equal"]:
+        both = "they" if parts else f"{method} and {reference}"
+        clauses.append(f"{both} do not differ within the scatter of the surveys in {_listed(texts['equal'])}")
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def rivals(errors, method=WINNER):
+    """Say which other methods are as good as one or better, in each parameter, from the paired differences, as text.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    method : str
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    better, equal = [], []
+    for other in errors["arm"].unique():
+        found = {TABLE[p].symbol: paired(errors, other, method, p) for p in PARAMETERS if other != method}
+        ahead = [symbol for symbol, pair in found.items() if pair["high"] < 0]
+        level = [symbol for symbol, pair in found.items() if pair["equal"]]
+        better += [f"{other} in {_listed(ahead)}"] if ahead else []
+        equal += [f"{other} in {_listed(level)}"] if level else []
+    first = f"Better than {method}: {'; '.join(better)}." if better else f"No method is better than {method}."
+    second = f" Not different from it within the scatter of the surveys: {'; '.join(equal)}." if equal else ""
+    return first + second
+
+
+def conclusions(errors):
+    """Sentences of the summary of notebook 07, from the paired differences.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    dict of str to str
+        Results of :func:`sentence` for the pairs in ``COMPARED``, and as ``rivals`` that of :func:`rivals`.
+    """
+    return {name: sentence(errors, *pair) for name, pair in COMPARED.items()} | {"rivals": rivals(errors)}
 
 
 def paper_and_recommended(figures):

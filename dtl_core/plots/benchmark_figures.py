@@ -15,6 +15,7 @@ __all__ = [
     "axes_kept",
     "corner_plot",
     "coverage_curves",
+    "expected_coverage",
     "method_errors",
     "metrics_against_error",
     "rank_histograms",
@@ -229,12 +230,12 @@ def coverage_curves(coverage, others=None):
 
 
 def rank_histograms(ranks, n_bins=10):
-    """Histograms of the rank of the truth within each star's posterior; the band holds 95 % of the bins if uniform.
+    """Histograms of the rank of the truth in each star's posterior; the band holds 95 % of the bins if uniform.
 
     Parameters
     ----------
     ranks : dict of str to (n_stars,) array
-        Ranks from 0 to 1 by parameter.
+        See :func:`dtl_core.estimates.diagnostics.sbc_ranks`.
     n_bins : int
 
     Returns
@@ -250,6 +251,29 @@ def rank_histograms(ranks, n_bins=10):
         ax.hist(rank, bins=np.linspace(0, 1, n_bins + 1), histtype="stepfilled", color=BLUE, alpha=0.6)
         ax.set(title=LABELS[name], xlabel="rank of the truth")
     axes[0].set_ylabel("stars")
+    return fig
+
+
+def expected_coverage(curves):
+    """Expected coverage of joint posteriors against the level, one panel per calibration.
+
+    Parameters
+    ----------
+    curves : dict of str to pandas.DataFrame
+        By title, see :func:`dtl_core.pipeline.benchmark_results.joint_diagnostics`. Surveys are thin lines, their mean
+        is a thick one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig, axes = _panels(len(curves), (3.4 * len(curves), 3.2), sharey=True, squeeze=False)
+    for ax, (title, table) in zip(axes[0], curves.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color="k", lw=0.6)
+        ax.plot(table.index, table, color=GREY, lw=0.5)
+        ax.plot(table.index, table.mean(axis=1), color=BLUE, lw=1.8)
+        ax.set(title=title, xlabel="level of the region")
+    axes[0, 0].set_ylabel("share of stars inside")
     return fig
 
 

@@ -9,7 +9,7 @@ from scipy.stats import kstest, norm
 
 from dtl_core.errors import ConfigError
 from dtl_core.estimates import posterior
-from dtl_core.estimates.calibration import pit
+from dtl_core.estimates.diagnostics import sbc_ranks, tarp
 
 SMALL = {"hidden": (32, 32), "learning_rate": 1e-2}
 UNIT = np.array([300.0, 0.2, 0.3, 5.0])  # of Teff, log g, [M/H], v sin i
@@ -79,10 +79,13 @@ def test_density_is_that_of_the_gaussian_in_the_labels_own_units(gaussian):
 @pytest.mark.parametrize(("name", "make"), [("gaussian", linear), ("bent", crooked)])
 def test_ranks_are_uniform(request, name, make):
     x, truth = make(np.random.default_rng(7), 800)
-    ranks = pit(request.getfixturevalue(name).sample(x, 99), truth)
+    samples, rng = request.getfixturevalue(name).sample(x, 99), np.random.default_rng(8)
+    ranks = sbc_ranks(samples, truth, rng)
     assert ranks.shape == (800, 4)
     distance = np.mean([kstest(one, "uniform").statistic for one in ranks.T])
     bounded("mean distance of the ranks from uniform", distance, below=0.11)  # 0.16 if twice too narrow
+    level, coverage = tarp(samples, truth, rng, references=samples.mean(0, keepdims=True))
+    bounded("distance of the expected coverage from the level", np.abs(coverage - level).max(), below=0.15)
 
 
 def test_a_banana_and_two_values_are_found(bent):

@@ -1,6 +1,8 @@
 """The benchmark: its pixels and surveys, and what is made of its record."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,11 +13,14 @@ from hypothesis import strategies as st
 from dtl_core.bridging import benchmark
 from dtl_core.bridging.methods import METHODS
 from dtl_core.config import load_profile
+from dtl_core.errors import DataError
+from dtl_core.estimates.calibration import LEVELS
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import benchmark_results
 from dtl_core.spectra import operators
 from dtl_core.synthetic import simulated_survey
 
+ROOT = Path(__file__).resolve().parents[2]
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=30)
 
 
@@ -121,7 +126,7 @@ def survey_stars(n_surveys=8, factor=3.0):
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
+def test_calibrated_intervals_cover(own):
     intervals = benchmark_results.calibrate(survey_stars(), own=own)
     covered = benchmark_results.coverage(intervals)
     assert len(covered) == 4 * 4 * 4
@@ -130,23 +135,118 @@ def test_calibrated_intervals_cover_and_ranks_are_uniform(own):
     assert excess.min() > -0.04 and excess.max() < (0.07 if own else 0.04) and (covered["error"] > 0).all()
     for table in intervals.values():
         assert table["survey"].nunique() == 8 and 8 * 123 <= len(table) <= 8 * 143  # without the anchors
-        counts, _ = np.histogram(table["rank"], np.linspace(0, 1, 6))
-        assert np.abs(counts / len(table) - 0.2).max() < 0.06
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_joint_posteriors_from_calibration_have_uniform_ranks_and_the_expected_coverage(own):
+    stars = survey_stars()
+    ranks, curves = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+    assert len(ranks) == len(benchmark_results.calibrate(stars, own=own)["teff"]) and list(curves) == list(range(8))
+    for name in PARAMETERS:
+        counts, _ = np.histogram(ranks[name], np.linspace(0, 1, 6))
+        assert np.abs(counts / len(ranks) - 0.2).max() < 0.06
+    np.testing.assert_allclose(curves.mean(axis=1), curves.index, atol=0.05)
+    again, _ = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+    pd.testing.assert_frame_equal(again, ranks)
 
 
 def test_what_a_survey_has_in_common_is_known_to_its_own_half_alone():
     stars = survey_stars()
-    stars.loc[stars["survey"] == 3, "found_teff"] -= 120
-    for own, low, high in ((True, 0.4, 0.6), (False, 0.8, 1.0)):
-        table = benchmark_results.calibrate(stars, own=own)["teff"]
-        assert low < table.loc[table["survey"] == 3, "rank"].mean() < high
+    stars.loc[stars["survey"] == 3, "found_teff"] -= 300
+    for own, low, high in ((True, 0.4, 0.6), (False, 0.9, 1.0)):
+        ranks, curves = benchmark_results.joint_diagnostics(stars, own=own, n=200, n_references=5)
+        assert low < ranks.loc[ranks["survey"] == 3, "teff"].mean() < high
+        assert (np.abs(curves[3] - curves.index).max() < 0.12) == own  # the others do not have its error
+        assert np.abs(curves[5] - curves.index).max() < 0.15
 
 
 def test_coverage_in_words_has_a_row_a_parameter_and_third():
-    rows = [("teff", third, 0.68, 0.7, 0.01, 9) for third in ("all", "0", "1", "2")]
-    covered = pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "n"])
+    rows = [("teff", third, 0.68, 0.7, 0.01, 0.166, 0.88, 9) for third in ("all", "0", "1", "2")]
+    covered = pd.DataFrame(rows, columns=["parameter", "third", "level", "share", "error", "least", "most", "n"])
     found = benchmark_results.coverage_table({"here": covered}, (0.68,))
-    assert found.loc[("teff", "cool"), "68%, here"] == "0.700 ± 0.010" and len(found) == 4
+    assert found.loc[("teff", "cool"), "68%, here"] == "0.700 ± 0.010 (0.17–0.88)" and len(found) == 4
+    assert benchmark_results.coverage_range(covered) == "17 to 88 % in Teff"
+    both = pd.concat([covered, covered.assign(parameter="mh", least=0.0, most=1.0)])
+    assert benchmark_results.coverage_range(both) == "17 to 88 % in Teff and 0 to 100 % in [M/H]"
+
+
+def test_the_range_of_coverage_is_that_of_single_surveys():
+    surveys = pd.DataFrame(
+        {"survey": np.repeat([1, 2], 10), "third": 1, "truth": 0.5, "low_0.68": 0.0, "high_0.68": 1.0}
+    )
+    surveys.loc[[10, 11, 12], "truth"] = 2.0
+    table = surveys.assign(
+        **{f"{side}_{level:.2f}": surveys[f"{side}_0.68"] for side in ("low", "high") for level in LEVELS}
+    )
+    found = benchmark_results.coverage({"teff": table}).set_index(["third", "level"]).loc["all", 0.68]
+    assert found["share"] == 0.85 and found["least"] == 0.7 and found["most"] == 1
+
+
+# ---------------------------------------------------------------- survey by survey
+
+
+def rmse_of(**values):
+    """Errors in Teff of methods, one value for each survey."""
+    rows = [("teff", "all", name, seed, rmse) for name, own in values.items() for seed, rmse in enumerate(own)]
+    return pd.DataFrame(rows, columns=["parameter", "region", "arm", "seed", "rmse"])
+
+
+def test_differences_are_those_of_the_same_survey():
+    # surveys differ by far more than the methods: unpaired, the two would be equal
+    found = benchmark_results.paired(rmse_of(a=[10, 100, 1000], b=[12, 103, 1001]), "a", "b", "teff")
+    assert found["difference"] == -2 and found["n"] == found["smaller"] == 3 and not found["equal"]
+    assert found["low"] == pytest.approx(-2.68) and found["high"] == pytest.approx(-1.32)
+    assert (found["method"], found["reference"]) == (100, 103)
+    turned = benchmark_results.paired(rmse_of(a=[10, 100, 1000], b=[12, 103, 1001]), "b", "a", "teff")
+    assert turned["difference"] == 2 and turned["smaller"] == 0 and turned["low"] == -found["high"]
+    equal = benchmark_results.paired(rmse_of(a=[1, 5, 3], b=[2, 4, 3]), "a", "b", "teff")
+    assert equal["equal"] and equal["difference"] == 0 and equal["smaller"] == 1
+    partly = benchmark_results.paired(rmse_of(a=[1, 5, 3, 9], b=[2, 6, 4]), "a", "b", "teff")
+    assert partly["n"] == 3 and not partly["equal"]  # only the surveys of both
+    with pytest.raises(DataError, match=r"no survey has errors in teff of 'a' and 'c'; known: a, b|known: a, b"):
+        benchmark_results.paired(rmse_of(a=[1], b=[2]), "a", "c", "teff")
+
+
+def test_sentences_say_who_is_better_worse_or_equal():
+    table = rmse_of(A=[40, 41, 39, 40, 42], B=[97, 99, 95, 97, 30])
+    assert benchmark_results.sentence(table, "A", "B", ["teff"]) == (
+        "A is better than B in Teff: 40 against 97 K, in 4 of 5 surveys."
+    )
+    assert benchmark_results.sentence(table, "B", "A", ["teff"]) == (
+        "B is worse than A in Teff: 97 against 40 K, in 4 of 5 surveys."
+    )
+    again = rmse_of(A=[1, 5, 3, 4], B=[2, 4, 3, 4])
+    assert benchmark_results.sentence(again, "A", "B", ["teff"]) == (
+        "A and B do not differ within the scatter of the surveys in Teff."
+    )
+    mixed = pd.concat(
+        [
+            table,
+            again.assign(parameter="mh"),
+            table.assign(parameter="logg", arm=table["arm"].map({"A": "B", "B": "A"}), rmse=table["rmse"] / 1000),
+        ]
+    )
+    assert benchmark_results.sentence(mixed, "A", "B", ["teff", "logg", "mh"]) == (
+        "A is better than B in Teff: 40 against 97 K, in 4 of 5 surveys; it is worse than B in log g: 0.097 against "
+        "0.040 dex, in 4 of 5 surveys; they do not differ within the scatter of the surveys in [M/H]."
+    )
+
+
+def test_rivals_are_the_methods_that_are_better_or_not_different():
+    found = benchmark_results.rivals(errors())
+    assert found == "No method is better than combined."
+    assert benchmark_results.rivals(errors(), "chi-square") == (
+        "Better than chi-square: combined in Teff, log g, [M/H] and v sin i."
+    )
+    even = errors()
+    rows = (even["arm"] == "chi-square") & even["parameter"].isin(["teff", "mh"])
+    even.loc[rows, "rmse"] = even.loc[
+        (even["arm"] == "combined") & even["parameter"].isin(["teff", "mh"]), "rmse"
+    ].to_numpy()
+    assert benchmark_results.rivals(even) == (
+        "No method is better than combined. Not different from it within the scatter of the surveys: chi-square in "
+        "Teff and [M/H]."
+    )
 
 
 def test_what_became_of_latent_units():
@@ -229,3 +329,14 @@ def test_on_record_intervals_cover_and_out_of_distribution_spectra_are_flagged()
         assert len(own) == 16 and (np.abs(own["share"] - level) < within).all()
     rates = benchmark_results.read("recommended", "strangers").groupby("kind")["flagged"].mean()
     assert rates["all planted"] >= 0.95 and rates["ordinary"] <= 0.05
+
+
+def test_on_record_no_method_is_better_than_the_combination_and_alignment_is_no_failure_in_temperature(recorded):
+    said = benchmark_results.conclusions(recorded)
+    assert said["rivals"].startswith("No method is better than combined.")
+    assert said["aligned"].startswith("Aligned is better than no transfer in Teff: ")
+    text = (ROOT / "notebooks" / "07_does_transfer_close_the_gap.ipynb").read_text()
+    assert set(re.findall(r"`says_(\w+):s`", text)) == set(said)  # the summary shows all of them
+    aligned = benchmark_results.paired(recorded, "aligned", "no transfer", "teff")
+    assert aligned["smaller"] == aligned["n"] and not aligned["equal"]
+    assert benchmark_results.paired(recorded, "aligned", "no transfer", "vsini")["equal"]

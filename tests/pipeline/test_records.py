@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from book.maker import benchmark_page
-from dtl_core import machine
+from dtl_core import machine, source_code
 from dtl_core.config import PROFILES, load_profile
 from dtl_core.errors import DataError
 from dtl_core.parameters import PARAMETERS, PUBLISHED_ERRORS
@@ -168,3 +168,74 @@ def test_a_part_is_put_beside_the_others(tmp_path):
     found = records.read("bench", tmp_path)["values"]
     assert found["one"]["values"] == {"a": 4} and found["one"]["made"] and found["one"]["machine"]["cores"] >= 1
     assert {name: entry["values"] for name, entry in found["two"].items()} == {"demo": {"b": 2}, "paper": {"b": 3}}
+
+
+# ---------------------------------------------------------------- the code behind a record
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A record with a part of this code, one of other code, and one with two profiles, of which one has no code."""
+    records.add("bench", "old", {"a": 1}, folder=tmp_path)
+    records.add("bench", "new", {"a": 1}, folder=tmp_path, code=["benchmarks.transfer", "dtl_core.errors"])
+    records.add("bench", "both", {"b": 2}, "demo", tmp_path, code=["dtl_core.errors"])
+    records.add("bench", "both", {"b": 2}, "paper", tmp_path)
+    return tmp_path
+
+
+def test_parts_are_stale_without_code_and_when_it_changes_but_not_when_other_code_does(measured, monkeypatch):
+    assert records.stale("bench", measured) == ["old", "both:paper"]
+    entry = records.read("bench", measured)["values"]["new"]
+    assert set(entry["code"]) == {"benchmarks.transfer", "dtl_core.errors"} and not records.is_stale(entry)
+    assert not records.is_stale(entry | {"made": "2020-01-01"})
+    for module in entry["code"]:
+        assert records.is_stale(entry | {"code": entry["code"] | {module: "0" * 20}})
+    assert records.is_stale(entry | {"code": entry["code"] | {"dtl_core.gone": "0" * 20}})
+    monkeypatch.setattr(records, "_SCRIPTS", False)  # as in an installed package
+    assert not records.is_stale(entry | {"code": entry["code"] | {"benchmarks.transfer": "0" * 20}})
+    assert records.is_stale(entry | {"code": {"benchmarks.transfer": entry["code"]["benchmarks.transfer"]}})
+
+
+def test_the_hash_of_a_module_is_that_of_all_that_it_imports_and_of_a_script_its_own(monkeypatch, tmp_path):
+    hashes = records._hashes(["dtl_core.estimates.gap", "benchmarks.training"])
+    monkeypatch.setattr(source_code, "versions", lambda: {"numpy": "other"})  # the machine has the versions
+    assert records._hashes(hashes) == hashes
+    own = source_code._SOURCES["benchmarks.training"]
+    for module, text, altered in (
+        ("dtl_core.errors", source_code._SOURCES["dtl_core.errors"], "dtl_core.estimates.gap"),
+        ("benchmarks.training", own, "benchmarks.training"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(source_code._SOURCES, module, text + "\nchanged = 1\n")
+            source_code._parsed.cache_clear(), source_code.code_hashes.cache_clear()
+            now = records._hashes(hashes)
+            assert [name for name in now if now[name] != hashes[name]] == [altered]
+        source_code._parsed.cache_clear(), source_code.code_hashes.cache_clear()
+
+
+def test_the_code_of_a_script_is_its_text_and_what_it_imports(tmp_path):
+    code = records.code_of_script("benchmarks/training.py", "dtl_core.errors", without=["dtl_core.config"])
+    assert code[0] == "benchmarks.training" and "dtl_core.errors" in code and "dtl_core.networks.training" in code
+    assert "dtl_core.config" not in code and "dtl_core.pipeline.records" not in code
+
+
+def test_a_sentence_says_when_a_record_was_measured_and_that_its_code_has_changed(measured):
+    made = records.read("bench", measured)["made"]
+    assert records.origin("bench", measured) == (
+        f"Old, both:paper: measured with the code of {made}; the code has changed since. "
+        f"New, both:demo: measured on {made}."
+    )
+    records.write("whole", {"a": {"b": 1}}, measured)
+    assert records.stale("whole", measured) == ["whole"]
+    assert records.origin("whole", measured) == f"Measured with the code of {made}; the code has changed since."
+    records.write("whole", {"a": {"b": 1}}, measured, code=["dtl_core.errors"])
+    assert records.stale("whole", measured) == [] and records.origin("whole", measured) == f"Measured on {made}."
+
+
+def test_the_page_of_benchmarks_says_which_parts_have_other_code(folder):
+    page = benchmark_page.benchmark_page(folder)
+    assert "Measured with the code of 2026-01-02; the code has changed since.*" in page
+    found = records.read("benchmarks", folder)["values"]
+    fresh = found["training"] | {"code": records._hashes(["dtl_core.errors"])}
+    records.write("benchmarks", {"training": fresh}, folder)
+    assert "the code has changed since" not in benchmark_page.benchmark_page(folder)

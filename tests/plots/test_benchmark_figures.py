@@ -97,6 +97,15 @@ def test_rank_histograms():
     assert 35 <= band.y0 < 50 < band.y1 <= 65  # 95 % of the bins of 500 uniform ranks
 
 
+def test_expected_coverage():
+    level = pd.Index(np.linspace(0, 1, 11))
+    table = pd.DataFrame({survey: level.to_numpy() ** (survey + 1) for survey in range(3)}, index=level)
+    figure = drawn(benchmark_figures.expected_coverage({"own half": table, "other surveys": table}))
+    assert [ax.get_title() for ax in figure.axes] == ["own half", "other surveys"]
+    lines = figure.axes[1].lines
+    assert len(lines) == 1 + 3 + 1 and lines[4].get_ydata()[5] == pytest.approx((0.5 + 0.25 + 0.125) / 3)
+
+
 def test_widths():
     table = pd.DataFrame({"width": [2.0, 4.0], "error": [1.0, 3.0]})
     figure = drawn(benchmark_figures.widths(dict.fromkeys(PARAMETERS, table)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import own_stars
@@ -14,6 +15,7 @@ import prediction
 import profiles
 import run as benchmarks
 import survey
+import transfer
 
 from book.maker import benchmark_page
 from dtl_core.errors import DataError
@@ -89,3 +91,41 @@ def test_a_survey_is_timed_and_its_part_of_the_page_can_be_written(tmp_path):
     assert page.count(f"{found['distinct']} simulated stars, which come again") == 1
     assert "the catalogue of 6 stars as one FITS table in" in page
     assert "| 6 | 1 |" in page and "1\N{NO-BREAK SPACE}221 jobs" in page
+
+
+def test_transfer_measures_what_is_missing_or_stale_and_what_is_named(tmp_path, monkeypatch):
+    measured = []
+
+    def part(name):
+        return lambda results: measured.append(name) or {"results": str(results)}
+
+    monkeypatch.setattr(transfer, "PARTS", {name: part(name) for name in transfer.PARTS})
+    everything = ["arms", "strengths", "recommended", "real"]
+
+    def called(*arguments):
+        measured.clear()
+        done = CliRunner().invoke(transfer.main, [*arguments, "--folder", str(tmp_path), "--results", "here"])
+        assert done.exit_code == 0, done.output
+        return list(measured)
+
+    assert called() == everything and called() == []
+    assert called("arms", "real") == ["arms", "real"]
+    records.add("transfer", "strengths", {}, folder=tmp_path)  # as before there were hashes
+    assert records.stale("transfer", tmp_path) == ["strengths"] and called() == ["strengths"]
+    assert records.read("transfer", tmp_path)["values"]["strengths"]["values"] == {"results": "here"}
+    monkeypatch.setattr(transfer, "CODE", ("benchmarks.transfer",))
+    assert called("real") == ["real"] and called() == []
+    path = tmp_path / "transfer.json"
+    assert {"dtl_core.bridging.benchmark", "dtl_core.bridging.methods"} <= set(
+        json.loads(path.read_text())["values"]["arms"]["code"]
+    )
+    path.write_text("{}")
+    assert called() == everything
+
+
+def test_the_parts_of_the_benchmarks_know_their_code(tmp_path):
+    benchmarks.add("chain", {"a": 1}, folder=tmp_path)
+    assert records.stale("benchmarks", tmp_path) == []
+    for part in (*benchmarks.PARTS, *benchmarks.BY_PROFILE):
+        assert benchmarks.CODE[part][0] == f"benchmarks.{part}" and len(benchmarks.CODE[part]) > 1
+    assert "dtl_core.cli.predicting" in benchmarks.CODE["own_stars"]
