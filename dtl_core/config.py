@@ -124,7 +124,12 @@ class SyntheticConfig:
         "label combinations of the paper, reproduced by a rule, or a band around a relation for log g",
         choices=("paper", "band"),
     )
-    main_sequence_width: float = setting(0.15, "half width of the band in log g", unit="dex", low=0.01, high=1.0)
+    main_sequence_width: float = setting(
+        0.15, "half width of the band in log g from 3500 K on", unit="dex", low=0.01, high=1.0
+    )
+    main_sequence_width_cool: float = setting(
+        0.3, "half width of the band in log g below 3500 K", unit="dex", low=0.01, high=1.0
+    )
     interpolation: str = setting(
         "linear",
         "between nodes of the library: linear in flux as in the paper, or cubic in ln(flux), which is smooth",

@@ -6,6 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from dtl_core import __version__
+from dtl_core.estimates import gravity
 from dtl_core.literature import catalogues
 from dtl_core.literature.matching import star_names
 from dtl_core.models.exports import describe
@@ -42,7 +43,17 @@ def run_table(run):
         "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
         "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
     }
-    return describe(table)
+    return describe(table, _notes(run.figures))
+
+
+def _notes(figures):
+    """What log g of each method is worth, by column."""
+    notes = {}
+    for suffix, method in (("", "transfer"), ("_direct", "direct"), ("_recommended", "recommended")):
+        measured = {"logg": {"rmse": figures[f"rmse_logg_{method}"]}}
+        measured |= {name: figures[f"rmse_logg_{name}_{method}"] for name in gravity.RELATIONS}
+        notes[PARAMETER_COLUMNS["logg"] + suffix] = gravity.worth([measured])
+    return notes
 
 
 def published_table():

@@ -8,6 +8,7 @@ All numbers come from the models' cards (:mod:`dtl_core.models.making`) and from
 from __future__ import annotations
 
 from dtl_core.errors import DataError
+from dtl_core.estimates import gravity
 from dtl_core.models import loading, specialist
 from dtl_core.parameters import PARAMETERS, heading
 from dtl_core.pipeline import records
@@ -131,6 +132,30 @@ def _performance(specialists):
     )
 
 
+def _gravity(specialists):
+    """Log g beside the relations: of the cards where these have them, else of the stars that calibrate the errors."""
+    rows, every = [], []
+    for one in specialists:
+        measured = {snr.replace("-", "–"): found for snr, found in one.card.get("figures", {}).items()
+                    if set(gravity.RELATIONS) <= set(found)}  # fmt: skip
+        measured = measured or ({"calibration stars": one.gravity_errors()} if hasattr(one, "reference") else {})
+        for snr, found in measured.items():
+            values = found["logg"]["rmse"], *(found[name] for name in gravity.RELATIONS)
+            rows.append([_thousands(one.resolving_power), snr, *(number(v, _FORMS["logg"]) for v in values)])
+        every += measured.values()
+    if not rows:
+        return ""
+    head = ["R", "S/N", "spectrum", *(escape(title) for title in gravity.TITLES.values())]
+    return (
+        "On the main sequence, log g nearly follows from Teff and [M/H]. True log g of the simulated stars follows a "
+        "relation of its own with a scatter of 0.05 dex; it is the fair comparison on them. The main-sequence relation "
+        "is that of real stars (the [method page](../method.md)).\n\n"
+        "```{table} Root mean square error of log g from the spectrum, and from a relation that only takes the "
+        f"estimated Teff and \\[M/H\\].\n:name: tab-model-gravity\n\n{table(head, rows)}```\n\n"
+        f"In short: {escape(gravity.worth(every))}.\n"
+    )
+
+
 def _paper():
     """What the record says of the paper's ensemble; nothing where there is no record."""
     try:
@@ -155,7 +180,9 @@ def _paper():
 
 def models_page(specialists):
     """The model card as Markdown, of a list of specialists, sharpest first."""
-    parts = [_files(specialists), _making(specialists), _performance(specialists)] if specialists else [_NONE] * 3
+    parts = [_NONE] * 3
+    if specialists:
+        parts = [_files(specialists), _making(specialists), _performance(specialists) + "\n" + _gravity(specialists)]
     return _MODELS.format(*parts, _paper())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..estimates import gravity
 from ..estimates.calibration import group_edges, groups_of
 from ..estimates.gap import gap_metrics, scaled
 from ..networks.training import split
@@ -113,12 +114,16 @@ def scores(found, truth, rows=None):
     Returns
     -------
     DataFrame
-        One row per parameter and region: ``all``, and the thirds of Teff 0, 1 and 2.
+        One row per parameter and region: ``all``, and the thirds of Teff 0, 1 and 2. Two more parameters,
+        ``logg_relation`` and ``logg_survey_relation``, are log g by the relations in
+        :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H]: what log g would be without looking at it.
     """
     rows = np.arange(len(truth)) if rows is None else rows
     third, out = regions(truth["teff"].to_numpy())[rows], []
-    for k, name in enumerate(PARAMETERS):
-        difference = found[rows, k] - truth[name].to_numpy()[rows]
+    errors = {name: found[rows, k] - truth[name].to_numpy()[rows] for k, name in enumerate(PARAMETERS)}
+    for name, relation in gravity.RELATIONS.items():
+        errors[f"logg_{name}"] = gravity.relation_logg(found[rows], relation) - truth["logg"].to_numpy()[rows]
+    for name, difference in errors.items():
         for region in ("all", 0, 1, 2):
             own = difference if region == "all" else difference[third == region]
             rmse, bias = np.sqrt(np.mean(own**2)), own.mean()

@@ -30,6 +30,7 @@ def models_group():
 @MODELS
 def models_list(name):
     """List models by resolving power: method, number of networks, date, errors on the test surveys."""
+    from ..estimates.gravity import TITLES
     from ..models import loading
 
     for specialist in loading.load(name).specialists:
@@ -39,6 +40,10 @@ def models_list(name):
             digits = {p.name: p.digits + (p.digits > 0) for p in TABLE.values()}
             line += f"\n  rmse, simulated, S/N {snr}: "
             line += ", ".join(f"{name} {errors[name]['rmse']:.{n}f}" for name, n in digits.items())
+            relations = [
+                f"{errors[name]:.{digits['logg']}f} by the {TITLES[name]}" for name in TITLES if name in errors
+            ]
+            line += "".join(f"\n    log g {text}" for text in relations)
         say(line)
 
 

@@ -385,5 +385,7 @@ def _read_part(listed):
         text = part.schema.field(name).type == "string"
         columns[name] = np.array(part[name].to_pylist(), str) if text else part[name].to_numpy()
     table = exports.describe(Table(columns))
+    for name in table.colnames:  # with their notes
+        table[name].description = part.schema.field(name).metadata[b"description"].decode()
     table.meta["description"] = part.schema.metadata[b"description"].decode()
     return table

@@ -60,7 +60,7 @@ _OTHERS = {
 _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}
 
 
-def describe(table):
+def describe(table, notes=None):
     """Add unit, UCD and description to every column of a catalogue, in place.
 
     Parameters
@@ -69,6 +69,8 @@ def describe(table):
         Its columns are those of :func:`dtl_core.models.prediction.as_table` or of the catalogues in the book: the
         parameters with the prefixes ``e_``, ``E_`` and ``true_`` or the suffixes ``_direct`` and ``_recommended``, and
         others.
+    notes : dict of str to str, optional
+        Column -> what is added to its description, such as :func:`dtl_core.estimates.gravity.worth`.
 
     Returns
     -------
@@ -94,6 +96,8 @@ def describe(table):
             text += "; spectrum and photometry combined"
         if name.endswith("_recommended"):
             text += "; by the method of the column method, error calibrated on stars of known truth"
+        if name in (notes or {}):
+            text += f"; {notes[name]}"
         column.unit, column.description, column.meta["ucd"] = unit or None, text, ucd
     return table
 
@@ -273,7 +277,12 @@ def _stacked(parts):
     from astropy.table import vstack
 
     parts = list(parts)
-    return describe(vstack(parts, metadata_conflicts="silent")) if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    table = describe(vstack(parts, metadata_conflicts="silent"))
+    for name in table.colnames:  # with their notes
+        table[name].description = parts[0][name].description
+    return table
 
 
 def _append_text(parts, file, suffix, n):

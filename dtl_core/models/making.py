@@ -22,7 +22,7 @@ from ..bridging.flux_networks import Randomised
 from ..bridging.problem import Problem
 from ..bridging.randomiser import Randomiser
 from ..errors import ConfigError
-from ..estimates import outliers
+from ..estimates import gravity, outliers
 from ..estimates.calibration import LEVELS
 from ..parameters import PARAMETERS
 from ..preparing.chain import match_resolution
@@ -291,11 +291,13 @@ def score(specialist, config, *, seeds=TEST_SEEDS, snr=None):
     -------
     dict
         Parameter -> dict of rmse, bias, and share of true values inside the 68 and 90 % intervals; ``false_flags``, the
-        share of these ordinary stars with p <= 0.05; ``n_stars``.
+        share of these ordinary stars with p <= 0.05; ``n_stars``; ``relation`` and ``survey_relation``, rmse [dex] of
+        log g by the relations in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H].
     """
     flux, truth, level = simulated_stars(config, config.models.test_stars, seeds, snr=snr)
     found = specialist.estimate(flux, level)
     out = {"n_stars": len(truth), "false_flags": float(np.mean(found["p"] <= 0.05))}
+    out |= gravity.relation_errors(found["median"], truth[:, PARAMETERS.index("logg")])
     for k, name in enumerate(PARAMETERS):
         error = found["median"][:, k] - truth[:, k]
         own = {"rmse": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}

@@ -13,6 +13,7 @@ from .._version import __version__
 from ..arguments import VELOCITY, a_flag, checked, instance
 from ..characters import legible
 from ..errors import ConfigError, DataError
+from ..estimates import gravity
 from ..estimates.calibration import LEVELS
 from ..parameters import PARAMETER_COLUMNS, TABLE, heading
 from ..preparing import chain
@@ -135,7 +136,8 @@ def as_table(examined, refused, model):
     columns["instrument"] = np.array([one.report.instrument for one in examined], str)
     columns["file"] = np.array([one.report.file for one in examined], str)
     columns["warnings"] = np.array(["; ".join(one.warnings) for one in examined], str)
-    table = QTable(exports.describe(Table(columns)))
+    worth = gravity.worth(one.gravity_errors() for one in model.specialists)
+    table = QTable(exports.describe(Table(columns), {PARAMETER_COLUMNS["logg"]: worth}))
     library = sorted({one.card["library"] for one in model.specialists})
     table.meta = {
         "description": f"Parameters of M dwarfs: dtl-mdwarfs {__version__}, models {legible(model.name)!r}, trained on "

@@ -17,7 +17,7 @@ from ..bridging.flux_networks import FluxNet
 from ..bridging.problem import Problem
 from ..config import load_profile
 from ..errors import ConfigError, DataError
-from ..estimates import outliers
+from ..estimates import gravity, outliers
 from ..estimates.calibration import group_edges, groups_of, intervals, joint_samples
 from ..files import write_atomic
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
@@ -162,6 +162,19 @@ class Specialist:
     def input(self, flux):
         """Convert prepared spectra (n, n_pixels of the window) to the pixels of this model: float32 tensor."""
         return torch.as_tensor(self._binned(np.atleast_2d(flux)), dtype=torch.float32)
+
+    def gravity_errors(self):
+        """Compare log g of the networks with what their Teff and [M/H] imply, on the reference stars.
+
+        Returns
+        -------
+        dict
+            ``logg``, a dict with ``rmse`` [dex]; ``relation`` and ``survey_relation`` as of
+            :func:`dtl_core.estimates.gravity.relation_errors`. The networks were not trained on these stars.
+        """
+        found, logg = self.reference["found"], self.reference["truth"][:, PARAMETERS.index("logg")]
+        rmse = float(np.sqrt(np.mean((found[:, PARAMETERS.index("logg")] - logg) ** 2)))
+        return {"logg": {"rmse": rmse}} | gravity.relation_errors(found, logg)
 
     def among(self, snr):
         """Select the reference stars for a star of this S/N.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..bridging.benchmark import anchors_of, halves
 from ..errors import DataError
+from ..estimates import gravity
 from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out
 from ..estimates.diagnostics import sbc_ranks, tarp
 from ..estimates.posterior import fit_flow
@@ -37,6 +38,7 @@ __all__ = [
     "posterior",
     "read",
     "real_table",
+    "relation_table",
     "relative_errors",
     "rivals",
     "sentence",
@@ -88,12 +90,14 @@ def error_table(errors, region="all", column="rmse"):
     Returns
     -------
     mean, spread : DataFrame
-        Methods by parameters.
+        Methods by parameters, and by ``logg_relation`` and ``logg_survey_relation`` where the record has them (see
+        :func:`dtl_core.bridging.benchmark.scores`).
     """
     own = errors[errors["region"].astype(str) == str(region)].pivot_table(
         index="arm", columns="parameter", values=column, aggfunc=["mean", "std"], sort=False
     )
-    return tuple(own[name][list(PARAMETERS)].loc[errors["arm"].unique()] for name in ("mean", "std"))
+    columns = [name for name in DIGITS if name in PARAMETERS or name in own["mean"]]
+    return tuple(own[name][columns].loc[errors["arm"].unique()] for name in ("mean", "std"))
 
 
 def relative_errors(errors, spread):
@@ -111,6 +115,7 @@ def relative_errors(errors, spread):
     Series
         By method and seed, and by effect and strength where there are any.
     """
+    errors = errors[errors["parameter"].isin(PARAMETERS)]
     keys = [name for name in ("effect", "strength", "arm", "seed") if name in errors]
     ratio = np.log(errors["rmse"] / errors["parameter"].map(spread))
     return np.exp(ratio.groupby([errors[name] for name in keys], sort=False).mean()).rename("relative")
@@ -333,13 +338,42 @@ def goals(errors):
     return pd.DataFrame(rows, columns=["goal", "parameter", "wanted", "found", "met"])
 
 
+def relation_table(stars):
+    """Compare log g of the recommended method with what its Teff and [M/H] imply.
+
+    Parameters
+    ----------
+    stars : DataFrame
+        Part ``recommended`` of the record.
+
+    Returns
+    -------
+    DataFrame
+        Rmse [dex] of log g over all surveys: by the spectrum, and by each relation in
+        :data:`dtl_core.estimates.gravity.RELATIONS` at the estimated Teff and [M/H]; of all stars, and of the cool,
+        middle and hot third of true Teff.
+    """
+    groups = np.array(["cool", "middle", "hot"])[groups_of(stars["teff"], group_edges(stars["teff"]))]
+    out = {}
+    for name in ("all", "cool", "middle", "hot"):
+        own = stars if name == "all" else stars[groups == name]
+        errors = {"spectrum": float(np.sqrt(np.mean((own["found_logg"] - own["logg"]) ** 2)))}
+        found = own[[f"found_{parameter}" for parameter in PARAMETERS]].to_numpy()
+        errors |= gravity.relation_errors(found, own["logg"].to_numpy())
+        out[name] = {gravity.TITLES.get(key, key): value for key, value in errors.items()}
+    return pd.DataFrame(out)
+
+
 DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in TABLE.items()}  # of an rmse
+DIGITS |= {f"logg_{name}": DIGITS["logg"] for name in gravity.RELATIONS}
 
 
 def with_spread(mean, spread):
     """Format mean and spread as text, ``37 ± 4``: DataFrame of methods by parameters."""
     out = pd.DataFrame(index=mean.index)
     for name, digits in DIGITS.items():
+        if name not in mean:
+            continue
         out[name] = [f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[name], spread[name], strict=True)]
     return out
 
@@ -550,7 +584,7 @@ def real_table(stars, published):
     for star, own in stars.groupby("star", sort=False):
         for method, part in own.groupby("arm", sort=False):
             mean, spread = (getattr(part[list(PARAMETERS)], name)() for name in ("mean", "std"))
-            values = {p: f"{mean[p]:.{n}f} ± {spread[p]:.{n}f}" for p, n in DIGITS.items()}
+            values = {p: f"{mean[p]:.{DIGITS[p]}f} ± {spread[p]:.{DIGITS[p]}f}" for p in PARAMETERS}
             rows.append({"star": star, "by": method} | values)
         for *values, source in published.get(star, []):
             text = {p: "" if v is None else f"{v:g}" for p, v in zip(PARAMETERS, values, strict=True)}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..bridging.benchmark import halves
 from ..errors import StoreError
-from ..estimates import density
+from ..estimates import density, gravity
 from ..estimates.gap import nearest_distance
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
 from .stages.shared import ENCODERS
@@ -46,8 +46,10 @@ def headline(run):
     with observed latents from before fine-tuning; ``recommended``), over the stars of the simulated survey:
     ``rmse_p_m``, ``bias_p_m`` (estimate minus truth), ``coverage_p_m`` (number of stars whose truth is within 1 sigma)
     and ``pearson_p_m``. The coverage of ``recommended`` counts only the half of the survey on which its error bars were
-    not calibrated. ``rmse_p_mean`` is the rmse of predicting the mean training label, ``spread_p`` the standard
-    deviation of the truth, ``worst_kept_mse_p`` the largest test error of a kept regressor.
+    not calibrated. ``rmse_logg_relation_m`` and ``rmse_logg_survey_relation_m`` are the rmse of log g by the relations
+    in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H]. ``rmse_p_mean`` is the rmse of predicting the
+    mean training label, ``spread_p`` the standard deviation of the truth, ``worst_kept_mse_p`` the largest test error
+    of a kept regressor.
     """
     config, truth = run.config, run.truth
     members = range(len(run.architectures))
@@ -95,6 +97,11 @@ def headline(run):
         out[f"spread_{p}"] = float(truth[p].std(ddof=0))
         out[f"rmse_{p}_mean"] = float(np.sqrt(np.mean((labels[:, k].mean() - truth[p]) ** 2)))
         out[f"worst_kept_mse_{p}"] = float(selection[f"test_mse_{p}"][selection[f"kept_{p}"]].max())
+    for method in (*ENCODERS, "recommended"):
+        table = run.catalogue_of(method)[:n]
+        estimates = np.stack([np.asarray(table[column], float) for column in PARAMETER_COLUMNS.values()], axis=1)
+        for name, rmse in gravity.relation_errors(estimates, truth["logg"].to_numpy()).items():
+            out[f"rmse_logg_{name}_{method}"] = rmse
     out |= {f"time_{stage}_s": value for stage, value in seconds.items()}
     out["time_total_s"] = float(sum(seconds.values()))
     return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in out.items()}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import DataError
 
-__all__ = ["is_main_sequence", "label_grid", "main_sequence_logg"]
+__all__ = ["is_main_sequence", "label_grid", "main_sequence_logg", "survey_logg"]
 
 
 # Label combinations of the paper (phoenix_labels.npy) and of is_main_sequence on the paper's grid: number in each, in
@@ -14,13 +14,17 @@ __all__ = ["is_main_sequence", "label_grid", "main_sequence_logg"]
 CUT_AGREEMENT = {"paper": 1767, "rule": 1808, "both": 1717, "only_rule": 91, "only_paper": 50}
 
 
+COOL = 3500.0  # K: relations and models of M dwarfs disagree more below it
+
+# Of main_sequence_logg, in its order; a test fits them again to the published relations.
+RELATION = (5.049, 0.453, 3110.0, 95.0, 665.0, -0.253)
+
+
 def main_sequence_logg(teff, mh):
-    r"""Surface gravity of a main-sequence M dwarf.
+    r"""Surface gravity of a main-sequence M dwarf, from its mass and radius.
 
-    .. math:: \log g = 4.78 - 0.105 t - 0.235 \,\mathrm{[M/H]}, \quad t = (T_\mathrm{eff} - 3500) / 500
-
-    Fitted to the label combinations that the paper keeps after its cut with PARSEC isochrones (rms 0.08 dex) and to the
-    labels of the embedded survey (rms 0.05 dex); valid for 2600-4500 K, [M/H] -1 to +0.6.
+    .. math:: \log g = 5.049 - 0.453 \tanh \frac{T_\mathrm{eff} - 3110 - 95 \,\mathrm{[M/H]}}{665}
+              - 0.253 \,\mathrm{[M/H]}
 
     Parameters
     ----------
@@ -31,11 +35,46 @@ def main_sequence_logg(teff, mh):
     -------
     array, dex
 
+    Notes
+    -----
+    Fitted (:data:`RELATION`) to 2850-4000 K and [Fe/H] -0.6 to +0.5, where it agrees to 0.006 dex rms with three
+    empirical relations: radius of Teff and [Fe/H] (Mann et al. 2015, erratum 2016, Table 1, 9.3 % in radius), M_Ks of
+    this radius and [Fe/H] (same table), and mass of M_Ks and [Fe/H] (Mann et al. 2019). [M/H] is used as [Fe/H]. It is
+    extrapolated to 2600-4500 K and [M/H] -1 to +0.6.
+
+    At Teff and [M/H] that Mas-Buitrago et al. (2024) publish, log g of mass and radius (Schweitzer et al. 2019, 278
+    stars) is higher than the relation by 0.08 dex below 3200 K, by 0.04 dex between 3200 and 3500 K and by 0.03 dex
+    above in the mean, with rms 0.084 dex. The labels of the embedded survey do not follow it, but
+    :func:`survey_logg`.
+
     Examples
     --------
     >>> from dtl_core.synthetic.label_grid import main_sequence_logg
     >>> round(float(main_sequence_logg(3300, 0.1)), 4)
-    4.7985
+    4.9037
+    """
+    level, height, middle, shift, width, slope = RELATION
+    teff, mh = np.asarray(teff, float), np.asarray(mh, float)
+    return level - height * np.tanh((teff - middle - shift * mh) / width) + slope * mh
+
+
+def survey_logg(teff, mh):
+    r"""Surface gravity of the simulated stars of the embedded survey, set B.
+
+    .. math:: \log g = 4.78 - 0.105 t - 0.235 \,\mathrm{[M/H]}, \quad t = (T_\mathrm{eff} - 3500) / 500
+
+    Describes the labels of set B (rms 0.05 dex) and the combinations that the paper keeps after its cut with PARSEC
+    isochrones (rms 0.08 dex). It is too low for real stars below 3500 K (:func:`main_sequence_logg`). It tells how
+    well log g of the simulated stars is known without any spectrum of gravity.
+
+    Parameters
+    ----------
+    teff : array, K
+    mh : array, dex
+
+    Returns
+    -------
+    array, dex
     """
     return 4.78 - 0.105 * (np.asarray(teff) - 3500) / 500 - 0.235 * np.asarray(mh)
 
@@ -92,7 +131,7 @@ def label_grid(config):
     ----------
     config : SyntheticConfig
         ``main_sequence = "paper"`` keeps what :func:`is_main_sequence` accepts, ``"band"`` the labels within
-        ``main_sequence_width`` of :func:`main_sequence_logg`.
+        ``main_sequence_width`` of :func:`main_sequence_logg`, or ``main_sequence_width_cool`` below 3500 K.
 
     Returns
     -------
@@ -116,7 +155,8 @@ def label_grid(config):
     logg = np.arange(round(1.0 / config.logg_step) + 1) * config.logg_step + 4.5
     grid = np.stack(np.meshgrid(teff, logg, mh, indexing="ij"), axis=-1).reshape(-1, 3).round(6)
     if config.main_sequence == "band":
-        near = np.abs(grid[:, 1] - main_sequence_logg(grid[:, 0], grid[:, 2])) <= config.main_sequence_width
+        width = np.where(grid[:, 0] < COOL, config.main_sequence_width_cool, config.main_sequence_width)
+        near = np.abs(grid[:, 1] - main_sequence_logg(grid[:, 0], grid[:, 2])) <= width
     else:
         near = is_main_sequence(*grid.T)
     if not near.any():

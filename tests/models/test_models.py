@@ -95,7 +95,7 @@ def test_synthetic_spectra_come_out_as_they_went_in(model):
     one = model.specialist_for(94_600)
     library = libraries.load_library("grid_a")
     labels = np.array([[3000, 0, 0.0, 3.0], [3500, 0, -0.3, 8.0], [4000, 0, 0.2, 15.0]])
-    labels[:, 1] = label_grid.main_sequence_logg(labels[:, 0], labels[:, 2])
+    labels[:, 1] = label_grid.survey_logg(labels[:, 0], labels[:, 2])  # the centre of the band that they learnt from
     raw = generation.expand(library, labels[:, :3])
     flux = generation.network_spectra(library.wavelength, raw, labels[:, 3], one.config.window, one.config.continuum)
     found = one.estimate(flux)["found"]

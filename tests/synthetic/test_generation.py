@@ -5,13 +5,17 @@ import functools
 from importlib import resources
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PyAstronomy import pyasl
+from scipy import optimize
 
 from dtl_core.config import ContinuumConfig, SyntheticConfig, WindowConfig, load_profile
 from dtl_core.errors import DataError
+from dtl_core.estimates import photometry
+from dtl_core.literature import isochrones
 from dtl_core.public_data.registry import data_mirror
 from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, interpolation, label_grid, libraries
@@ -428,15 +432,18 @@ def test_band_has_main_sequence_combinations_on_the_papers_steps():
     labels = label_grid.label_grid(config)
     assert len(np.unique(labels, axis=0)) == len(labels)
     distance = labels[:, 1] - label_grid.main_sequence_logg(labels[:, 0], labels[:, 2])
-    assert np.abs(distance).max() <= config.main_sequence_width + 1e-9
+    for part, width in ((labels[:, 0] < 3500, 0.3), (labels[:, 0] >= 3500, 0.15)):
+        assert width - 0.02 < np.abs(distance[part]).max() <= width + 1e-9
     for column, step in enumerate((25, 0.1, 0.1)):
         used = np.unique(labels[:, column])
         np.testing.assert_allclose(np.diff(used), step, rtol=0, atol=1e-9)
     assert (labels[:, 0].min(), labels[:, 0].max()) == (2600, 4475)
     assert (labels[:, 2].min(), labels[:, 2].max()) == (-1.0, 0.6)
-    # every Teff and [M/H] keeps the gravities near the relation: two or three, fewer where the library's 4.5 cuts it
-    count = np.unique(labels[:, [0, 2]], axis=0, return_counts=True)[1]
-    assert len(count) == 76 * 17 and count.min() >= 1 and count.max() <= 4 and np.median(count) == 3
+    # every Teff and [M/H] keeps the gravities near the relation, fewer where the library's 4.5 and 5.5 cut it
+    pairs, count = np.unique(labels[:, [0, 2]], axis=0, return_counts=True)
+    cool = pairs[:, 0] < 3500
+    assert len(count) == 76 * 17 and count.min() >= 1
+    assert np.median(count[cool]) == 6 and count[cool].max() == 6 and np.median(count[~cool]) == 3
     np.testing.assert_array_equal(labels, labels[np.lexsort(labels.T[::-1])])
 
 
@@ -444,17 +451,68 @@ def test_label_grid_follows_its_settings():
     few = label_grid.label_grid(SyntheticConfig(teff_min=3000, teff_max=3200, teff_step=100, mh_min=-0.2, mh_max=0.2))
     assert set(few[:, 0]) == {3000, 3100, 3200} and set(few[:, 2].round(3)) == {-0.2, -0.1, 0, 0.1, 0.2}
     with pytest.raises(DataError, match="main_sequence_width.*widen it"):
-        label_grid.label_grid(SyntheticConfig(main_sequence="band", main_sequence_width=-1.0))
+        widths = {"main_sequence_width": -1.0, "main_sequence_width_cool": -1.0}
+        label_grid.label_grid(SyntheticConfig(main_sequence="band", **widths))
     with pytest.raises(DataError, match="'synthetic.main_sequence': no combination is left; widen the ranges"):
         label_grid.label_grid(SyntheticConfig(teff_min=4490, teff_max=4500, teff_step=1))
 
 
-def test_main_sequence_relation_fits_the_surveys_labels():
+def test_survey_relation_fits_the_surveys_labels_and_the_band_contains_them():
     label = libraries.load_library("survey_b").label
-    residual = label[:, 1] - label_grid.main_sequence_logg(label[:, 0], label[:, 2])
+    residual = label[:, 1] - label_grid.survey_logg(label[:, 0], label[:, 2])
     assert np.sqrt(np.mean(residual**2)) < 0.06 and abs(residual.mean()) < 0.02
-    assert label_grid.main_sequence_logg(3000, 0) > label_grid.main_sequence_logg(4000, 0)
-    assert label_grid.main_sequence_logg(3500, -0.5) > label_grid.main_sequence_logg(3500, 0.5)
+    for relation in (label_grid.survey_logg, label_grid.main_sequence_logg):
+        assert relation(3000, 0) > relation(4000, 0) and relation(3500, -0.5) > relation(3500, 0.5)
+    config = SyntheticConfig(main_sequence="band")
+    width = np.where(label[:, 0] < 3500, config.main_sequence_width_cool, config.main_sequence_width)
+    outside = np.abs(label[:, 1] - label_grid.main_sequence_logg(label[:, 0], label[:, 2])) > width
+    assert outside.mean() < 0.02
+
+
+def mass_radius_points():
+    """Teff, [Fe/H] and log g of stars in the published relations: three arrays."""
+    teff, magnitude, points = np.arange(2850, 4001, 25), np.linspace(4.6, 9.8, 1000), []
+    for mh in np.arange(-6, 6) / 10:
+        radius = isochrones.sequence(teff, mh)["mass"].to_numpy()  # equal to the radius in solar units
+        known = photometry.from_magnitude(magnitude, mh=mh)["radius"]  # falls with magnitude
+        own = np.interp(radius, known[::-1], magnitude[::-1], left=np.nan, right=np.nan)
+        logg = photometry.from_magnitude(own, mh=mh)["logg"]
+        points.append(np.stack([teff, np.full(len(teff), mh), logg])[:, np.isfinite(logg)])
+    return np.concatenate(points, axis=1)
+
+
+def test_main_sequence_relation_is_a_fit_to_published_masses_and_radii():
+    teff, mh, logg = mass_radius_points()
+    assert len(logg) > 500
+    residual = logg - label_grid.main_sequence_logg(teff, mh)
+    assert np.sqrt(np.mean(residual**2)) < 0.0065 and np.abs(residual).max() < 0.03
+
+    def formula(labels, level, height, middle, shift, width, slope):
+        teff, mh = labels
+        return level - height * np.tanh((teff - middle - shift * mh) / width) + slope * mh
+
+    fitted, _ = optimize.curve_fit(formula, (teff, mh), logg, p0=(5.0, 0.4, 3200.0, 0.0, 500.0, -0.2))
+    assert np.all(np.abs(fitted - label_grid.RELATION) < (0.002, 0.002, 3, 3, 5, 0.002))
+    ends = label_grid.main_sequence_logg(np.array([2600, 2700, 4500]), 0.0)  # extrapolated
+    assert 5.2 < ends[1] < ends[0] < 5.36 and 4.55 < ends[2] < 4.65
+
+
+@pytest.mark.data
+def test_published_stars_lie_in_the_band():
+    stars = pd.read_csv(data_mirror() / "published/schw19.csv", skipinitialspace=True)
+    stars = stars.assign(karmn=stars["Karmn"].str.strip()).drop_duplicates("karmn")
+    stars = stars.merge(pd.read_csv(data_mirror() / "published/mas_buitrago_2024.csv"), on="karmn")
+    logg = pd.to_numeric(stars["loggc"], errors="coerce")  # of mass and radius
+    stars, logg = stars[logg.notna()], logg[logg.notna()]
+    teff, mh = stars["Teff_y"], stars["[M/H]"]
+    new, old = (logg - relation(teff, mh) for relation in (label_grid.main_sequence_logg, label_grid.survey_logg))
+    assert len(logg) == 278 and np.sqrt(np.mean(new**2)) == pytest.approx(0.084, abs=0.002)
+    for lowest, highest, was, now in ((0, 3200, 0.246, 0.076), (3200, 3500, 0.117, 0.041), (3500, 9000, 0.028, 0.034)):
+        own = (teff >= lowest) & (teff < highest)
+        assert (old[own].mean(), new[own].mean()) == pytest.approx((was, now), abs=0.003)
+    assert np.mean(np.abs(old) > 0.15) == pytest.approx(0.237, abs=0.005)
+    width = np.where(teff < 3500, 0.3, 0.15)
+    assert np.mean(np.abs(new) > 0.15) == pytest.approx(0.094, abs=0.005) and np.mean(np.abs(new) > width) < 0.015
 
 
 # ---------------------------------------------------------------- spectra
