@@ -4,9 +4,10 @@
     python benchmarks/transfer.py arms strengths        only these; the others keep what was measured before
 
 Parts: arms (every method on five surveys: errors, gap metrics, latent axes), strengths (the survey's effects from zero
-to twice their strength), recommended (the recommended method on twenty surveys, star by star, and out-of-distribution
-spectra on the first five), real (the HPF stars). The surveys differ in the draw of line errors, rotation, activity and
-noise.
+to twice their strength), anchors (numbers of anchor stars like real ones, on two surveys), recommended (the recommended
+method on twenty surveys, star by star, and out-of-distribution spectra on the first five), real (the HPF stars). The
+surveys differ in the draw of line errors, rotation, activity and noise. No star is scored whose truth a method knows;
+the column ``truths`` is the number of stars whose truth it knows.
 Survey 0, which every run has, is the one on which choices were made; the others were never looked at before.
 """
 
@@ -32,7 +33,9 @@ SEEDS, SURVEYS, REAL = range(1, 6), range(1, 21), range(3)
 STRENGTHS = (0.0, 0.5, 2.0)
 SWEPT = ("no transfer", "fine-tuned", "randomised", "chi-square", "combined")
 EVERY = "all effects"
-LATENT = [name for name in METHODS if name != "zero points" and not name.startswith(("chi", "least"))]  # with features
+LATENT = [name for name in METHODS if not name.startswith(("zero", "chi", "least"))]  # with features of their own
+AXES = ("autoencoder", "fine-tuned", "frozen decoder")  # each with an encoder of its own
+ANCHORED, N_ANCHORS = ("zero points", "combined"), (0, 3, 6, 14)
 
 
 def simulated(root):
@@ -53,22 +56,27 @@ def other_problem(run, seed, trained=None, **settings):
     return own, truth
 
 
+def scored(name, own, truth):
+    """A method that has adapted to the problem, and its errors on the half of the stars that is reported."""
+    method, (_, reported) = own.learned(METHODS[name]).adapt(own), benchmark.halves(truth)
+    return method, benchmark.scores(method.predict(own.stars), truth, reported, known=method.known_stars(own))
+
+
 def measure_methods(root):
     """Errors, gap metrics and latent axes of every method on ``SEEDS`` surveys, each with a seed of its own."""
     run, found, gaps, axes, times = simulated(root), [], [], [], []
     for seed in SEEDS:
         own, truth = other_problem(run, seed)
-        _, reported = benchmark.halves(truth)
         gaps.append(benchmark.gaps(None, own).assign(arm="fluxes", seed=seed))
         for name in METHODS:
             begun = time.perf_counter()
-            method = own.learned(METHODS[name]).adapt(own)
-            table = benchmark.scores(method.predict(own.stars), truth, reported).assign(arm=name, seed=seed)
+            method, table = scored(name, own, truth)
+            table = table.assign(arm=name, seed=seed)
             times.append({"arm": name, "seed": seed, "seconds": time.perf_counter() - begun})
             found.append(table)
             if name in LATENT:
                 gaps.append(benchmark.gaps(method, own).assign(arm=name, seed=seed))
-            if hasattr(method, "encoder"):
+            if name in AXES:
                 axes.append(benchmark.axes(method, own.stars).assign(arm=name, seed=seed))
             note(seed, name, table[table.region == "all"].rmse.round(3).tolist())
     return {name: records.lines(pd.concat(part) if name != "seconds" else pd.DataFrame(part))
@@ -84,12 +92,26 @@ def measure_strengths(root):
         settings += [(effect, strength, dict.fromkeys(names, strength)) for strength in STRENGTHS]
     for effect, strength, factors in settings:
         own, truth = other_problem(run, SEEDS[0], trained, **factors)
-        _, reported = benchmark.halves(truth)
         for name in SWEPT:
-            table = benchmark.scores(own.learned(METHODS[name]).adapt(own).predict(own.stars), truth, reported)
+            _, table = scored(name, own, truth)
             table = table[table.region == "all"].drop(columns=["region", "n"])
             out.append(table.assign(effect=effect, strength=strength, arm=name))
         note(effect, strength, table.rmse.round(3).tolist())
+    return {"errors": records.lines(pd.concat(out))}
+
+
+def measure_anchors(root):
+    """Errors against the number of anchor stars, which are as bright, early and slowly rotating as real ones."""
+    run, out = simulated(root), []
+    for seed in SEEDS[:2]:
+        own, truth = other_problem(run, seed)
+        for n in N_ANCHORS:
+            n_mh = round(n * benchmark.N_COMPANIONS / benchmark.N_INTERFEROMETRIC)
+            anchors = benchmark.anchors_of(truth, benchmark.halves(truth)[0], seed, n, n_mh, realistic=True)
+            for name in ANCHORED:
+                _, table = scored(name, dataclasses.replace(own, anchors=anchors), truth)
+                out.append(table.assign(n_teff=n, n_mh=n_mh, arm=name, seed=seed))
+                note(seed, n, name, table[table.region == "all"].rmse.round(3).tolist())
     return {"errors": records.lines(pd.concat(out))}
 
 
@@ -141,6 +163,7 @@ def measure_real(root):
 PARTS = {
     "arms": measure_methods,
     "strengths": measure_strengths,
+    "anchors": measure_anchors,
     "recommended": measure_recommended,
     "real": measure_real,
 }

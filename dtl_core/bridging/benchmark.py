@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..errors import DataError
 from ..estimates import gravity
 from ..estimates.calibration import group_edges, groups_of
 from ..estimates.gap import gap_metrics, scaled
@@ -22,6 +23,8 @@ __all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_proble
 
 # Anchor stars: as many as the paper compares with, interferometric Teff and log g and [M/H] of FGK companions.
 N_INTERFEROMETRIC, N_COMPANIONS = 14, 6
+# Stars with interferometric radii are near and therefore bright, and most are early M dwarfs that rotate slowly.
+COOLEST, FASTEST = 3300.0, 3.0  # of realistic anchor stars: K, km/s
 
 
 def halves(truth, seed=0):
@@ -30,16 +33,50 @@ def halves(truth, seed=0):
     return np.sort(order[: len(truth) // 2]), np.sort(order[len(truth) // 2 :])
 
 
-def anchors_of(truth, rows, seed=0):
-    """Draw anchor stars among ``rows``, with measurement errors: dict of parameter -> (rows, values)."""
+def anchors_of(truth, rows, seed=0, n_teff=N_INTERFEROMETRIC, n_mh=N_COMPANIONS, realistic=False):
+    """Draw anchor stars, with measurement errors.
+
+    A smaller number of anchor stars is a subset of a larger one with the same seed, with the same values.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        Of a simulated survey.
+    rows : array of int
+        Stars to choose from.
+    seed : int
+    n_teff, n_mh : int
+        Stars with known Teff and log g, and other stars with known [M/H].
+    realistic : bool
+        Choose among stars with at least the median S/N of the survey, Teff above ``COOLEST`` and v sin i below
+        ``FASTEST`` only, as stars with interferometric radii are, instead of among all.
+
+    Returns
+    -------
+    dict of parameter -> (rows, values)
+
+    Raises
+    ------
+    DataError
+        There are fewer realistic anchor stars among ``rows`` than wanted.
+    """
+    first = max(n_teff, N_INTERFEROMETRIC)  # star with known [M/H], whatever n_teff is
+    if realistic:
+        own = truth.iloc[rows]
+        suitable = (own["snr"] >= truth["snr"].median()) & (own["teff"] > COOLEST) & (own["vsini"] < FASTEST)
+        rows = np.asarray(rows)[suitable]
+        if len(rows) < first + n_mh:
+            problem = f"{len(rows)} stars are bright, early and slow rotators, but {first + n_mh} are needed"
+            raise DataError(problem, field="realistic", remedy="simulate a larger survey")
     rng = np.random.default_rng([seed, 22])
     chosen = rng.permutation(rows)
-    groups = {"teff": chosen[:N_INTERFEROMETRIC], "logg": chosen[:N_INTERFEROMETRIC]}
-    groups["mh"] = chosen[N_INTERFEROMETRIC : N_INTERFEROMETRIC + N_COMPANIONS]
-    return {
-        name: (own, truth[name].to_numpy()[own] + rng.normal(0, ANCHOR_ERRORS[name], len(own)))
-        for name, own in groups.items()
-    }
+    groups = {"teff": chosen[:n_teff], "logg": chosen[:n_teff], "mh": chosen[first : first + n_mh]}
+    out = {}
+    for name, own in groups.items():
+        # all possible anchor stars draw, so that a smaller number of them leaves the values unchanged
+        errors = rng.normal(0, ANCHOR_ERRORS[name], max(len(own), N_COMPANIONS if name == "mh" else first))[: len(own)]
+        out[name] = own, truth[name].to_numpy()[own] + errors
+    return out
 
 
 def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
@@ -99,8 +136,8 @@ def regions(teff):
     return groups_of(teff, group_edges(teff))
 
 
-def scores(found, truth, rows=None):
-    """Rmse, bias (estimate minus truth) and scatter of estimates.
+def scores(found, truth, rows=None, *, known):
+    """Rmse, bias (estimate minus truth) and scatter of estimates, for stars whose truth was not used.
 
     Parameters
     ----------
@@ -109,7 +146,9 @@ def scores(found, truth, rows=None):
     truth : DataFrame
         True parameters.
     rows : array of int, optional
-        Stars to count; by default all.
+        Stars to count; by default all whose truth was not used.
+    known : array of int
+        Stars of which the method knows a true parameter; see :meth:`~dtl_core.bridging.problem.Method.known_stars`.
 
     Returns
     -------
@@ -117,8 +156,17 @@ def scores(found, truth, rows=None):
         One row per parameter and region: ``all``, and the thirds of Teff 0, 1 and 2. Two more parameters,
         ``logg_relation`` and ``logg_survey_relation``, are log g by the relations in
         :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H]: what log g would be without looking at it.
+        Column ``n`` is the number of stars that were counted, ``truths`` the number of stars in ``known``.
+
+    Raises
+    ------
+    DataError
+        A star is in ``rows`` and in ``known``.
     """
-    rows = np.arange(len(truth)) if rows is None else rows
+    rows = np.setdiff1d(np.arange(len(truth)), known) if rows is None else rows
+    if both := np.intersect1d(rows, known).tolist():
+        remedy = "leave out the stars that anchor or calibrate the method"
+        raise DataError(f"the method knows the truth of star {both[0]}", field="rows", remedy=remedy)
     third, out = regions(truth["teff"].to_numpy())[rows], []
     errors = {name: found[rows, k] - truth[name].to_numpy()[rows] for k, name in enumerate(PARAMETERS)}
     for name, relation in gravity.RELATIONS.items():
@@ -127,8 +175,8 @@ def scores(found, truth, rows=None):
         for region in ("all", 0, 1, 2):
             own = difference if region == "all" else difference[third == region]
             rmse, bias = np.sqrt(np.mean(own**2)), own.mean()
-            out.append((name, region, len(own), rmse, bias, own.std()))
-    return pd.DataFrame(out, columns=["parameter", "region", "n", "rmse", "bias", "scatter"])
+            out.append((name, region, len(own), rmse, bias, own.std(), len(known)))
+    return pd.DataFrame(out, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "truths"])
 
 
 def gaps(method, problem, *, n_synthetic=800, **settings):

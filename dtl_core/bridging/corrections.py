@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import torch
@@ -11,11 +12,20 @@ from ..estimates import outliers
 from ..parameters import PARAMETERS
 from .emulator import optical_depth
 from .fits import LeastSquares
-from .flux_networks import Randomised
+from .flux_networks import OnFluxes, Randomised
+from .latent_networks import FineTuned
 from .problem import Method
 from .randomiser import Randomiser
 
-__all__ = ["Combined", "Prepared", "SelfCalibrated", "ZeroPoints"]
+__all__ = [
+    "Combined",
+    "CombinedWithoutAnchors",
+    "Prepared",
+    "SelfCalibrated",
+    "ZeroPoints",
+    "ZeroPointsFineTuned",
+    "ZeroPointsNoTransfer",
+]
 
 
 def zero_points(found, anchors):
@@ -43,7 +53,7 @@ def zero_points(found, anchors):
 class ZeroPoints(Method):
     """Another method, shifted by a constant for each parameter so that the anchor stars are right in the median."""
 
-    base = Randomised
+    base, anchored = Randomised, True
 
     def learn(self, problem):
         self.inner = problem.learned(self.base)
@@ -56,6 +66,18 @@ class ZeroPoints(Method):
 
     def predict(self, flux):
         return self.inner.predict(flux) - self.zero
+
+
+class ZeroPointsFineTuned(ZeroPoints):
+    """The paper's method with the zero points of the anchor stars."""
+
+    base = FineTuned
+
+
+class ZeroPointsNoTransfer(ZeroPoints):
+    """The network on synthetic fluxes with the zero points of the anchor stars."""
+
+    base = OnFluxes
 
 
 class SelfCalibrated(Method):
@@ -261,6 +283,8 @@ class Combined(Prepared):
     drawn stars. A network that learns labels from them also learns which features to trust.
     """
 
+    anchored = True
+
     def learn(self, problem):
         self.least_squares = problem.learned(LeastSquaresAnchored)
 
@@ -272,6 +296,18 @@ class Combined(Prepared):
         self.network.learn(problem)
         self.zero = zero_points(self.network.predict(problem.stars), problem.anchors)
         return self
+
+
+class CombinedWithoutAnchors(Combined):
+    """The combined method without known stars, as :func:`dtl_core.models.adapting.adapt` uses it for a user's survey.
+
+    The self-calibration and the estimates then have no zero points.
+    """
+
+    anchored = False
+
+    def adapt(self, problem):
+        return super().adapt(dataclasses.replace(problem, anchors={}))
 
 
 class _WithResiduals(Randomised):

@@ -1,4 +1,4 @@
-"""Methods with a network on fluxes: no transfer, randomised, aligned, adversarial."""
+"""Methods with a network on fluxes: no transfer, augmented, randomised, aligned, adversarial."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import nn
 
 from ..parameters import PARAMETERS
 from .problem import Method
-from .randomiser import Randomiser
+from .randomiser import AUGMENTATION, Randomiser
 
-__all__ = ["Adversarial", "Aligned", "OnFluxes", "Randomised"]
+__all__ = ["Adversarial", "Aligned", "Augmented", "OnFluxes", "Randomised"]
 
 
 class FluxNet(nn.Module):
@@ -126,8 +126,17 @@ class Randomised(OnFluxes):
 
     def randomised(self, flux, rows):
         """Change synthetic fluxes of some rows at random, with :class:`~dtl_core.bridging.randomiser.Randomiser`."""
-        problem = self.problem
-        return self.randomiser(flux, problem.labels[rows, 3], problem.step, problem.resolving_power, self.generator)
+        return self.problem.randomised(self.randomiser, flux, rows, self.generator)
+
+
+class Augmented(Randomised):
+    """A network on fluxes with random noise, continuum, velocity and resolution, and with the synthetic lines.
+
+    What it gains over no transfer is due to generic augmentation. What :class:`Randomised` gains over it is due to
+    random lines.
+    """
+
+    randomiser = AUGMENTATION
 
 
 class _Jointly(OnFluxes):

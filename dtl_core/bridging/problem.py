@@ -70,6 +70,23 @@ class Problem:
         """Width of a pixel, A."""
         return float(self.wavelength[1] - self.wavelength[0])
 
+    def randomised(self, randomiser, flux, rows, generator):
+        """Change synthetic fluxes at random.
+
+        Parameters
+        ----------
+        randomiser : Randomiser
+        flux : tensor of shape (B, n_pixels)
+        rows : tensor or array of int, shape (B,)
+            The synthetic spectra that these fluxes belong to.
+        generator : torch.Generator
+
+        Returns
+        -------
+        tensor of shape (B, n_pixels)
+        """
+        return randomiser(flux, self.labels[rows, 3], self.step, self.resolving_power, generator)
+
     def fit(self, model, loss, index=None, *, epochs=None, learning_rate=None):
         """Train a network with the budget of the problem.
 
@@ -107,7 +124,30 @@ class Method(abc.ABC):
 
     Some subclasses also define ``latent(flux)`` and ``synthetic_latent(rows)``, the features of observed spectra and
     of rows of the synthetic ones, and ``spread(flux)``, the standard errors (n_stars, 4) of their labels.
+
+    Attributes
+    ----------
+    anchored : bool
+        Whether the method uses the known values of the problem's anchor stars.
     """
+
+    anchored = False
+
+    @classmethod
+    def known_stars(cls, problem):
+        """Find the stars of which the method knows at least one true parameter, so that it cannot be scored on them.
+
+        Parameters
+        ----------
+        problem : Problem
+
+        Returns
+        -------
+        array of int
+            Rows of ``problem.stars``, sorted, each once; empty if the method does not use anchor stars.
+        """
+        rows = [rows for rows, _ in problem.anchors.values()] if cls.anchored else []
+        return np.unique(np.concatenate([[], *rows]).astype(int))
 
     def fit(self, problem):
         """Learn from synthetic spectra, then adapt to observed ones; return the method."""

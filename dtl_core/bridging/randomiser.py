@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..spectra.operators import C_KMS, FWHM, mirrored_pixels
 
-__all__ = ["Randomiser"]
+__all__ = ["AUGMENTATION", "Randomiser"]
 
 
 ROTATION_RMS = 0.474  # of the rotation profile with limb darkening 0.6, over v sin i
@@ -112,6 +112,10 @@ class Randomiser:
         share = (position - left).clamp(0, 1)
         impulses.scatter_add_(1, left, height * (1 - share)).scatter_add_(1, left + 1, height * share)
         return _gaussian(impulses, (width**2 + rotation**2).sqrt()) * width * math.sqrt(2 * math.pi)
+
+
+# What any spectrograph does to a spectrum, without errors of the line list.
+AUGMENTATION = Randomiser(line_strength=0.0, lines=0.0)
 
 
 def _gaussian(x, width, shift=None):

@@ -17,6 +17,8 @@ from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..parameters import PARAMETERS, TABLE
 from . import records
+from .headline import known_stars, recovery
+from .stages.shared import ENCODERS
 
 __all__ = [
     "calibrate",
@@ -31,6 +33,7 @@ __all__ = [
     "flow_posterior",
     "goals",
     "joint_diagnostics",
+    "known_truths",
     "meaning",
     "metric_verdicts",
     "paired",
@@ -98,6 +101,22 @@ def error_table(errors, region="all", column="rmse"):
     )
     columns = [name for name in DIGITS if name in PARAMETERS or name in own["mean"]]
     return tuple(own[name][columns].loc[errors["arm"].unique()] for name in ("mean", "std"))
+
+
+def known_truths(errors):
+    """Number of stars whose truth each method knows, none of which is counted in its errors.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    Series
+        By method.
+    """
+    return errors.groupby("arm", sort=False)["truths"].max()
 
 
 def relative_errors(errors, spread):
@@ -323,8 +342,20 @@ def coverage_table(covered, levels=(0.68, 0.90)):
 
 
 def goals(errors):
-    """Goals for the errors and the results, means over seeds: DataFrame of goal, parameter, wanted, found, met."""
+    """Goals for the errors and the results, means over seeds.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    DataFrame
+        Goal, parameter, wanted, found, met, and the number of stars whose truth the method knows that is to meet it.
+    """
     mean, _ = error_table(errors)
+    truths = known_truths(errors)[WINNER]
     rows = []
     for name, factor in GOALS.items():
         wanted = {
@@ -332,10 +363,10 @@ def goals(errors):
             CLASSICAL: mean.loc[CLASSICAL, name],
         }
         rows += [
-            (goal, name, value, mean.loc[WINNER, name], mean.loc[WINNER, name] <= value)
+            (goal, name, value, mean.loc[WINNER, name], mean.loc[WINNER, name] <= value, truths)
             for goal, value in wanted.items()
         ]
-    return pd.DataFrame(rows, columns=["goal", "parameter", "wanted", "found", "met"])
+    return pd.DataFrame(rows, columns=["goal", "parameter", "wanted", "found", "met", "known truths"])
 
 
 def relation_table(stars):
@@ -368,9 +399,22 @@ DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in
 DIGITS |= {f"logg_{name}": DIGITS["logg"] for name in gravity.RELATIONS}
 
 
-def with_spread(mean, spread):
-    """Format mean and spread as text, ``37 ± 4``: DataFrame of methods by parameters."""
-    out = pd.DataFrame(index=mean.index)
+def with_spread(mean, spread, truths):
+    """Format mean and spread as text, ``37 ± 4``.
+
+    Parameters
+    ----------
+    mean, spread : DataFrame
+        As of :func:`error_table`.
+    truths : Series
+        As of :func:`known_truths`.
+
+    Returns
+    -------
+    DataFrame
+        Methods by parameters, with the number of known truths in the first column.
+    """
+    out = pd.DataFrame({"known truths": truths.loc[mean.index]}, index=mean.index)
     for name, digits in DIGITS.items():
         if name not in mean:
             continue
@@ -514,15 +558,31 @@ def conclusions(errors):
     return {name: sentence(errors, *pair) for name, pair in COMPARED.items()} | {"rivals": rivals(errors)}
 
 
-def paper_and_recommended(figures):
-    """Errors of a run's survey by all methods: DataFrame with one row per parameter and method."""
-    rows, n = [], figures["n_survey"]
+def paper_and_recommended(run):
+    """Errors of all methods on the same stars of a run's survey, whose truth none of them used.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    DataFrame
+        One row per parameter and method: parameter, estimates, the number of stars whose truth the method knows, the
+        number of stars that are counted, rmse, bias (estimate minus truth), pearson, and the share of stars whose truth
+        is within 1 sigma.
+    """
+    methods = (*ENCODERS, "recommended")
+    known = {method: known_stars(run, method) for method in methods}
+    counted = ~np.any(list(known.values()), axis=0)
+    found, n = {method: recovery(run, method, counted) for method in methods}, int(counted.sum())
+    rows = []
     for p in PARAMETERS:
-        for method, counted in (("transfer", n), ("direct", n), ("recommended", n - n // 2)):
-            row = {name: figures[f"{name}_{p}_{method}"] for name in ("rmse", "bias", "pearson")}
-            rows.append(
-                {"parameter": p, "estimates": method} | row | {"coverage": figures[f"coverage_{p}_{method}"] / counted}
-            )
+        for method in methods:
+            values = found[method][p]
+            row = {"parameter": p, "estimates": method, "known truths": int(known[method].sum()), "stars": n}
+            row |= {name: values[name] for name in ("rmse", "bias", "pearson")}
+            rows.append(row | {"coverage": values["coverage"] / n})
     return pd.DataFrame(rows)
 
 
@@ -623,7 +683,7 @@ def meaning(axes):
 
 def coverage_of(run, method):
     """Share of a run's survey inside the 68 % error bars of a method: DataFrame of parameter, level and share."""
-    n = len(run.truth)
+    n = run.figures[f"n_scored_{method}"]
     rows = [(name, 0.68, run.figures[f"coverage_{name}_{method}"] / n) for name in PARAMETERS]
     return pd.DataFrame(rows, columns=["parameter", "level", "share"])
 

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 
-from ..bridging.benchmark import halves
 from ..errors import StoreError
 from ..estimates import density, gravity
 from ..estimates.gap import nearest_distance
@@ -15,7 +14,7 @@ from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
 from .stages.shared import ENCODERS
 from .store import Store
 
-__all__ = ["PUBLISHED_STARS", "headline", "last_run", "real_star_table"]
+__all__ = ["PUBLISHED_STARS", "headline", "known_stars", "last_run", "real_star_table", "recovery"]
 
 
 # Published parameters of the HPF stars: (Teff [K], log g, [M/H], v sin i [km/s], source); None where none is given.
@@ -27,6 +26,48 @@ PUBLISHED_STARS = {
     "G 9-40": [(3404, None, -0.08, None, "Stefansson+ 2020, same instrument")],
     "VB 10": [(2508, 5.24, None, 2.7, "Pineda+ 2021, log g from their mass and radius; v sin i: Reiners+ 2018")],
 }
+
+
+def known_stars(run, method):
+    """Find the stars of the simulated survey whose truth a method used, so that they do not count in its errors.
+
+    Parameters
+    ----------
+    run : Run
+    method : str
+        ``transfer`` and ``direct`` use no truth. ``recommended`` uses that of its anchor stars and of the half of the
+        survey that calibrates its estimates and their error bars.
+
+    Returns
+    -------
+    bool array of shape (n_survey,)
+    """
+    n = len(run.truth)
+    if method == "recommended" and "recommended" in run.keys:
+        return run.arrays("recommended", "recommended")["known"][:n]
+    return np.zeros(n, bool)
+
+
+def recovery(run, method, stars):
+    """Compare the estimates of a method with the truth of some stars of the simulated survey.
+
+    Parameters
+    ----------
+    run : Run
+    method : str
+        ``transfer``, ``direct`` or ``recommended``.
+    stars : bool array of shape (n_survey,)
+
+    Returns
+    -------
+    dict of parameter -> dict
+        As of :func:`dtl_core.estimates.density.recovery`.
+    """
+    table, out = run.catalogue_of(method)[: len(run.truth)], {}
+    for name, column in PARAMETER_COLUMNS.items():
+        values = [np.asarray(table[c], float)[stars] for c in (column, f"e_{column}", f"E_{column}")]
+        out[name] = density.recovery(*values, run.truth[name].to_numpy()[stars])
+    return out
 
 
 def headline(run):
@@ -43,13 +84,13 @@ def headline(run):
     Notes
     -----
     For each parameter p (teff [K], logg, mh [dex], vsini [km/s]) and method m (``transfer``, the paper's; ``direct``,
-    with observed latents from before fine-tuning; ``recommended``), over the stars of the simulated survey:
-    ``rmse_p_m``, ``bias_p_m`` (estimate minus truth), ``coverage_p_m`` (number of stars whose truth is within 1 sigma)
-    and ``pearson_p_m``. The coverage of ``recommended`` counts only the half of the survey on which its error bars were
-    not calibrated. ``rmse_logg_relation_m`` and ``rmse_logg_survey_relation_m`` are the rmse of log g by the relations
-    in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H]. ``rmse_p_mean`` is the rmse of predicting the
-    mean training label, ``spread_p`` the standard deviation of the truth, ``worst_kept_mse_p`` the largest test error
-    of a kept regressor.
+    with observed latents from before fine-tuning; ``recommended``), over those stars of the simulated survey whose
+    truth the method did not use (see :func:`known_stars`): ``rmse_p_m``, ``bias_p_m`` (estimate minus truth),
+    ``coverage_p_m`` (number of stars whose truth is within 1 sigma) and ``pearson_p_m``. ``n_scored_m`` is the number
+    of these stars, ``n_truths_m`` that of the others. ``rmse_logg_relation_m`` and ``rmse_logg_survey_relation_m`` are
+    the rmse of log g by the relations in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H].
+    ``rmse_p_mean`` is the rmse of predicting the mean training label, ``spread_p`` the standard deviation of the truth,
+    ``worst_kept_mse_p`` the largest test error of a kept regressor.
     """
     config, truth = run.config, run.truth
     members = range(len(run.architectures))
@@ -79,29 +120,20 @@ def headline(run):
     for encoder, name in (("direct", "before"), ("transfer", "after")):
         means = [nearest_distance(z[encoder], z["synthetic"]).mean() for z in latents]
         out[f"distance_latent_{name}"] = float(np.mean(means))
-    labels, n = run.synthetic["labels"], len(truth)
+    for method in (*ENCODERS, "recommended"):
+        known = known_stars(run, method)
+        out |= {f"n_scored_{method}": int((~known).sum()), f"n_truths_{method}": int(known.sum())}
+        for p, values in recovery(run, method, ~known).items():
+            out |= {f"{name}_{p}_{method}": value for name, value in values.items()}
+        table = run.catalogue_of(method)[: len(truth)][~known]
+        estimates = np.stack([np.asarray(table[column], float) for column in PARAMETER_COLUMNS.values()], axis=1)
+        relations = gravity.relation_errors(estimates, truth["logg"].to_numpy()[~known])
+        out |= {f"rmse_logg_{name}_{method}": rmse for name, rmse in relations.items()}
+    labels = run.synthetic["labels"]
     for k, p in enumerate(PARAMETERS):
-        column = PARAMETER_COLUMNS[p]
-        for encoder in ENCODERS:
-            table = run.catalogue_of(encoder)[:n]
-            values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
-            for name, value in density.recovery(*values, truth[p].to_numpy()).items():
-                out[f"{name}_{p}_{encoder}"] = value
-        table = run.catalogue_of("recommended")[:n]
-        values = [np.asarray(table[name], float) for name in (column, f"e_{column}", f"E_{column}")]
-        half = halves(truth)[1]
-        for name, value in density.recovery(*values, truth[p].to_numpy()).items():
-            out[f"{name}_{p}_recommended"] = value
-        reported = density.recovery(*(v[half] for v in values), truth[p].to_numpy()[half])
-        out[f"coverage_{p}_recommended"] = reported["coverage"]
         out[f"spread_{p}"] = float(truth[p].std(ddof=0))
         out[f"rmse_{p}_mean"] = float(np.sqrt(np.mean((labels[:, k].mean() - truth[p]) ** 2)))
         out[f"worst_kept_mse_{p}"] = float(selection[f"test_mse_{p}"][selection[f"kept_{p}"]].max())
-    for method in (*ENCODERS, "recommended"):
-        table = run.catalogue_of(method)[:n]
-        estimates = np.stack([np.asarray(table[column], float) for column in PARAMETER_COLUMNS.values()], axis=1)
-        for name, rmse in gravity.relation_errors(estimates, truth["logg"].to_numpy()).items():
-            out[f"rmse_logg_{name}_{method}"] = rmse
     out |= {f"time_{stage}_s": value for stage, value in seconds.items()}
     out["time_total_s"] = float(sum(seconds.values()))
     return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in out.items()}

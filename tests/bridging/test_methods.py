@@ -1,5 +1,6 @@
 """The methods that cross the synthetic gap: each does what it says, on toy spectra of injected distortions."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from bounds import bounded
 from torch.distributions import Normal
-from toys import POWER, depths, draw, off, toy
+from toys import HIGH, LOW, POWER, depths, draw, off, toy
 from toys import WAVE as WHOLE
 
 from dtl_core.bridging import corrections, fits, flux_networks
@@ -22,7 +23,8 @@ PIXELS = slice(0, 180)
 WAVE = WHOLE[PIXELS]
 N_STARS = 40
 # Trained twice; the others differ from these in what is done with the network, or are no networks at all.
-CHEAP = ("no transfer", "aligned", "adversarial", "randomised", "chi-square")
+CHEAP = ("no transfer", "aligned", "adversarial", "randomised", "principal components, noise", "chi-square")
+ANCHORED = {name for name, method in METHODS.items() if method.anchored}
 
 
 def distortion():
@@ -82,6 +84,45 @@ def test_no_method_sees_the_truth_of_a_star_but_for_the_anchors(problem, fitted)
     hidden = Problem(**{f: getattr(problem, f) for f in Problem.__dataclass_fields__})  # without ``truth``
     hidden.trained = {}  # and with nothing learnt yet
     np.testing.assert_array_equal(METHODS["combined"]().fit(hidden).predict(problem.stars), fitted("combined")[1])
+
+
+class Told(dict):
+    """Anchor stars that remember whether anybody looked at them."""
+
+    looked = False
+
+    def get(self, *key):
+        self.looked = True
+        return super().get(*key)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_method_looks_at_the_anchor_stars_if_and_only_if_it_says_so(problem, name):
+    anchors = Told(problem.anchors)
+    short = {"epochs": 1, "emulator_epochs": 1, "trained": {}, "anchors": anchors}
+    short |= {"train": problem.train[:200], "stars": problem.stars[:20]}
+    method = METHODS[name]().fit(dataclasses.replace(problem, **short))
+    assert anchors.looked == method.anchored
+    known = method.known_stars(problem)
+    assert known.tolist() == (list(range(20)) if method.anchored else [])
+
+
+def test_the_methods_with_anchor_stars_are_these():
+    zero_points = {"zero points", "zero points, fine-tuned", "zero points, no transfer"}
+    assert ANCHORED == zero_points | {"anchored", "combined", "least squares anchored"}
+
+
+@pytest.mark.parametrize("name", sorted(ANCHORED))
+def test_what_is_said_of_the_anchor_stars_changes_the_estimates_of_the_others(problem, fitted, name):
+    method, found = fitted(name)
+    if name.startswith("zero"):
+        anchors = {p: (rows, values + 10) for p, (rows, values) in problem.anchors.items()}
+        changed = METHODS[name]()
+        changed.inner = method.inner
+        shifted = changed.adapt(dataclasses.replace(problem, anchors=anchors)).predict(problem.stars)
+        np.testing.assert_allclose(shifted[20:] - found[20:], np.tile([10, 10, 10, 0], (20, 1)), atol=1e-3)
+    else:
+        assert np.abs(corrections.zero_points(found, problem.anchors)[:3] / (HIGH - LOW)[:3]).max() < 0.02
 
 
 # ---------------------------------------------------------------- self-calibration
@@ -248,6 +289,101 @@ def test_errors_of_synthetic_spectra_are_as_large_as_expected(problem, fitted, n
     ratio = (network.predict(flux) - problem.labels[rows].numpy()) / network.spread(flux)
     assert np.all(network.spread(flux) > 0)
     bounded("error over what is expected", np.std(ratio, 0), above=0.5, below=2)
+
+
+# ---------------------------------------------------------------- the linear baseline
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition(problem, fitted):
+    method, _ = fitted("principal components")
+    train = problem.flux[problem.train].numpy().astype(float)
+    left, size, right = np.linalg.svd(train - train.mean(0), full_matrices=False)
+    scores = np.sqrt(len(train) - 1) * left[:, :32]  # of unit variance
+    found = method.synthetic_latent(problem.train)
+    assert found.shape == (len(train), 32)
+    sign = np.sign((found * scores).sum(0))
+    np.testing.assert_allclose(found * sign, scores, atol=2e-3)
+    np.testing.assert_allclose(method.components.explained_variance_, size[:32] ** 2 / (len(train) - 1), rtol=1e-4)
+    expected = (problem.stars.numpy() - train.mean(0)) @ right[:32].T / size[:32] * np.sqrt(len(train) - 1)
+    np.testing.assert_allclose(method.latent(problem.stars) * sign, expected, atol=2e-2)
+
+
+def test_refitted_components_are_those_of_both_domains_at_equal_weight(problem, fitted):
+    plain, refitted = fitted("principal components")[0], fitted("principal components, refitted")[0]
+    n = len(problem.train) // len(problem.stars)
+    both = np.concatenate([problem.flux[problem.train], np.repeat(problem.stars, round(n + 0.5), 0)]).astype(float)
+    np.testing.assert_allclose(refitted.components.mean_, both.mean(0), atol=1e-6)
+
+    def lost(method):
+        stars = problem.stars.double().numpy()
+        return np.square(stars - method.components.inverse_transform(method.components.transform(stars))).mean()
+
+    assert lost(refitted) < 0.7 * lost(plain)
+
+
+def test_noise_in_training_reaches_the_regressors_but_not_the_features(problem, fitted):
+    for plain, noisy in (
+        ("principal components", "principal components, noise"),
+        ("autoencoder", "autoencoder, noise"),
+    ):
+        (clean, one), (augmented, two) = fitted(plain), fitted(noisy)
+        rows = problem.valid[:50]
+        np.testing.assert_array_equal(clean.synthetic_latent(rows), augmented.synthetic_latent(rows))
+        assert not np.array_equal(one, two)
+        rows = torch.as_tensor(rows)
+        assert torch.equal(clean.seen(rows), problem.flux[rows])
+        first, second = augmented.seen(rows), augmented.seen(rows)
+        assert not torch.equal(first, second), "drawn anew at each step"
+        changed = (first - problem.flux[rows]).std()
+        assert 0.005 < changed < 0.05
+
+
+def test_regressors_that_saw_noise_bear_it_better(problem, fitted):
+    rows = torch.as_tensor(problem.valid)
+    noise = 0.01 * torch.randn(problem.flux[rows].shape, generator=torch.Generator().manual_seed(5))
+    truth = problem.labels[rows].numpy()
+    errors = [
+        off(fitted(name)[0].predict(problem.flux[rows] + noise), truth).mean()
+        for name in ("principal components, noise", "principal components")
+    ]
+    bounded("error with noise in training over that without", errors[0] / errors[1], below=0.8)
+
+
+# ---------------------------------------------------------------- relatives of other methods
+
+
+def test_generic_augmentation_leaves_line_strengths_alone_and_randomisation_does_not(problem, fitted):
+    rows = torch.arange(300)
+    flux = torch.cat([problem.flux[:1]] * 300)  # the same spectrum in every row
+    lines = flux[0] < 0.8
+
+    def ratio(name):
+        method = fitted(name)[0]
+        quiet = dataclasses.replace(method.randomiser, noise=0, continuum=0, velocity=0, resolution=0)
+        changed = problem.randomised(quiet, flux, rows, torch.Generator().manual_seed(0))
+        return (torch.log(changed) / torch.log(flux))[:, lines].std()
+
+    assert ratio("augmented") < 1e-4 and ratio("randomised") > 0.2
+
+
+def test_zero_points_shift_their_base_by_constants(problem, fitted):
+    pairs = {
+        "zero points": "randomised",
+        "zero points, fine-tuned": "fine-tuned",
+        "zero points, no transfer": "no transfer",
+    }
+    for name, base in pairs.items():
+        shifted, plain = fitted(name)[1], fitted(base)[1]
+        zero = corrections.zero_points(plain, problem.anchors)
+        np.testing.assert_allclose(plain - shifted, np.tile(zero, (N_STARS, 1)), rtol=1e-4, atol=1e-3)
+        assert zero[3] == 0
+
+
+def test_combined_without_anchors_is_what_a_problem_without_anchors_gives(problem, fitted):
+    method, found = fitted("combined, no anchors")
+    without = dataclasses.replace(problem, anchors={})
+    np.testing.assert_array_equal(METHODS["combined"]().fit(without).predict(problem.stars), found)
+    assert np.all(method.zero == 0)
 
 
 # ---------------------------------------------------------------- the parts of the others

@@ -20,7 +20,7 @@ import yaml
 
 from book.maker import model_page
 from dtl_core import __version__, config
-from dtl_core.bridging import benchmark, methods
+from dtl_core.bridging import benchmark
 from dtl_core.cli import main
 from dtl_core.errors import ConfigError, DTLError
 from dtl_core.estimates import outliers
@@ -242,7 +242,6 @@ def facts():
         (own, f"With fewer than {flags:.0f} spectra it cannot be as low as {specialist.STRANGE}"),
         (own, {4: "each of four simulated surveys"}[adapting.N_TWINS]),
         (own, f"with as many stars, at most {adapting.MOST_TWINS}"),
-        (own, {15: "the best of fifteen ways"}[len(methods.METHODS)]),
         ("book/howto/own_window.md", f"Models look at {seen}"),
         ("book/howto/own_window.md", "must cover {:.0f}-{:.0f} Å in the star's rest frame".format(*spectrum.WINDOW)),
         ("book/howto/own_window.md", f"a gap of more than {spectrum.GAP:.0f} Å"),

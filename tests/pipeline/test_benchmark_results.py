@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,8 @@ from dtl_core.bridging.methods import METHODS
 from dtl_core.config import load_profile
 from dtl_core.errors import DataError
 from dtl_core.estimates.calibration import LEVELS
-from dtl_core.parameters import PARAMETERS
-from dtl_core.pipeline import benchmark_results
+from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
+from dtl_core.pipeline import benchmark_results, headline
 from dtl_core.spectra import operators
 from dtl_core.synthetic import simulated_survey
 
@@ -67,8 +68,9 @@ def errors():
             for name, unit in zip(PARAMETERS, (100, 0.1, 0.2, 2), strict=True):
                 for region in ("all", "0", "1", "2"):
                     value = factor * unit * (1 + 0.1 * (seed - 1))
-                    rows.append((name, region, 143, value, value / 2, value, method, seed))
-    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
+                    truths = 20 if method == "combined" else 0
+                    rows.append((name, region, 143, value, value / 2, value, truths, method, seed))
+    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "truths", "arm", "seed"])
 
 
 def test_the_table_of_errors_is_mean_and_spread_over_surveys_in_the_order_of_the_arms():
@@ -78,12 +80,13 @@ def test_the_table_of_errors_is_mean_and_spread_over_surveys_in_the_order_of_the
     assert benchmark_results.error_table(errors(), region=1, column="bias")[0].loc[
         "no transfer", "mh"
     ] == pytest.approx(0.1)
-    assert benchmark_results.with_spread(mean, spread).loc["no transfer", "teff"] == "100 ± 10"
+    table = benchmark_results.with_spread(mean, spread, benchmark_results.known_truths(errors()))
+    assert table.loc["no transfer", "teff"] == "100 ± 10" and table["known truths"].tolist() == [0, 20, 0]
 
 
 def test_goals_compare_with_no_transfer_and_with_chi_square():
     found = benchmark_results.goals(errors()).set_index(["goal", "parameter"])
-    assert found["met"].all() and len(found) == 8
+    assert found["met"].all() and len(found) == 8 and (found["known truths"] == 20).all()
     assert found.loc[("0.6 of no transfer", "teff"), "wanted"] == pytest.approx(60)
     worse = errors()
     worse.loc[(worse["arm"] == "combined") & (worse["parameter"] == "mh"), "rmse"] = 0.11
@@ -275,6 +278,54 @@ def test_real_stars_stand_beside_what_is_published():
     assert found.loc[1, "mh"] == "" and found.loc[1, "logg"] == "5.13"
 
 
+# ---------------------------------------------------------------- the errors of a run, on stars of unknown truth
+
+
+class Finished:
+    """A finished run of 60 stars whose paper's estimates are all 100 K too hot.
+
+    The recommended ones are exact where the truth was known, so that counting these stars would show, and 10 K off
+    elsewhere.
+    """
+
+    def __init__(self, known):
+        self.truth, self.known = truth(60), known
+        self.keys = {"recommended": "r"}
+
+    def arrays(self, stage, file):
+        assert (stage, file) == ("recommended", "recommended")
+        return {"known": np.append(self.known, [False, False])}  # two real stars follow the survey
+
+    def catalogue_of(self, name):
+        off = np.where(self.known, 0.0, 10.0) if name == "recommended" else np.full(60, 100.0)
+        columns = {}
+        for p, column in PARAMETER_COLUMNS.items():
+            columns |= {column: np.append(self.truth[p] + off, [0, 0])}
+            columns |= {f"{e}_{column}": np.full(62, 50.0) for e in "eE"}
+        return Table(columns)
+
+
+@PROPERTY
+@given(st.sets(st.integers(0, 59), max_size=50))
+def test_no_star_counts_in_a_runs_errors_whose_truth_was_used(stars):
+    run = Finished(np.isin(np.arange(60), list(stars)))
+    assert headline.known_stars(run, "transfer").sum() == 0
+    np.testing.assert_array_equal(headline.known_stars(run, "recommended"), run.known)
+    table = benchmark_results.paper_and_recommended(run).set_index(["estimates", "parameter"])
+    assert (table["stars"] == 60 - len(stars)).all()
+    assert (table.loc["recommended", "known truths"] == len(stars)).all()
+    assert (table.loc[["transfer", "direct"], "known truths"] == 0).all()
+    np.testing.assert_allclose(table.loc["recommended", "rmse"], 10)
+    np.testing.assert_allclose(table.loc["transfer", "rmse"], 100)
+    assert (table.loc["recommended", "coverage"] == 1).all() and (table.loc["direct", "coverage"] == 0).all()
+
+
+def test_a_run_by_the_papers_method_alone_uses_no_truth():
+    run = Finished(np.ones(60, bool))
+    run.keys = {}
+    assert headline.known_stars(run, "recommended").tolist() == [False] * 60
+
+
 # ---------------------------------------------------------------- what the record says, and notebook 07 after it
 
 
@@ -288,6 +339,12 @@ def test_on_record_the_combination_wins_in_every_parameter_and_meets_the_goals(r
     assert recorded["seed"].nunique() >= 5 and len(mean) == len(METHODS)
     assert (mean.idxmin() == benchmark_results.WINNER).all()
     assert benchmark_results.goals(recorded)["met"].all()
+
+
+@pytest.mark.parametrize("part", ["arms", "strengths"])
+def test_on_record_methods_with_anchor_stars_know_twenty_truths_and_the_others_none(part):
+    truths = benchmark_results.known_truths(benchmark_results.read(part, "errors"))
+    assert truths.to_dict() == {name: 20 if METHODS[name].anchored else 0 for name in truths.index}
 
 
 def test_on_record_the_papers_way_stands_where_the_summary_says(recorded):

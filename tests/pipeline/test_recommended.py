@@ -12,7 +12,7 @@ from dtl_core.bridging import benchmark
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError
 from dtl_core.estimates import outliers
-from dtl_core.files import save_arrays
+from dtl_core.files import load_arrays, save_arrays
 from dtl_core.models import exports
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
 from dtl_core.pipeline import benchmark_results, headline, results
@@ -46,6 +46,22 @@ def test_its_error_bars_hold_on_the_half_that_did_not_calibrate_them(smoke):
     # the quantiles come from some fifty stars a third of Teff, so that those of one parameter have noise of their own
     bounded("mean coverage", np.mean(coverage), above=0.6, below=0.8)
     bounded("coverage", coverage, above=0.5, below=0.9)
+
+
+def test_its_errors_are_those_of_stars_that_neither_calibrate_nor_anchor_it(smoke):
+    chosen, reported = benchmark.halves(smoke.truth)
+    anchors = benchmark.anchors_of(smoke.truth, chosen, smoke.config.seed)
+    counted = np.setdiff1d(reported, np.concatenate([rows for rows, _ in anchors.values()]))
+    known = headline.known_stars(smoke, "recommended")
+    assert not known[counted].any() and known[chosen].all()
+    f, n = smoke.figures, len(smoke.truth)
+    assert (f["n_scored_recommended"], f["n_truths_recommended"]) == (len(counted), n - len(counted))
+    assert (f["n_scored_transfer"], f["n_truths_transfer"]) == (n, 0)
+    table = smoke.catalogue_of("recommended")[:n]
+    for p, column in PARAMETER_COLUMNS.items():
+        difference = (np.asarray(table[column]) - smoke.truth[p].to_numpy())[counted]
+        assert f[f"rmse_{p}_recommended"] == pytest.approx(np.sqrt(np.mean(difference**2)))
+        assert f[f"bias_{p}_recommended"] == pytest.approx(difference.mean())
 
 
 def test_few_ordinary_stars_are_called_strange(smoke):
@@ -150,7 +166,7 @@ def test_intervals_and_p_values_come_from_the_reference():
 
 @pytest.fixture
 def made(tmp_path):
-    """method of fifteen stars that are no part of the survey -> config, ticks of progress and the stage's catalogue."""
+    """method of fifteen stars outside the survey -> config, ticks of progress, catalogue, known stars, truth."""
 
     def make(fewest):
         settings = {"window.step": 0.03, "synthetic.n_spectra": 300, "survey.n_stars": 60, "survey.real_stars": "no"}
@@ -169,14 +185,17 @@ def made(tmp_path):
         reports = {"stars": [{"star": f"X{k}"} for k in range(15)], "refused": []}
         (folder / "reports.json").write_text(json.dumps(reports))
         where, _ = recommended.make_recommended(store, config, keys, lambda: ticks.append(1))
-        return config, len(ticks), Table.read(where / "catalogue_recommended.ecsv")
+        known = load_arrays(where / "recommended.safetensors")["known"]
+        return config, len(ticks), Table.read(where / "catalogue_recommended.ecsv"), known, truth
 
     return make
 
 
 @pytest.mark.parametrize(("fewest", "method"), [(15, "combined"), (16, "randomised")])
 def test_stars_beside_the_survey_get_the_method_that_their_number_allows(made, fewest, method):
-    config, ticks, table = made(fewest)
+    config, ticks, table, known, truth = made(fewest)
+    assert known.dtype == bool and len(known) == 75  # the half of the survey that calibrates, with its anchor stars
+    np.testing.assert_array_equal(np.flatnonzero(known), benchmark.halves(truth)[0])
     assert len(table) == 75 and list(table["karmn"][60:]) == [f"X{k}" for k in range(15)]
     assert set(table["method"][:60]) == {"combined"} and set(table["method"][60:]) == {method}
     for column in PARAMETER_COLUMNS.values():

@@ -5,7 +5,8 @@
 
 The error bars of a survey are calibrated on one half of it, whose truth otherwise serves only for choices and anchor
 stars; those of few stars on simulated stars of ten other surveys, each with its own errors of the line list. Estimates
-are medians of their calibrated distributions, so that they lie within their error bars.
+are medians of their calibrated distributions, so that they lie within their error bars. The array ``known`` marks the
+stars whose truth was used: they are not counted in the errors of the estimates.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def make_recommended(store, config, keys, progress=None):
         survey = estimate(method, own.stars)
         save_arrays(folder / "features.safetensors", _features(method, own))
         parts.append(calibrated(_rows(survey, chosen), truth, survey))
+        known_stars = np.isin(np.arange(len(run.observed)), [*chosen, *method.known_stars(own)])
         if len(run.observed) > n:
             real = torch.as_tensor(operators.binned(run.observed[n:], config.window.step))
             stars = dataclasses.replace(own, stars=real, anchors={})
@@ -139,7 +141,7 @@ def make_recommended(store, config, keys, progress=None):
             parts.append(calibrated(reference, known, found, weight))
             methods += [name] * len(stars.stars)
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        save_arrays(folder / "recommended.safetensors", columns)
+        save_arrays(folder / "recommended.safetensors", columns | {"known": known_stars})
         _table(run.stars, columns, methods, config).write(folder / "catalogue_recommended.ecsv")
 
     inputs = {name: keys[name] for name in ("synthetic", "observed")}
