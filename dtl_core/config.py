@@ -20,6 +20,8 @@ __all__ = [
     "Config",
     "ContinuumConfig",
     "EstimateConfig",
+    "FOREIGN_EFFECTS",
+    "ForeignConfig",
     "ModelsConfig",
     "PROFILES",
     "RecommendedConfig",
@@ -34,6 +36,7 @@ __all__ = [
     "UmapConfig",
     "WindowConfig",
     "load_profile",
+    "override",
     "setting",
     "settings",
 ]
@@ -162,6 +165,26 @@ class ChainConfig:
 
 
 @dataclass(frozen=True)
+class ForeignConfig:
+    """Strengths of effects that no method was tuned on: 0 is off, 1 is like real spectra."""
+
+    molecular_opacity: float = setting(0.0, "opacity of all but the strong atomic lines", low=0.0, high=10.0)
+    opacity: float = setting(0.0, "opacity of all lines", low=0.0, high=10.0)
+    nlte: float = setting(0.0, "strengths of atomic lines that change with Teff", low=0.0, high=10.0)
+    zeeman: float = setting(0.0, "magnetic broadening of the strong lines", low=0.0, high=10.0)
+    lsf_wings: float = setting(0.0, "wings of the line-spread function", low=0.0, high=10.0)
+    scattered_light: float = setting(0.0, "scattered light that was not subtracted", low=0.0, high=10.0)
+    wavelength_scale: float = setting(0.0, "smooth distortion of the wavelength scale", low=0.0, high=10.0)
+    spots: float = setting(0.0, "a second, lower temperature on part of the surface", low=0.0, high=10.0)
+    companion: float = setting(0.0, "light of a faint, cool star at another velocity", low=0.0, high=10.0)
+    telluric_residuals: float = setting(0.0, "lines of water that were not corrected well", low=0.0, high=10.0)
+    other_continuum: float = setting(0.0, "curvature and fringes of the continuum", low=0.0, high=10.0)
+
+
+FOREIGN_EFFECTS = tuple(entry.name for entry in dataclasses.fields(ForeignConfig))
+
+
+@dataclass(frozen=True)
 class SurveyConfig:
     """The benchmark survey: strengths of the effects that separate observed from synthetic spectra; 0 is off."""
 
@@ -191,6 +214,7 @@ class SurveyConfig:
         "stop at a spectrum that cannot be used, or skip and report it",
         choices=("stop", "skip"),
     )
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
 
 
 @dataclass(frozen=True)
@@ -540,8 +564,28 @@ def load_profile(name, overrides=None):
     """
     if name not in PROFILES:
         raise ConfigError(f"unknown profile {name!r}", field="profile", remedy=f"choose one of {', '.join(PROFILES)}")
-    config = Config(profile=name)
-    for key, value in {**PROFILES[name], **(overrides or {})}.items():
+    return override(Config(profile=name), {**PROFILES[name], **(overrides or {})})
+
+
+def override(config, overrides):
+    """Replace single settings of a configuration.
+
+    Parameters
+    ----------
+    config : Config
+    overrides : dict
+        As of :func:`load_profile`.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown, or a value has the wrong type or is out of range.
+    """
+    for key, value in overrides.items():
         config = _replace(config, key, key.split("."), value)
     _check(config)
     return config

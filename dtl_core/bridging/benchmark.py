@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..config import override
 from ..errors import DataError
 from ..estimates import gravity
 from ..estimates.calibration import group_edges, groups_of
@@ -110,7 +111,7 @@ def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
     return Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
 
 
-def other_survey(config, *, seed=0, **effects):
+def other_survey(config, *, seed=0, foreign=None, **effects):
     """Simulate the survey with other draws and strengths of its effects.
 
     Parameters
@@ -118,6 +119,9 @@ def other_survey(config, *, seed=0, **effects):
     config : Config
     seed : int
         Added to the configured seed.
+    foreign : dict, optional
+        Foreign effect -> its strength, which replaces the configured one; see
+        :mod:`dtl_core.synthetic.foreign_effects`.
     **effects
         Factor of the configured strength of each effect.
 
@@ -125,7 +129,13 @@ def other_survey(config, *, seed=0, **effects):
     -------
     flux, truth
         See :func:`dtl_core.synthetic.simulated_survey.survey_set`.
+
+    Raises
+    ------
+    ConfigError
+        A foreign effect is unknown, or its strength is not from 0 to 10.
     """
+    config = override(config, {f"survey.foreign.{name}": strength for name, strength in (foreign or {}).items()})
     changes = {name: factor * getattr(config.survey, name) for name, factor in effects.items()}
     survey = dataclasses.replace(config.survey, seed=config.survey.seed + seed, **changes)
     return simulated_survey.survey_set(dataclasses.replace(config, survey=survey))

@@ -2,7 +2,7 @@
 
 The survey starts from spectra computed with another code and other atomic line lists (``survey_b``) and adds the
 effects of spectrograph and star. Each effect has a strength in ``SurveyConfig``; 0 switches it off. With all of them
-off only the two codes differ.
+off only the two codes differ. Those of :mod:`~dtl_core.synthetic.foreign_effects` are off by default.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
-from ..config import SURVEY_EFFECTS
+from ..config import FOREIGN_EFFECTS, SURVEY_EFFECTS, ForeignConfig
 from ..lines import ACTIVE_LINES
 from ..spectra import operators
-from . import generation, libraries
+from . import foreign_effects, generation, libraries
 
 __all__ = ["detected", "draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
 
@@ -149,9 +149,12 @@ def starlight(truth, rows, config, *, opacity=1.0):
     """
     library = libraries.load_library("survey_b")
     settings, window = config.survey, config.window
-    norm = np.exp(-opacity * _distort_lines(library, rows, truth, settings))
+    depth = foreign_effects.change_depth(
+        _distort_lines(library, rows, truth, settings), library.wavelength, truth, settings
+    )
+    norm = np.exp(-opacity * depth)
     norm = _fill_in(norm, library.wavelength, rows, truth, settings)
-    raw = norm * library.continuum[rows]
+    raw = foreign_effects.add_spots(norm * library.continuum[rows], library, truth, config)
     vsini = truth["vsini"].to_numpy()
     flux = generation.model_spectra(
         library.wavelength, raw, vsini, window, limb_darkening=config.synthetic.limb_darkening
@@ -160,7 +163,7 @@ def starlight(truth, rows, config, *, opacity=1.0):
     for k, velocity in enumerate(truth["velocity"]):
         if velocity:
             flux[k] = operators.resample(grid, flux[k], operators.doppler_shift(grid, -velocity), "spline")
-    return flux
+    return foreign_effects.add_companions(flux, raw, library, truth, config)
 
 
 def detected(flux, truth, config):
@@ -179,6 +182,7 @@ def detected(flux, truth, config):
     (n_stars, n_pixels) array
         With the margin, not normalised.
     """
+    flux = foreign_effects.detector_effects(flux, truth, config)
     return _observe(flux.copy(), operators.window_grid(config.window), truth, config)
 
 
@@ -228,7 +232,7 @@ def survey_set(config):
     return recorded(starlight(truth, rows, config), truth, config), truth
 
 
-def effect_sizes(config, n_stars=40):
+def effect_sizes(config, n_stars=40, *, foreign=False):
     """Root mean square change of flux by each effect alone, at its strength in ``config``.
 
     Parameters
@@ -236,20 +240,25 @@ def effect_sizes(config, n_stars=40):
     config : Config
     n_stars : int
         Stars of the survey to use.
+    foreign : bool
+        Whether to measure the effects of :mod:`dtl_core.synthetic.foreign_effects` too, each at strength 1.
 
     Returns
     -------
     dict
-        Effect -> change, continuum = 1. ``codes`` is the change from the other code alone: survey spectra with all
-        effects off against synthetic ones of the same labels.
+        Effect -> change, continuum = 1; foreign ones have names such as ``foreign.spots``. ``codes`` is the change from
+        the other code alone: survey spectra with all effects off against synthetic ones of the same labels.
     """
 
-    def survey(**on):
-        settings = dataclasses.replace(config.survey, n_stars=n_stars, **(dict.fromkeys(SURVEY_EFFECTS, 0.0) | on))
+    def survey(other=None, **on):
+        strengths = dict.fromkeys(SURVEY_EFFECTS, 0.0) | on | {"foreign": other or ForeignConfig()}
+        settings = dataclasses.replace(config.survey, n_stars=n_stars, **strengths)
         return survey_set(dataclasses.replace(config, survey=settings))
 
     plain, truth = survey()
     changes = {name: survey(**{name: getattr(config.survey, name)})[0] - plain for name in SURVEY_EFFECTS}
+    for name in FOREIGN_EFFECTS if foreign else ():
+        changes[f"foreign.{name}"] = survey(ForeignConfig(**{name: 1.0}))[0] - plain
     library = libraries.load_library("grid_a")
     raw = generation.expand(library, truth[["teff", "logg", "mh"]].to_numpy())
     model = generation.network_spectra(
