@@ -14,6 +14,7 @@ from dtl_core.pipeline import records
 from dtl_core.public_data import registry
 
 from .markdown import NBSP, code, escape, number, table
+from .real_stars_page import real_stars_summary
 
 __all__ = ["CONTRACT", "model_files", "models_page", "precision_page"]
 
@@ -155,7 +156,7 @@ def _paper():
 def models_page(specialists):
     """The model card as Markdown, of a list of specialists, sharpest first."""
     parts = [_files(specialists), _making(specialists), _performance(specialists)] if specialists else [_NONE] * 3
-    return _MODELS.format(*parts, _paper())
+    return _MODELS.format(real_stars_summary(), *parts, _paper())
 
 
 def precision_page(specialists):
@@ -178,8 +179,11 @@ _NONE = "This package brings no trained models.\n"
 _MODELS = """(model-card)=
 # The trained models
 
-What `dtl predict` and `dtl explain` use. Everything here is read from the models' own cards; `dtl models show 94600`
-prints one. [Your own star](../howto/own_star.md) shows how to use them.
+What `dtl predict` and `dtl explain` use. All figures are read from records and from the models' own cards; `dtl models
+show 94600` prints one. [Your own star](../howto/own_star.md) shows how to use them.
+
+{}
+## The files
 
 A spectrum goes to the sharpest specialist that is not sharper than itself, and is brought to its resolving power.
 
@@ -195,7 +199,8 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 ## Limits
 
 - The truth behind these figures is **simulated**, with another code, other line lists and injected errors, as in the
-  [benchmark survey](../data.md). How large errors are for real stars does not follow from it.
+  [benchmark survey](../data.md). How large errors are for real stars does not follow from it; {{ref}}`few of them
+  <model-real-stars>` have been tested.
 - The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
 - Labels end where the table says. A star beyond comes out near that end, with a warning.
 - Training stars are single and on the main sequence. Giants, binaries and very young stars are not among them.
