@@ -82,6 +82,7 @@ def measure(model, stars=None, draws=DRAWS):
     """
     rows, missing = [], []
     for star in (stars or real_stars.load_real_stars()).values():
+        real_stars.check_unseen(star, model.seen)
         for entry in star.spectra:
             spectrum = real_stars.read_spectrum(star, entry)
             if spectrum is None:
@@ -93,7 +94,6 @@ def measure(model, stars=None, draws=DRAWS):
     if not rows:
         raise DataError("no real spectrum found", file="observed/", remedy="dtl data fetch hpf, or set DTL_DATA")
     table = pd.DataFrame(rows)
-    real_stars.compare(table, stars, seen=model.seen)  # refuses a model that has seen a star
     about = {"models": model.name, "sha256": [one[:12] for one in loading.hashes(model.name)]}
     return about | {"seen": list(model.seen), "missing": missing, "lines": records.lines(table)}
 

@@ -35,7 +35,7 @@ def _recorded(folder):
     except DataError:
         return None
     lines = records.frame(record["values"]["lines"])
-    lines[["strange", "warnings"]] = lines[["strange", "warnings"]].fillna("")
+    lines["strange"] = lines["strange"].astype(object).fillna("")
     judged = lines[lines["variant"] == "exposure"].drop_duplicates("star")
     return record, lines, judged, real_stars.compare(judged, seen=record["values"]["seen"])
 
@@ -77,8 +77,9 @@ def _verdicts(found, judged):
         whole = part[part["parameter"] == "all"].to_dict("records")[0]
         verdict = "**this is too few**" if whole["fails"] else "no sign that the bars are wrong"
         yield (
-            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged as strange: {flagged or 'none'}) the 90 % "
-            f"error bars contain {_of(whole)} published values, the 68 % error bars {whole['inside_68']}: {verdict}."
+            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged as strange: {flagged or 'none'}) "
+            f"the 90 % error bars contain {_of(whole)} published values, the 68 % error bars {whole['inside_68']}: "
+            f"{verdict}."
         )
 
 
@@ -255,7 +256,8 @@ _PAGE = """{verdicts} {seen}
 
 ```{{table}} Ours minus published: mean with its standard error, root mean square, and number of published \
 values inside our error bars. A parameter fails if the mean differs from 0 (t test, 95 %), or if correct 90 % error \
-bars would contain so few values in less than 5 % of all cases. The row of all counts parameters of one star as independent.
+bars would contain so few values in less than 5 % of all cases. The row of all counts parameters of one star as \
+independent.
 :name: tab-real-summary
 
 {summary}```

@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "SpectrumFile",
     "Value",
+    "check_unseen",
     "compare",
     "load_real_stars",
     "published_of",
@@ -399,6 +400,20 @@ def read_spectrum(star, entry):
 # ---------------------------------------------------------------- ours against published
 
 
+def check_unseen(star, seen):
+    """Raise a DataError if a model has seen a star.
+
+    Parameters
+    ----------
+    star : RealStar
+    seen : iterable of str
+        As for :func:`compare`.
+    """
+    if star.keys & {name_key(name) for name in seen}:
+        remedy = "judge it by a model that was made without this star"
+        raise DataError(f"{star.name} has been seen by the model", field="star", remedy=remedy)
+
+
 def compare(estimates, stars=None, *, seen=()):
     """Compare estimates with the published values.
 
@@ -430,13 +445,11 @@ def compare(estimates, stars=None, *, seen=()):
     stars = load_real_stars() if stars is None else stars
     columns = [f"{end}{p}" for p in PARAMETERS for end in _ENDS]
     require_columns(estimates, "estimates", ("star", *columns), "give one column for each end of the intervals")
-    known, rows = {name_key(name) for name in seen}, []
+    seen, rows = tuple(seen), []
     others = [name for name in estimates.columns if name not in columns and name != "star"]
     for row in estimates.to_dict("records"):
         star = star_named(row["star"], stars)
-        if known & star.keys:
-            remedy = "judge it by a model that was made without this star"
-            raise DataError(f"{star.name} has been seen by the model", field="star", remedy=remedy)
+        check_unseen(star, seen)
         for p in PARAMETERS:
             published = published_of(star, p)
             if published is None:
