@@ -15,6 +15,7 @@ from dtl_core.pipeline import records
 from dtl_core.public_data import registry
 
 from .markdown import NBSP, code, escape, number, table
+from .real_stars_page import real_stars_summary
 
 __all__ = ["CONTRACT", "model_files", "models_page", "precision_page"]
 
@@ -183,7 +184,7 @@ def models_page(specialists):
     parts = [_NONE] * 3
     if specialists:
         parts = [_files(specialists), _making(specialists), _performance(specialists) + "\n" + _gravity(specialists)]
-    return _MODELS.format(*parts, _paper())
+    return _MODELS.format(real_stars_summary(), *parts, _paper())
 
 
 def precision_page(specialists):
@@ -206,8 +207,11 @@ _NONE = "This package brings no trained models.\n"
 _MODELS = """(model-card)=
 # The trained models
 
-What `dtl predict` and `dtl explain` use. Everything here is read from the models' own cards; `dtl models show 94600`
-prints one. [Your own star](../howto/own_star.md) shows how to use them.
+What `dtl predict` and `dtl explain` use. All figures are read from records and from the models' own cards; `dtl models
+show 94600` prints one. [Your own star](../howto/own_star.md) shows how to use them.
+
+{}
+## The files
 
 A spectrum goes to the sharpest specialist that is not sharper than itself, and is brought to its resolving power.
 
@@ -223,7 +227,8 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 ## Limits
 
 - The truth behind these figures is **simulated**, with another code, other line lists and injected errors, as in the
-  [benchmark survey](../data.md). How large errors are for real stars does not follow from it.
+  [benchmark survey](../data.md). How large errors are for real stars does not follow from it; {{ref}}`few of them
+  <model-real-stars>` have been tested.
 - The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
 - Labels end where the table says. A star beyond comes out near that end, with a warning.
 - Training stars are single and on the main sequence. Giants, binaries and very young stars are not among them.

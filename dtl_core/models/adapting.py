@@ -153,7 +153,7 @@ def adapt(
     snr = np.array([report.snr for report in reports], float)
     reference = _reference(base, problem, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
     arrays |= making.as_arrays(reference, outliers.Detector(**method.measure(stars)))
-    return type(model)([Specialist(arrays, _card(base, len(stars), anchors))], "adapted")
+    return type(model)([Specialist(arrays, _card(base, reports, anchors))], "adapted")
 
 
 def _base(model, spectra):
@@ -170,14 +170,15 @@ def _base(model, spectra):
     return base
 
 
-def _card(base, n_stars, anchors):
+def _card(base, reports, anchors):
     return {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
         "method": "combined",
         "members": 1,
         "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "version": __version__,
         "machine": machine.describe(),
-        "adapted_to": {"spectra": n_stars, "anchors": {name: len(rows) for name, (rows, _) in anchors.items()}},
+        "real_stars": sorted({*base.seen, *(report.star for report in reports)}),
+        "adapted_to": {"spectra": len(reports), "anchors": {name: len(rows) for name, (rows, _) in anchors.items()}},
     }
 
 

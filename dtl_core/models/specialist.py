@@ -110,6 +110,11 @@ class Specialist:
         """Resolving power of its input."""
         return self.config.window.resolving_power
 
+    @property
+    def seen(self):
+        """Names of the real stars that it was trained, adapted or calibrated on, which it must not be judged by."""
+        return tuple(self.card.get("real_stars", ()))
+
     def _binned(self, values):
         """Bin to pixels of about 0.03 Angstrom, except for the paper's networks, which use the original pixels."""
         return values if self.card["method"] == "paper" else operators.binned(values, self.config.window.step)

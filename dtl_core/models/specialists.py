@@ -40,6 +40,11 @@ class Specialists:
         self.name = str(name)
         self.specialists = sorted(specialists, key=lambda one: -one.resolving_power)
 
+    @property
+    def seen(self):
+        """Names of the real stars that any of the models has seen; see :attr:`Specialist.seen`."""
+        return tuple(sorted({name for specialist in self.specialists for name in specialist.seen}))
+
     @checked(resolving_power=a_number(nan=True, optional=False))
     def specialist_for(self, resolving_power, file=None):
         """Select the model of highest R that does not exceed that of a spectrum, within 2 %.

@@ -1,0 +1,300 @@
+"""The page on how the models do on real stars, and its summary on the model card, from the record ``real_stars``.
+
+    real_stars_page()        real_stars.md, below ``book/generated``
+    real_stars_summary()     the first section of the model card
+
+``benchmarks/real_stars.py`` writes the record. Every sentence with a verdict follows from its figures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dtl_core.errors import DataError
+from dtl_core.literature import real_stars
+from dtl_core.models import loading
+from dtl_core.parameters import PARAMETERS, TABLE, heading
+from dtl_core.pipeline import records
+
+from .markdown import NBSP, cite, code, escape, measured, number, table
+
+__all__ = ["real_stars_page", "real_stars_summary"]
+
+
+_NAMES = {name: escape(heading(name)) for name in PARAMETERS}
+_SYMBOLS = {name: escape(parameter.symbol) for name, parameter in TABLE.items()}
+_FORMS = {name: f".{parameter.digits}f" for name, parameter in TABLE.items()}
+_UNITS = {name: f"{NBSP}{parameter.unit}" for name, parameter in TABLE.items()}
+_NOT_RECORDED = "Not recorded yet: `python benchmarks/real_stars.py` writes the record.\n"
+
+
+def _recorded(folder):
+    """(record, lines, those that the stars are judged by, comparison of these); None where there is no record."""
+    try:
+        record = records.read("real_stars", folder)
+    except DataError:
+        return None
+    lines = records.frame(record["values"]["lines"])
+    lines["strange"] = lines["strange"].astype(object).fillna("")
+    judged = lines[lines["variant"] == "exposure"].drop_duplicates("star")
+    return record, lines, judged, real_stars.compare(judged, seen=record["values"]["seen"])
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def _stars(n):
+    return f"{n} star{'' if n == 1 else 's'}"
+
+
+def _listed(names):
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _bias(row):
+    """How far a mean is off, such as ``0.37 ± 0.06 dex too low in the mean``."""
+    form, unit = _FORMS[row["parameter"]], _UNITS[row["parameter"]]
+    error = f"{NBSP}±{NBSP}{row['e_bias']:{form}}" if np.isfinite(row["e_bias"]) else ""
+    side = "high" if row["bias"] > 0 else "low"
+    return f"{abs(row['bias']):{form}}{error}{unit} too {side}{' in the mean' if row['n'] > 1 else ''}"
+
+
+def _verdicts(found, judged):
+    """Sentences on what fails and what does not, group by group."""
+    groups = {star.name: star.group for star in real_stars.load_real_stars().values()}
+    for group, part in found.groupby("group", sort=False):
+        own = judged[[groups[star] == group for star in judged["star"]]]
+        if not len(own):
+            continue
+        for row in part[part["fails"] & (part["parameter"] != "all")].to_dict("records"):
+            rmse = f"{row['rmse']:{_FORMS[row['parameter']]}}{_UNITS[row['parameter']]}"
+            yield (
+                f"**{_SYMBOLS[row['parameter']]} fails for types {group}**: it comes out {_bias(row)} (rmse {rmse}), "
+                f"and the 90 % error bars contain {_of(row)} published values."
+            )
+        flagged = _listed([escape(star) for star in own.loc[own["strange"] != "", "star"]])
+        whole = part[part["parameter"] == "all"].to_dict("records")[0]
+        verdict = "**this is too few**" if whole["fails"] else "no sign that the bars are wrong"
+        yield (
+            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged as strange: {flagged or 'none'}) "
+            f"the 90 % error bars contain {_of(whole)} published values, the 68 % error bars {whole['inside_68']}: "
+            f"{verdict}."
+        )
+
+
+def _of(row):
+    return f"{row['inside_90']} of {row['n'] + row['n_limits']}"
+
+
+def _seen(record):
+    seen = record["values"]["seen"]
+    return (
+        "The models have seen none of these stars."
+        if not seen
+        else f"The models have seen {_listed([escape(name) for name in seen])}, which are not judged."
+    )
+
+
+def _origin(record):
+    values = record["values"]
+    text = f"*Recorded on {escape(record['made'])} with the models {code(values['models'])}"
+    try:
+        known = [one[:12] for one in loading.hashes(values["models"])]
+    except DataError:
+        known = None
+    if known != values["sha256"]:
+        text += ", which have changed since"
+    if values["missing"]:
+        text += f"; without {_listed([code(name) for name in values['missing']])}, not at hand then"
+    return text + ".*"
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _value(p, value, error=np.nan, limit=False):
+    form = _FORMS[p]
+    if limit:
+        return f"<{NBSP}{number(value, form)}"
+    return measured(value, error, form) if np.isfinite(error) else number(value, form)
+
+
+def _signed(value, p):
+    """A difference with its sign, unless it is rounded to zero."""
+    rounded = round(value, TABLE[p].digits)
+    return number(rounded, "+" + _FORMS[p]) if rounded else format(0.0, _FORMS[p])
+
+
+def _summary_table(found):
+    rows = []
+    for row in found[found["n"] + found["n_limits"] > 0].to_dict("records"):
+        p, form = row["parameter"], "+" + _FORMS.get(row["parameter"], "")
+        values = f"{row['n']}" + (f" and {row['n_limits']} limit{'s' * (row['n_limits'] > 1)}" * (row["n_limits"] > 0))
+        bias = number(row["bias"], form) if np.isnan(row["e_bias"]) else measured(row["bias"], row["e_bias"], form)
+        bias, rmse = bias.replace("±" + NBSP + "+", "±" + NBSP), number(row["rmse"], form[1:])
+        shares = [f"{row[name]} of {row['n'] + row['n_limits']}" for name in ("inside_68", "inside_90")]
+        verdict = "**fails**" if row["fails"] else ""
+        rows.append([row["group"], _NAMES.get(p, p), values, bias, rmse, *shares, verdict])
+    return table(["stars", "", "values", "bias", "rmse", "inside 68 %", "inside 90 %", ""], rows)
+
+
+def _comparison_table(compared):
+    rows = []
+    for row in compared.to_dict("records"):
+        p = row["parameter"]
+        form = _FORMS[p]
+        ours = f"{number(row['ours'], form)} ({number(row['low'], form)} to {number(row['high'], form)})"
+        inside = "68 %" if row["inside_68"] else "90 %" if row["inside_90"] else "no"
+        published = _value(p, row["published"], row["error"], row["limit"])
+        rows.append([escape(row["star"]).replace(" ", NBSP), _NAMES[p], ours, published, escape(row["source"]),
+                     _signed(row["difference"], p),
+                     number(row["sigma"], "+.1f"), inside])  # fmt: skip
+    head = ["star", "", "ours (68 %)", "published", "source", "difference", "in errors", "inside"]
+    return table(head, rows)
+
+
+def _spectra_table(lines):
+    rows = []
+    for row in lines[lines["variant"].isin(["exposure", "cut"])].to_dict("records"):
+        rows.append([
+            escape(row["star"]).replace(" ", NBSP), code(row["file"].rpartition("/")[2]), escape(row["observed"][:10]),
+            number(row["snr"], ".0f"), *(number(row[p], _FORMS[p]) for p in PARAMETERS), f"{100 * row['rms']:.1f}",
+            f"{row['p_value']:.2f}", escape(row["strange"]) or "no",
+        ])  # fmt: skip
+    return table(["star", "file", "observed", "S/N", *_NAMES.values(), "residual, %", "p", "strange"], rows)
+
+
+def _published_table(stars):
+    sources, rows = real_stars.sources_of(), []
+    for star in stars:
+        for p in PARAMETERS:
+            found = real_stars.published_of(star, p)
+            if found is None:
+                continue
+            cells = []
+            for value in found.values:
+                text = _value(p, value.value, value.error, value.limit)
+                text += f" of {escape(value.of)}" if value.of else ""
+                cells.append(f"{escape(value.source)}{NBSP}{text.replace(' ', NBSP)}")
+            spread = number(found.spread, _FORMS[p])
+            rows.append([escape(star.name).replace(" ", NBSP), _NAMES[p], "; ".join(cells), spread])
+    used = dict.fromkeys(value.source for star in stars for value in star.published)
+    order = [name for name in sources if name in used]
+    text = table(["star", "", "published values, the adopted one first", "spread"], rows)
+    return text + "\n" + table(
+        ["short", "source", "how"],
+        [[escape(name), cite([sources[name].cite]), escape(sources[name].how)] for name in order],
+    )  # fmt: skip
+
+
+def _variation_table(found):
+    rows = []
+    for variant, part in found.groupby("variant", sort=False):
+        by = part.set_index("parameter")
+        cells = [f"{_signed(by.loc[p, 'shift'], p)} ({number(by.loc[p, 'rms'], _FORMS[p])})" for p in PARAMETERS]
+        rows.append([escape(variant), f"{by['n'].iloc[0]} of {_stars(by['n_stars'].iloc[0])}", *cells])
+    return table(["", "spectra", *_NAMES.values()], rows)
+
+
+# ---------------------------------------------------------------- pages
+
+
+def real_stars_summary(folder=None):
+    """The section on real stars of the model card as Markdown. Arguments: folder, of the records."""
+    recorded, text = _recorded(folder), "(model-real-stars)=\n## On real stars\n\n"
+    if recorded is None:
+        return text + _NOT_RECORDED
+    record, _, judged, compared = recorded
+    found = real_stars.summary(compared)
+    text += f"{' '.join(_verdicts(found, judged))} {_seen(record)} [Star by star, with every published value]"
+    text += f"(real_stars.md).\n\n{_summary_table(found)}\nOurs minus published. {_origin(record)}\n"
+    return text
+
+
+def real_stars_page(folder=None):
+    """The page as Markdown. Arguments: folder, of the records; the package's by default."""
+    recorded = _recorded(folder)
+    if recorded is None:
+        return _HEAD + _NOT_RECORDED
+    record, lines, judged, compared = recorded
+    found, changes = real_stars.summary(compared), real_stars.variation(lines)
+    stars = [real_stars.star_named(name) for name in judged["star"]]
+    return _HEAD + _PAGE.format(
+        verdicts=" ".join(_verdicts(found, judged)),
+        seen=_seen(record),
+        origin=_origin(record),
+        summary=_summary_table(found),
+        compared=_comparison_table(compared),
+        spectra=_spectra_table(lines),
+        variation=_variation_table(changes),
+        changed=" ".join(_changed(changes)),
+        published=_published_table(stars),
+    )
+
+
+def _changed(changes):
+    """Sentences on the mean shift of Teff and [M/H] by every change."""
+    for variant, part in changes.groupby("variant", sort=False):
+        row = part.set_index("parameter")
+        shifts = [f"{_SYMBOLS[p]} by {_signed(row.loc[p, 'shift'], p)}{_UNITS[p]}" for p in ("teff", "mh")]
+        yield f"{_CHANGES.get(variant, f'{escape(variant)} changes')} {_listed(shifts)} in the mean."
+
+
+_CHANGES = {"cut": "The cut to the window changes", "another exposure": "Another exposure changes"}
+_HEAD = """(real-star-benchmark)=
+# Real stars: ours against published values
+
+The errors of the models are calibrated on simulated stars. This page is the test on real ones: every real spectrum at
+hand, with every published value of its star. It is made from a record, so that it also stands where the spectra are
+missing; `python benchmarks/real_stars.py` writes the record anew from what `dtl data fetch hpf` or `DTL_DATA` brings.
+
+"""
+_PAGE = """{verdicts} {seen}
+
+{origin}
+
+```{{table}} Ours minus published: mean with its standard error, root mean square, and number of published \
+values inside our error bars. A parameter fails if the mean differs from 0 (t test, 95 %), or if correct 90 % error \
+bars would contain so few values in less than 5 % of all cases. The row of all counts parameters of one star as \
+independent.
+:name: tab-real-summary
+
+{summary}```
+
+## Star by star
+
+Which value is adopted is one rule for all stars. Teff and \\[M/H\\]: {{cite:t}}`mann2015` first, on the scales of
+interferometry and of FGK primaries; then other sources on these scales, stars of known parameters, luminosities, fits
+of synthetic spectra, and networks. log g: mass and radius, then fits. v sin i: line broadening. Within one kind,
+sources are in the order of their rms distance from the first. \\[Fe/H\\] counts as \\[M/H\\], and a companion's as
+the star's.
+
+```{{table}} Ours against published values. The error of a published value contains the spread of its sources. \
+Differences are also given in units of both errors. The last column says which of our error bars contains the value.
+:name: tab-real-stars
+
+{compared}```
+
+## Spectra
+
+Residuals are those of the best-fitting emulated spectrum, rms in per cent of the continuum. p compares a spectrum with
+ordinary simulated ones; at 0.05 or below it is called strange, and the last column says by which score. Files of the
+same star and date are the same exposure: once whole, once cut to the window.
+
+{spectra}
+## Other exposures, lower resolving power, noise
+
+Estimates of changed spectra minus those of the same exposure as it is, and of other exposures minus those of the first:
+mean, and in brackets root mean square. Noise is white and comes in several draws. A spectrum whose S/N is lower anyway
+is left out.
+
+{variation}
+{changed}
+
+## Published values
+
+The spread is the standard deviation of all sources, limits left out. It is added in quadrature to the error of the
+adopted value.
+
+{published}"""

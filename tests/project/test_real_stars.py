@@ -1,0 +1,93 @@
+"""The benchmark of real stars: its record is whole, its variants do what they say, and the models still give it."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import real_stars as benchmark
+
+from dtl_core.errors import DataError
+from dtl_core.literature import real_stars
+from dtl_core.models import loading
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import records
+from dtl_core.preparing import chain
+from dtl_core.spectra.spectrum import Spectrum
+
+RECORD = records.read("real_stars")["values"]
+LINES = records.frame(RECORD["lines"])
+STARS = real_stars.load_real_stars()
+
+
+def spectrum(resolving_power=53_000.0):
+    wave = np.arange(8785.0, 8850.0, 0.06)
+    flux = 1 - 0.5 * np.exp(-0.5 * ((wave - 8820.0) / 0.08) ** 2)
+    return Spectrum("A 1", wave, flux, np.full(len(wave), 0.002), resolving_power=resolving_power)
+
+
+def test_the_record_has_every_star_file_and_variant_and_names_no_star_as_seen():
+    assert RECORD["seen"] == [] == RECORD["missing"]
+    known = [(star.name, entry.file) for star in STARS.values() for entry in star.spectra]
+    assert list(LINES[["star", "file"]].drop_duplicates().itertuples(index=False, name=None)) == known
+    assert set(LINES["variant"]) == {"exposure", "cut", "R = 42000", "S/N = 60", "S/N = 20"}
+    assert LINES[[*PARAMETERS, "rms", "p_value", "snr"]].notna().all(axis=None)
+    for p in PARAMETERS:
+        ends = LINES[[f"low90_{p}", f"low68_{p}", p, f"high68_{p}", f"high90_{p}"]].to_numpy()
+        assert (np.diff(ends) >= 0).all()
+    assert RECORD["sha256"] == [one[:12] for one in loading.hashes()]  # otherwise run benchmarks/real_stars.py
+
+
+def test_a_lower_resolving_power_widens_a_line_and_keeps_its_strength():
+    before, after = spectrum(), benchmark.degraded(spectrum())
+    assert after.resolving_power == 42_000 and after.flux.min() > before.flux.min() + 0.02
+    np.testing.assert_allclose((1 - after.flux).sum(), (1 - before.flux).sum(), rtol=1e-3)
+
+
+def test_noise_is_as_large_as_asked_for_and_the_same_again():
+    clean = spectrum()
+    for snr in benchmark.SNR:
+        noisy, again, other = (benchmark.noisy(clean, snr, [seed]) for seed in (1, 1, 2))
+        assert chain.signal_to_noise(noisy) == pytest.approx(snr, rel=0.05)
+        assert np.std(noisy.flux - clean.flux) == pytest.approx(1 / snr, rel=0.1)
+        assert np.array_equal(noisy.flux, again.flux) and not np.array_equal(noisy.flux, other.flux)
+    assert benchmark.noisy(clean, 600, [0]) is None
+    unknown = dataclasses.replace(clean, uncertainty=np.full(len(clean.flux), np.nan))
+    assert benchmark.noisy(unknown, 20, [0]) is None
+
+
+def test_a_cut_spectrum_comes_as_it_is_only():
+    assert [variant for variant, *_ in benchmark.variants(spectrum(), True)] == ["cut"]
+    assert len(list(benchmark.variants(spectrum(), False, draws=3))) == 2 + 3 * len(benchmark.SNR)
+
+
+def test_without_spectra_nothing_is_recorded(cache):
+    with pytest.raises(DataError, match="no real spectrum found; dtl data fetch hpf"):
+        benchmark.measure(loading.load(), draws=1)
+
+
+@pytest.mark.data
+def test_a_model_that_has_seen_a_star_is_not_recorded():
+    (one, *_) = [part for part in loading.load().specialists if part.resolving_power == 53_000]
+    model = loading.Model([type(one)(one.arrays, one.card | {"real_stars": ["J07274+052"]})])
+    with pytest.raises(DataError, match="GJ 273 has been seen by the model"):
+        benchmark.measure(model, {"GJ 273": STARS["GJ 273"]}, draws=0)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", STARS)
+def test_the_models_give_what_the_record_says(name):
+    star, model = STARS[name], loading.load()
+    entry = star.spectra[0]
+    found = benchmark.estimate(model, real_stars.read_spectrum(star, entry))
+    row = LINES[(LINES["file"] == entry.file) & (LINES["variant"] == "exposure")].iloc[0]
+    for p, tolerance in zip(PARAMETERS, (2.0, 0.005, 0.005, 0.05), strict=True):
+        assert abs(found[p] - row[p]) < tolerance, p
+        assert abs(found[f"high68_{p}"] - row[f"high68_{p}"]) < 2 * tolerance, p
+    assert found["rms"] == pytest.approx(row["rms"], rel=0.02) and found["p_value"] == pytest.approx(
+        row["p_value"], 0.1
+    )
+    assert found["strange"] == (row["strange"] if isinstance(row["strange"], str) else "")
