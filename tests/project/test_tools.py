@@ -227,7 +227,7 @@ def test_every_label_of_the_libraries_has_an_atmosphere():
     from tools.lte_library.atmospheres import check_label
     from tools.lte_library.library import read_library
 
-    for name in ("grid_a.npz", "survey_b.npz"):
+    for name in ("grid_a.npz", "survey_b.npz", "survey_c_a.npz", "survey_c_b.npz"):
         for label in read_library(DATA / name).label:
             check_label(*label)
 
@@ -260,6 +260,127 @@ def test_weights_are_read_without_running_foreign_code(tmp_path):
     path.write_bytes(pickle.dumps(os.getcwd))
     with pytest.raises(pickle.UnpicklingError, match="getcwd"):
         load_network(path)
+
+
+# --------------------------------------------------------------------------------------------- other physics
+
+
+TURBOSPECTRUM_LINES = (
+    "'  26.000            '    1         2\n'Fe I    LTE '\n"
+    "  8806.756  4.346 -0.137   -7.270    7.0  2.14E+08 'p' 'd'   0.0    1.0 'Fe I x'\n"
+    "  8824.220  2.198 -1.540  247.237    5.0  1.00E+05 'p' 'd'   0.0    1.0 'Fe I y'\n"
+)
+
+
+def test_strengths_and_damping_of_line_lists_change_and_nothing_else():
+    from tools.lte_library.linelists import MoogLine, moog_block
+    from tools.lte_library.physics import USUAL, Physics, changed_list, changed_moog
+
+    changed = changed_list(TURBOSPECTRUM_LINES, "atoms", Physics(atoms=10.0, unsold=1.0, tio=3.0))
+    for old, new in zip(TURBOSPECTRUM_LINES.split("\n"), changed.split("\n"), strict=True):
+        if old.startswith("'") or not old:
+            assert new == old
+            continue
+        before, after = old.split(), new.split()
+        assert float(after[2]) == pytest.approx(float(before[2]) + 1) and after[3] == "1.000"
+        assert after[:2] + after[4:] == before[:2] + before[4:]
+    # without other damping the listed one stays
+    assert [row.split()[3] for row in changed_list(TURBOSPECTRUM_LINES, "tio", Physics(tio=2, unsold=1)).split("\n")
+            if row.startswith(" ")] == ["-7.270", "247.237"]  # fmt: skip
+    lines = [MoogLine(8800.0, "822.01648", 1.5, 0.2, 6.87), MoogLine(8801.0, "26.0", 4.3, -0.1, 0.0),
+             MoogLine(8802.0, "126.0", 0.4, -5.9, 1.6), MoogLine(8803.0, "607.01214", 1.0, -2.0, 7.7)]  # fmt: skip
+    text = "lines\n" + moog_block(lines)
+    assert changed_moog(text, USUAL) == text
+    new = changed_moog(text, Physics(tio=0.1, feh=100.0, atoms=1000.0)).splitlines()
+    assert new[0] == "lines"
+    assert [float(row[30:40]) for row in new[1:]] == pytest.approx([-0.8, 2.9, -3.9, -2.0])
+    assert [row[:30] + row[40:] for row in new[1:]] == [row[:30] + row[40:] for row in text.splitlines()[1:]]
+
+
+def test_only_the_alpha_elements_follow_alpha():
+    from tools.lte_library.physics import Physics
+    from tools.lte_library.settings import SOLAR_ABUNDANCE
+
+    change = {z: value - SOLAR_ABUNDANCE[z] for z, value in Physics(alpha=0.3).abundances(-0.5).items()}
+    assert {z for z, value in change.items() if value == pytest.approx(-0.2)} == {8, 10, 12, 14, 16, 18, 20, 22}
+    assert {round(value, 9) for value in change.values()} == {-0.2, -0.5}
+
+
+def test_only_the_upper_layers_get_another_temperature():
+    from tools.lte_library.atmospheres import LOG_TAU
+    from tools.lte_library.physics import USUAL, Physics
+
+    factor = Physics(upper=-0.03).temperature_factor(LOG_TAU)
+    assert np.all(factor[LOG_TAU >= 0] == 1) and np.all(np.diff(factor) >= 0)
+    assert np.interp(-4, LOG_TAU, factor) == pytest.approx(0.97) and factor.min() == pytest.approx(0.97)
+    assert np.all(USUAL.temperature_factor(LOG_TAU) == 1)
+
+
+def test_damping_that_moog_does_not_have_is_refused():
+    from tools.lte_library.physics import USUAL, Physics, moog_damping
+
+    assert (moog_damping(USUAL), moog_damping(Physics(unsold=1.0))) == (1, 0)
+    with pytest.raises(SystemExit) as failure:
+        moog_damping(Physics(unsold=2.5))
+    assert "2.5" in one_line(failure)
+
+
+def test_stars_of_other_physics_are_drawn_as_the_neighbourhood_is():
+    from dtl_core.synthetic.label_grid import main_sequence_logg
+    from tools.lte_library.atmospheres import check_label
+    from tools.lte_library.other_physics import N_STARS, draw_stars
+
+    stars, other = draw_stars("A"), draw_stars("B")
+    teff, logg, mh = stars.label.T
+    for label in (*stars.label, *other.label):
+        check_label(*label)
+    assert len(teff) == N_STARS and not np.array_equal(stars.label, other.label)
+    # log g is that of mass and radius (solar log g 4.438)
+    assert logg == pytest.approx(4.438 + np.log10(stars.mass / stars.radius**2), abs=1.5e-3)
+    # it is no function of the other labels: the scatter of mass and radius is 0.03 dex, and the training labels differ
+    inner = (teff > 2950) & (teff < 3900)
+    terms = np.vander(teff[inner] / 1e3, 5), mh[inner, None], (mh * teff)[inner, None] / 1e3, mh[inner, None] ** 2
+    design = np.hstack(terms)
+    left = logg[inner] - design @ np.linalg.lstsq(design, logg[inner], rcond=None)[0]
+    assert 0.02 < left.std() < 0.06
+    alpha = np.array([own.alpha for own in stars.physics])
+    assert alpha[stars.population == "TD"].mean() > alpha[stars.population == "D"].mean() + 0.1
+    turbulence = np.array([own.microturbulence for own in stars.physics])
+    assert 0.4 <= turbulence.min() < 0.5 and 1.9 < turbulence.max() <= 2.0
+    assert {own.tio for own in stars.physics} == {0.75} and {own.tio for own in other.physics} == {1.25}
+    again = draw_stars("A", 20)
+    assert np.array_equal(again.label, stars.label[:20])
+    assert main_sequence_logg(3000, 0.0) < 5.3
+
+
+def test_a_survey_of_other_physics_has_the_stored_layout(fake_codes, tmp_path):
+    from tools.lte_library.library import make_other_survey
+    from tools.lte_library.workspace import Workspace
+
+    for code in ("A", "B"):
+        out = tmp_path / f"{code}.npz"
+        make_other_survey(Workspace.at(tmp_path), code, out, 1, 12)
+        with np.load(out) as new, np.load(DATA / f"survey_c_{code.lower()}.npz") as stored:
+            assert set(new.files) == set(stored.files)
+            for name in ("label", "population", "microturbulence", "alpha", "mass", "radius"):
+                assert np.array_equal(new[name], stored[name][:12]), name
+            meta, kept = (json.loads(str(one["meta"])) for one in (new, stored))
+            assert meta == kept and meta["common"]["tio"] == {"A": 0.75, "B": 1.25}[code]
+
+
+def test_sensitivities_are_changes_of_the_logarithm_of_the_flux(fake_codes, tmp_path):
+    from tools.lte_library.library import make_sensitivities
+    from tools.lte_library.workspace import Workspace
+
+    out = tmp_path / "s.npz"
+    make_sensitivities(Workspace.at(tmp_path), out, 1)
+    with np.load(out) as new, np.load(DATA / "sensitivities.npz") as stored:
+        assert set(new.files) == set(stored.files) and list(new["names"]) == list(stored["names"])
+        assert new["change_i16"].shape == stored["change_i16"].shape
+        change = dict(zip(new["names"], np.moveaxis(new["change_i16"] * float(new["change_scale"]), 2, 0), strict=True))
+    for name, values in change.items():
+        tio = float(name.split()[1]) if name.startswith("tio") else 1.0
+        assert values == pytest.approx(np.full(values.shape, -0.1 * np.log(tio)), abs=1.01e-4), name
 
 
 # --------------------------------------------------------------------------------------------- libraries
@@ -302,12 +423,13 @@ def test_compressed_continuum_gives_back_a_cool_star():
     assert compress_continuum(wave, planck(wave)) == pytest.approx(planck(CONT_WAVE), rel=1e-6)
 
 
-def fake_spectrum(work, teff, logg, mh):
-    """A spectrum that depends on all labels in a known way."""
+def fake_spectrum(work, teff, logg, mh, physics=None):
+    """A spectrum that depends on all labels, and on the strength of TiO, in a known way."""
     from tools.lte_library.settings import N_WAVE, WAVE_MIN, WAVE_STEP, Spectrum
 
     wave = WAVE_MIN + WAVE_STEP * np.arange(N_WAVE)
     norm = 0.5 + teff / 1e5 + logg / 1e3 + mh / 1e2 + 0.1 * np.sin(wave)
+    norm *= physics.tio**-0.1 if physics else 1.0
     return Spectrum(wave, norm, np.full(N_WAVE, teff))
 
 
@@ -387,12 +509,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_comparison_measures_the_difference(fake_codes, tmp_path):
     from tools.lte_library.library import Library, compare
+    from tools.lte_library.physics import USUAL
     from tools.lte_library.workspace import Workspace
 
     label = np.array([[3000.0, 5.0, 0.0], [4000.0, 4.5, -0.5]])
     norm = np.array([fake_spectrum(None, *row).norm for row in label])
     norm[1, 100] += 0.01
-    library = Library("B", label, norm, np.array([[3000.0] * 7, [4040.0] * 7]))
+    library = Library("B", label, norm, np.array([[3000.0] * 7, [4040.0] * 7]), [USUAL] * 2)
     first, second = compare(Workspace.at(tmp_path), library, np.array([0, 1]))
     assert first.largest < 1e-12 and first.cont < 1e-9
     assert second.largest == pytest.approx(0.01) and second.median < 1e-12

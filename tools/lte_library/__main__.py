@@ -6,8 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .library import CODES, choose_nodes, compare, make_grid, make_survey, read_library
+from .library import (
+    CODES,
+    choose_nodes,
+    compare,
+    make_grid,
+    make_other_survey,
+    make_sensitivities,
+    make_survey,
+    read_library,
+)
 from .linelists import prepare_lists
+from .other_physics import N_STARS
+from .physics import Physics
 from .sources import prepare_sources
 from .workspace import Workspace, replacing_file, stop
 
@@ -18,6 +29,8 @@ examples:
   python -m tools.lte_library node build/lte 3200 5.0 -0.25 --code B --out star.npz
   python -m tools.lte_library grid build/lte grid_a.npz --jobs 4
   python -m tools.lte_library survey build/lte dtl_core/data/lte/survey_b.npz survey_b.npz --jobs 4
+  python -m tools.lte_library other-survey build/lte dtl_core/data/lte/survey_c_a.npz --code A --jobs 4
+  python -m tools.lte_library sensitivities build/lte dtl_core/data/lte/sensitivities.npz --jobs 4
   python -m tools.lte_library check build/lte dtl_core/data/lte/grid_a.npz --nodes 4 --seed 1
 
 Code A is Turbospectrum, code B is MOOG.  `prepare` takes 1 to 2 minutes and 0.3 GB in the folder WORK; a
@@ -53,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("node", run_node, "compute one spectrum and print a summary")
     command.add_argument("label", type=float, nargs=3, metavar=("TEFF", "LOGG", "MH"), help="Teff, log g, [M/H]")
     command.add_argument("--code", choices=sorted(CODES), default="A", help="A or B (default A)")
+    for name, value in Physics._field_defaults.items():
+        about = f"see `Physics` in physics.py (default {value:g})"
+        command.add_argument(f"--{name}", type=float, default=value, metavar="X", help=about)
     command.add_argument("--out", type=Path, metavar="FILE.npz", help="save wave, norm and cont here")
 
     command = add("grid", run_grid, "compute set A, 552 spectra")
@@ -61,6 +77,16 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("survey", run_survey, "compute set B for the labels of an existing file")
     command.add_argument("labels", type=Path, metavar="LABELS.npz", help="file with label and population")
+    command.add_argument("out", type=Path, metavar="OUT.npz", help="file to write")
+    _add_jobs(command)
+
+    command = add("other-survey", run_other_survey, "compute a survey C, of other physics")
+    command.add_argument("out", type=Path, metavar="OUT.npz", help="file to write")
+    command.add_argument("--code", choices=sorted(CODES), required=True, help="A or B")
+    command.add_argument("--stars", type=_positive, default=N_STARS, metavar="N", help=f"default {N_STARS}")
+    _add_jobs(command)
+
+    command = add("sensitivities", run_sensitivities, "compute the changes of spectra of code A with the physics")
     command.add_argument("out", type=Path, metavar="OUT.npz", help="file to write")
     _add_jobs(command)
 
@@ -98,7 +124,8 @@ def run_prepare(work: Workspace, args: argparse.Namespace) -> None:
 def run_node(work: Workspace, args: argparse.Namespace) -> None:
     """Command `node`."""
     work.require_prepared()
-    spectrum = CODES[args.code](work, *args.label)
+    physics = Physics(*(getattr(args, name) for name in Physics._fields))
+    spectrum = CODES[args.code](work, *args.label, physics)
     teff, logg, mh = args.label
     print(
         f"code {args.code}, {teff:g} {logg:g} {mh:+g}: flux over continuum {spectrum.norm.min():.5f} to "
@@ -120,6 +147,18 @@ def run_survey(work: Workspace, args: argparse.Namespace) -> None:
     """Command `survey`."""
     work.require_prepared()
     make_survey(work, args.labels, args.out, args.jobs)
+
+
+def run_other_survey(work: Workspace, args: argparse.Namespace) -> None:
+    """Command `other-survey`."""
+    work.require_prepared()
+    make_other_survey(work, args.code, args.out, args.jobs, args.stars)
+
+
+def run_sensitivities(work: Workspace, args: argparse.Namespace) -> None:
+    """Command `sensitivities`."""
+    work.require_prepared()
+    make_sensitivities(work, args.out, args.jobs)
 
 
 def run_check(work: Workspace, args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import savgol_filter
 
+from .physics import USUAL, Physics
 from .settings import LABEL_RANGES
 from .workspace import Workspace, stop
 
@@ -49,8 +50,13 @@ class Atmosphere(NamedTuple):
     """Column mass, g/cm2."""
 
 
-def atmosphere(work: Workspace, teff: float, logg: float, mh: float) -> Atmosphere:
+def atmosphere(work: Workspace, teff: float, logg: float, mh: float, physics: Physics = USUAL) -> Atmosphere:
     """Model structure for a label: Teff (K), log g (cgs), [M/H]."""
+    model = _structure(work, teff, logg, mh)
+    return model._replace(temperature=model.temperature * physics.temperature_factor(LOG_TAU))
+
+
+def _structure(work: Workspace, teff: float, logg: float, mh: float) -> Atmosphere:
     check_label(teff, logg, mh)
     if teff < TABLE_TEFF[0]:
         return _extrapolate_cool(work, teff, logg, mh)
@@ -74,7 +80,7 @@ def check_label(teff: float, logg: float, mh: float) -> None:
 def _extrapolate_cool(work: Workspace, teff: float, logg: float, mh: float) -> Atmosphere:
     """Structure below the coolest training models: T/Teff of 2500 K, and log RHOX linear in Teff."""
     base, step = 2500.0, 200.0
-    cool, warm = (atmosphere(work, value, logg, mh) for value in (base, base + step))
+    cool, warm = (_structure(work, value, logg, mh) for value in (base, base + step))
     log_rhox = np.log10(cool.rhox) + (teff - base) / step * np.log10(warm.rhox / cool.rhox)
     return Atmosphere(cool.temperature * teff / base, 10 ** (log_rhox + logg), 10**log_rhox)
 

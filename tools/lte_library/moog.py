@@ -7,15 +7,14 @@ are the ones built into MOOG, also of Asplund et al. (2009).
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from .atmospheres import Atmosphere, atmosphere
+from .physics import ALPHA_ELEMENTS, USUAL, Physics, changed_moog, moog_damping
 from .settings import (
     C_FRACTION,
-    MICROTURBULENCE,
     N_WAVE,
     TI_FRACTION,
     WAVE_MAX,
@@ -25,9 +24,6 @@ from .settings import (
 )
 from .turbospectrum import equation_of_state, run_folder
 from .workspace import Workspace, run_program, stop_pass
-
-# Damping by hydrogen from the tables of Barklem et al. (2000) where they hold the line, else from Unsold.
-DAMPING = 1
 
 # Distance (A) within which weak lines are summed, and a little more to cut the list.
 REACH = 1.2
@@ -40,15 +36,16 @@ EXTRA_SPECIES = (839.0, 840.0, 39.1, 40.1, 11.1, 19.1)
 _DEPTH_WIDTH = 7
 
 
-def moog_spectrum(work: Workspace, teff: float, logg: float, mh: float) -> Spectrum:
+def moog_spectrum(work: Workspace, teff: float, logg: float, mh: float, physics: Physics = USUAL) -> Spectrum:
     """LTE spectrum of a label: Teff (K), log g (cgs), [M/H]."""
-    model = atmosphere(work, teff, logg, mh)
+    model = atmosphere(work, teff, logg, mh, physics)
     with run_folder(work) as folder:
-        electrons, log_tau = equation_of_state(work, folder, model, mh)
-        (folder / "atm").write_text(model_input(model, electrons, log_tau, mh))
-        (folder / "l.dat").write_text(weak_lines((work.lists / "moog.dat").read_text()))
-        shutil.copy(work.lists / "moog_strong.dat", folder / "s.dat")
-        (folder / "batch.par").write_text(parameters_input())
+        electrons, log_tau = equation_of_state(work, folder, model, mh, physics)
+        (folder / "atm").write_text(model_input(model, electrons, log_tau, mh, physics))
+        weak, strong = weak_lines((work.lists / "moog.dat").read_text()), (work.lists / "moog_strong.dat").read_text()
+        (folder / "l.dat").write_text(changed_moog(weak, physics))
+        (folder / "s.dat").write_text(changed_moog(strong, physics))
+        (folder / "batch.par").write_text(parameters_input(moog_damping(physics)))
         for name in ("Barklem.dat", "BarklemUV.dat"):
             os.symlink(work.moog / name, folder / name)
         status, output = run_program([work.moogsilent], cwd=folder)
@@ -64,14 +61,17 @@ def moog_spectrum(work: Workspace, teff: float, logg: float, mh: float) -> Spect
 # --------------------------------------------------------------------------------------------- inputs
 
 
-def model_input(model: Atmosphere, electrons: np.ndarray, log_tau: np.ndarray, mh: float) -> str:
+def model_input(model: Atmosphere, electrons: np.ndarray, log_tau: np.ndarray, mh: float, physics: Physics) -> str:
     """Model structure in MOOG's GENERIC format: tau at 5000 A, T (K), P (dyn/cm2), electrons (1/cm3)."""
     columns = (log_tau, model.temperature, model.pressure, electrons)
     rows = (f"{10**x:12.5e} {t:9.2f} {p:11.4e} {ne:11.4e}\n" for x, t, p, ne in zip(*columns, strict=True))
     extra = "".join(f"{species:10.1f}" for species in EXTRA_SPECIES)
+    values = physics.abundances(mh)
+    own = [f"{z:10.1f}{values[z]:10.3f}\n" for z in ALPHA_ELEMENTS if physics.alpha]
     return (
         f"GENERIC\nM dwarf\nNTAU      {len(log_tau)}\n5000.0\n{''.join(rows)}"
-        f"{MICROTURBULENCE * 1e5:13.3e}\nNATOMS    0 {mh:6.2f}\nNMOL      {len(EXTRA_SPECIES)}\n{extra}\n"
+        f"{physics.microturbulence * 1e5:13.3e}\nNATOMS {len(own):4d} {mh:6.2f}\n{''.join(own)}"
+        f"NMOL      {len(EXTRA_SPECIES)}\n{extra}\n"
     )
 
 
@@ -82,8 +82,8 @@ def weak_lines(text: str) -> str:
     return "\n".join([title] + [row for row in rows if low <= float(row[:10]) <= high]) + "\n"
 
 
-def parameters_input() -> str:
-    """MOOG's parameter file."""
+def parameters_input(damping: int) -> str:
+    """MOOG's parameter file, with its option of damping."""
     fractions = {float(f"822.016{a}"): fraction for a, fraction in TI_FRACTION.items()}
     fractions |= {float(f"607.0{a}14"): fraction for a, fraction in C_FRACTION.items()}
     # MOOG divides by the number given
@@ -102,7 +102,7 @@ def parameters_input() -> str:
         "lines         0\n"
         "flux/int      0\n"
         "strong        1\n"
-        f"damping       {DAMPING}\n"
+        f"damping       {damping}\n"
         "freeform      0\n"
         f"isotopes      {len(fractions)}    1\n{isotopes}"
         f"synlimits\n {WAVE_MIN:10.3f} {WAVE_MAX:10.3f} {WAVE_STEP:8.4f} {REACH:8.3f}\n"

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from .atmospheres import Atmosphere, atmosphere
-from .settings import MICROTURBULENCE, N_WAVE, SOLAR_ABUNDANCE, WAVE_MAX, WAVE_MIN, WAVE_STEP, Spectrum
+from .physics import USUAL, Physics, changed_list
+from .settings import N_WAVE, WAVE_MAX, WAVE_MIN, WAVE_STEP, Spectrum
 from .workspace import Workspace, run_program, stop_pass
 
 BOLTZMANN = 1.38066e-16  # erg/K
@@ -27,12 +28,12 @@ LISTS = ("atoms", "tio", "feh", "cn")
 _OPACITY_MARGIN = 2.0
 
 
-def turbospectrum_spectrum(work: Workspace, teff: float, logg: float, mh: float) -> Spectrum:
+def turbospectrum_spectrum(work: Workspace, teff: float, logg: float, mh: float, physics: Physics = USUAL) -> Spectrum:
     """LTE spectrum of a label: Teff (K), log g (cgs), [M/H]."""
-    model = atmosphere(work, teff, logg, mh)
-    with run_folder(work) as folder:
-        equation_of_state(work, folder, model, mh)
-        status, output = run_program([work.bsyn], cwd=folder, stdin=bsyn_input(mh))
+    model = atmosphere(work, teff, logg, mh, physics)
+    with run_folder(work, physics) as folder:
+        equation_of_state(work, folder, model, mh, physics)
+        status, output = run_program([work.bsyn], cwd=folder, stdin=bsyn_input(mh, physics))
         columns = read_columns(folder / "out.spec")
     if status != 0 or columns.shape != (N_WAVE, 3):
         stop_pass(work, "bsyn_lu", f"{len(columns)} of {N_WAVE} wavelengths for {teff:g} {logg:g} {mh:g}", output)
@@ -49,22 +50,32 @@ def read_columns(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def run_folder(work: Workspace) -> Iterator[Path]:
+def run_folder(work: Workspace, physics: Physics = USUAL) -> Iterator[Path]:
     """A scratch folder with links to what the programs look for; their own paths may not be long."""
     with tempfile.TemporaryDirectory(prefix="lte_") as name:
         folder = Path(name)
         os.symlink(work.turbospectrum_data, folder / "DATA")
-        os.symlink(work.lists, folder / "lists")
+        if physics.changes_lines:
+            (folder / "lists").mkdir()
+            for kind in LISTS:
+                text = (work.lists / f"{kind}.list").read_text()
+                (folder / f"lists/{kind}.list").write_text(changed_list(text, kind, physics))
+        else:
+            os.symlink(work.lists, folder / "lists")
         yield folder
 
 
-def equation_of_state(work: Workspace, folder: Path, model: Atmosphere, mh: float) -> tuple[np.ndarray, np.ndarray]:
+def equation_of_state(
+    work: Workspace, folder: Path, model: Atmosphere, mh: float, physics: Physics
+) -> tuple[np.ndarray, np.ndarray]:
     """Electron densities (1/cm3) and log10 tau at 5000 A; leaves the opacities in the file m.opac."""
-    electrons = electron_density(work, folder, model, mh)
-    return electrons, optical_depth(work, folder, model, electrons, mh)
+    electrons = electron_density(work, folder, model, mh, physics)
+    return electrons, optical_depth(work, folder, model, electrons, mh, physics)
 
 
-def electron_density(work: Workspace, folder: Path, model: Atmosphere, mh: float) -> np.ndarray:
+def electron_density(
+    work: Workspace, folder: Path, model: Atmosphere, mh: float, physics: Physics = USUAL
+) -> np.ndarray:
     """Electron density (1/cm3) for T and P, from babsma_lu in its 'alva' mode.
 
     That mode reads T, P, a geometrical depth (cm) and the microturbulence (km/s), and solves for the electron
@@ -72,12 +83,14 @@ def electron_density(work: Workspace, folder: Path, model: Atmosphere, mh: float
     """
     depths = len(model.temperature)
     rows = (
-        f"{t:10.2f} {p:12.5e} {1e9 - 1e5 * k:14.7e} {MICROTURBULENCE:5.2f}\n"
+        f"{t:10.2f} {p:12.5e} {1e9 - 1e5 * k:14.7e} {physics.microturbulence:5.2f}\n"
         for k, (t, p) in enumerate(zip(model.temperature, model.pressure, strict=True))
     )
     (folder / "a.mod").write_text(f"'alva' {depths} 5000. 5.0 0 0.\n" + "".join(rows))
     # the electrons do not depend on wavelength: one Angstrom is enough
-    status, output = run_program([work.babsma], cwd=folder, stdin=babsma_input("a.mod", "a.opac", mh, 8800, 8801))
+    status, output = run_program(
+        [work.babsma], cwd=folder, stdin=babsma_input("a.mod", "a.opac", mh, physics, 8800, 8801)
+    )
     pressures = re.findall(r"tau,T,Pe,Pg,ro\s+\d+\s+\S+\s+\S+\s+([\d.E+-]+)", output)
     if status != 0 or len(pressures) != depths:
         problem = f"pass 1 gave the electron pressure at {len(pressures)} of {depths} depths"
@@ -85,7 +98,9 @@ def electron_density(work: Workspace, folder: Path, model: Atmosphere, mh: float
     return np.array(pressures, float) / (BOLTZMANN * model.temperature)
 
 
-def optical_depth(work: Workspace, folder: Path, model: Atmosphere, electrons: np.ndarray, mh: float) -> np.ndarray:
+def optical_depth(
+    work: Workspace, folder: Path, model: Atmosphere, electrons: np.ndarray, mh: float, physics: Physics
+) -> np.ndarray:
     """log10 tau at 5000 A, and the continuous opacity in m.opac, from babsma_lu in its 'KURUCZ' mode."""
     depths = len(electrons)
     # the last column, the Rosseland opacity, is not used
@@ -96,7 +111,9 @@ def optical_depth(work: Workspace, folder: Path, model: Atmosphere, electrons: n
     header = f"TEFF   0.  GRAVITY 0.0 LTE\nTITLE\nREAD DECK6{depths:3d} RHOX,T,P,XNE,ABROSS\n"
     (folder / "m.mod").write_text(header + "".join(rows))
     low, high = WAVE_MIN - _OPACITY_MARGIN, WAVE_MAX + _OPACITY_MARGIN
-    status, output = run_program([work.babsma], cwd=folder, stdin=babsma_input("m.mod", "m.opac", mh, low, high))
+    status, output = run_program(
+        [work.babsma], cwd=folder, stdin=babsma_input("m.mod", "m.opac", mh, physics, low, high)
+    )
     # the program prints the model that it has converted: a title, a heading, one row for each depth
     table = output.partition("KURUCZ model converted to")[2].split("\n")[2 : 2 + depths]
     try:
@@ -111,20 +128,21 @@ def optical_depth(work: Workspace, folder: Path, model: Atmosphere, electrons: n
 # --------------------------------------------------------------------------------------------- inputs
 
 
-def composition_input(mh: float) -> str:
-    """Abundances as both programs read them: the solar ones, all shifted by [M/H]."""
-    abundances = "".join(f"{z} {value + mh:.3f}\n" for z, value in SOLAR_ABUNDANCE.items())
+def composition_input(mh: float, physics: Physics) -> str:
+    """Abundances as both programs read them: the solar ones, shifted by [M/H], and some by [alpha/M]."""
+    values = physics.abundances(mh)
+    abundances = "".join(f"{z} {value:.3f}\n" for z, value in values.items())
     return (
         f"'METALLICITY:'    '{mh:.3f}'\n"
         "'ALPHA/Fe   :'    '0.00'\n"
         "'HELIUM     :'    '0.00'\n"
         "'R-PROCESS  :'    '0.00'\n"
         "'S-PROCESS  :'    '0.00'\n"
-        f"'INDIVIDUAL ABUNDANCES:'   '{len(SOLAR_ABUNDANCE)}'\n{abundances}"
+        f"'INDIVIDUAL ABUNDANCES:'   '{len(values)}'\n{abundances}"
     )
 
 
-def babsma_input(model: str, opacity: str, mh: float, low: float, high: float) -> str:
+def babsma_input(model: str, opacity: str, mh: float, physics: Physics, low: float, high: float) -> str:
     """Input of babsma_lu: model file, opacity file to write, [M/H] and wavelength range (A)."""
     return (
         f"'LAMBDA_MIN:'  '{low:.3f}'\n"
@@ -133,12 +151,12 @@ def babsma_input(model: str, opacity: str, mh: float, low: float, high: float) -
         f"'MODELINPUT:' '{model}'\n"
         "'MARCS-FILE:' '.false.'\n"
         f"'MODELOPAC:' '{opacity}'\n"
-        f"{composition_input(mh)}"
-        f"'XIFIX:' 'T'\n{MICROTURBULENCE}\n"
+        f"{composition_input(mh, physics)}"
+        f"'XIFIX:' 'T'\n{physics.microturbulence}\n"
     )
 
 
-def bsyn_input(mh: float) -> str:
+def bsyn_input(mh: float, physics: Physics = USUAL) -> str:
     """Input of bsyn_lu: plane-parallel LTE flux on the output window, terrestrial isotopes."""
     lists = "".join(f"lists/{name}.list\n" for name in LISTS)
     return (
@@ -150,7 +168,7 @@ def bsyn_input(mh: float) -> str:
         "'ABFIND        :' '.false.'\n"
         "'MODELOPAC:' 'm.opac'\n"
         "'RESULTFILE :' 'out.spec'\n"
-        f"{composition_input(mh)}"
+        f"{composition_input(mh, physics)}"
         "'ISOTOPES : ' '0'\n"
         f"'NFILES   :' '{len(LISTS)}'\n{lists}"
         "'SPHERICAL:'  'F'\n  30\n  300.00\n  15\n  1.30\n"
