@@ -26,6 +26,7 @@ RESOLVING_POWER = 42_000.0
 SNR = (60, 20)
 DRAWS = 10  # of noise
 SEED = 0
+CODE = records.code_of_script(__file__)
 
 
 def degraded(spectrum, resolving_power=RESOLVING_POWER):
@@ -103,7 +104,7 @@ def measure(model, stars=None, draws=DRAWS):
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
 def main(models, folder):
     """Estimate all real stars and write the record."""
-    print(records.write("real_stars", measure(loading.load(models)), folder))
+    print(records.write("real_stars", measure(loading.load(models)), folder, code=CODE))
 
 
 if __name__ == "__main__":

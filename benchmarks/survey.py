@@ -30,7 +30,7 @@ STARS, WORKERS = (1024, 8192), (1, 2)
 def simulate(path, n, distinct=DISTINCT):
     """A store of n simulated stars at rest, R = 53,000. Returns: Path."""
     config = loading.load().specialist_for(53_000.0).config
-    flux, _, _ = making.simulated_stars(config, min(n, distinct), [907])
+    flux, *_ = making.simulated_stars(config, min(n, distinct), [907])
     wavelength = window_grid(config.window)
     margin = (len(wavelength) - flux.shape[1]) // 2
     flux = np.pad(flux, ((0, 0), (margin, margin)), constant_values=1.0).astype(np.float32)

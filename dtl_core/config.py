@@ -188,7 +188,12 @@ FOREIGN_EFFECTS = tuple(entry.name for entry in dataclasses.fields(ForeignConfig
 class SurveyConfig:
     """The benchmark survey: strengths of the effects that separate observed from synthetic spectra; 0 is off."""
 
-    n_stars: int = setting(286, "number of stars", low=10, high=286)
+    library: str = setting(
+        "survey_b",
+        "spectra of the stars: another code and other line lists, or also other physics (survey C, by either code)",
+        choices=("survey_b", "survey_c_a", "survey_c_b"),
+    )
+    n_stars: int = setting(286, "number of stars; survey C has 200", low=10, high=286)
     seed: int = setting(20240528, "seed of all random numbers of the survey", low=0, high=2**31)
     noise: float = setting(1.0, "photon noise: 1 is S/N 100-400 per detector pixel", low=0.0, high=100.0)
     velocity: float = setting(1.0, "velocity left after the shift to rest: 1 is 0.15 km/s rms", low=0.0, high=100.0)

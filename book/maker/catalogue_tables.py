@@ -43,17 +43,13 @@ def run_table(run):
         "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
         "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
     }
-    return describe(table, _notes(run.figures))
+    return describe(table, {f"logg{suffix}": _worth(found[:known], run.truth) for suffix, found in both.items()})
 
 
-def _notes(figures):
-    """What log g of each method is worth, by column."""
-    notes = {}
-    for suffix, method in (("", "transfer"), ("_direct", "direct"), ("_recommended", "recommended")):
-        measured = {"logg": {"rmse": figures[f"rmse_logg_{method}"]}}
-        measured |= {name: figures[f"rmse_logg_{name}_{method}"] for name in gravity.RELATIONS}
-        notes[PARAMETER_COLUMNS["logg"] + suffix] = gravity.worth([measured])
-    return notes
+def _worth(found, truth):
+    """What log g of a catalogue is worth, on the simulated stars."""
+    estimates = np.stack([np.asarray(found[column], float) for column in PARAMETER_COLUMNS.values()], axis=1)
+    return gravity.worth([gravity.gravity_errors(estimates, truth["logg"].to_numpy(float))])
 
 
 def published_table():

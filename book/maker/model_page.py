@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dtl_core.errors import DataError
 from dtl_core.estimates import gravity
-from dtl_core.models import loading, specialist
+from dtl_core.models import loading, making, specialist
 from dtl_core.parameters import PARAMETERS, heading
 from dtl_core.pipeline import records
 from dtl_core.public_data import registry
@@ -153,7 +153,40 @@ def _gravity(specialists):
         "is that of real stars (the [method page](../method.md)).\n\n"
         "```{table} Root mean square error of log g from the spectrum, and from a relation that only takes the "
         f"estimated Teff and \\[M/H\\].\n:name: tab-model-gravity\n\n{table(head, rows)}```\n\n"
-        f"In short: {escape(gravity.worth(every))}.\n"
+        f"In short: {escape(gravity.worth(every)).replace('--photometry', code('--photometry'))}.\n"
+    )
+
+
+def _error(pair):
+    """Rmse, bias in brackets, and per cent inside the 68 % intervals, of (figures, form of a number)."""
+    found, form = pair
+    return f"{number(found['rmse'], form)} ({number(found['bias'], '+' + form)}), {100 * found['inside_68']:.0f}"
+
+
+def _kinds(specialists):
+    """Errors for every kind of gap, by a calibration that has not met it; nothing of models without these figures."""
+    rows, silent, count = [], [], 0
+    for one in specialists:
+        for kind, found in one.card.get("kinds", {}).items():
+            own = [(found[p], _FORMS[p]) for p in PARAMETERS]
+            errors = [
+                f"{number(v['rmse'], f)} ({number(v['bias'], '+' + f)}), {100 * v['inside_68']:.0f}" for v, f in own
+            ]
+            rows.append([_thousands(one.resolving_power), kind, *errors, f"{100 * found['false_flags']:.0f}"])
+            count += len(PARAMETERS)
+            silent += [f"{_NAMES[p]} of {kind} at R = {_thousands(one.resolving_power)}" for p in making.silent(found)]
+    if not rows:
+        return ""
+    worst = f"{len(silent)} of {count}: {'; '.join(silent)}" if silent else f"none of {count}"
+    return (
+        "\nThe figures above are for errors of the line list; real spectra differ from synthetic ones in other ways. "
+        "The next table has every kind of gap that we can simulate (the [data page](../data.md)), with error bars "
+        "from a calibration that has **not** met this kind.\n\n"
+        "```{table} Root mean square error, in brackets the mean of estimate minus truth, and per cent of true values "
+        "inside the 68 % intervals; last, per cent of the stars that are called strange.\n:name: tab-model-kinds\n\n"
+        f"{table(['R', 'kind of gap', *_NAMES.values(), 'called strange'], rows)}```\n\n"
+        f"Silent failures, where the 68 % intervals hold less than half of the true values and less than half of the "
+        f"stars are called strange: {worst}.\n"
     )
 
 
@@ -167,8 +200,7 @@ def _paper():
     best_first = sorted(found["figures"].items(), key=lambda row: -float(row[0].partition("-")[0]))
     for snr, figures in best_first:
         own = [(figures[p], _FORMS[p]) for p in PARAMETERS]
-        errors = [f"{number(v['rmse'], f)} ({number(v['bias'], '+' + f)}), {100 * v['inside_68']:.0f}" for v, f in own]
-        rows.append([snr.replace("-", "–"), *errors])
+        rows.append([snr.replace("-", "–"), *map(_error, own)])
     hours, size = found["seconds"]["this_call"] / 3600, found["bytes"] / 1e6
     return (
         f"Made on {escape(record['made'])}, {record['machine']['cores']} cores, {hours:.1f} h: "
@@ -183,7 +215,8 @@ def models_page(specialists):
     """The model card as Markdown, of a list of specialists, sharpest first."""
     parts = [_NONE] * 3
     if specialists:
-        parts = [_files(specialists), _making(specialists), _performance(specialists) + "\n" + _gravity(specialists)]
+        performance = _performance(specialists) + _kinds(specialists) + "\n" + _gravity(specialists)
+        parts = [_files(specialists), _making(specialists), performance]
     return _MODELS.format(real_stars_summary(), *parts, _paper())
 
 

@@ -17,6 +17,7 @@ from ..networks.training import split
 from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from ..spectra.operators import binned
 from ..synthetic import simulated_survey
+from ..synthetic.generation import physics_set
 from .problem import Problem
 
 __all__ = ["ANCHOR_ERRORS", "anchors_of", "axes", "gaps", "halves", "make_problem", "other_survey", "regions", "scores"]
@@ -30,8 +31,7 @@ COOLEST, FASTEST = 3300.0, 3.0  # of realistic anchor stars: K, km/s
 
 def halves(truth, seed=0):
     """Split a survey into the rows for choices and the rows for reported results: two sorted arrays."""
-    order = np.random.default_rng([seed, 21]).permutation(len(truth))
-    return np.sort(order[: len(truth) // 2]), np.sort(order[len(truth) // 2 :])
+    return simulated_survey.halves(len(truth), seed)
 
 
 def anchors_of(truth, rows, seed=0, n_teff=N_INTERFEROMETRIC, n_mh=N_COMPANIONS, realistic=False):
@@ -108,7 +108,9 @@ def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
     train, valid = split(len(flux), 0.2, [seed, 23])
     anchors = {} if truth is None else anchors_of(truth, halves(truth)[0], seed)
     wavelength, power = binned(run.wavelength, step), run.config.window.resolving_power
-    return Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
+    own = Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
+    own.other_physics = lambda: torch.as_tensor(physics_set(run.config, run.synthetic["labels"]))
+    return own
 
 
 def other_survey(config, *, seed=0, foreign=None, **effects):
@@ -135,7 +137,8 @@ def other_survey(config, *, seed=0, foreign=None, **effects):
     ConfigError
         A foreign effect is unknown, or its strength is not from 0 to 10.
     """
-    config = override(config, {f"survey.foreign.{name}": strength for name, strength in (foreign or {}).items()})
+    if foreign:
+        config = override(config, {f"survey.foreign.{name}": strength for name, strength in foreign.items()})
     changes = {name: factor * getattr(config.survey, name) for name, factor in effects.items()}
     survey = dataclasses.replace(config.survey, seed=config.survey.seed + seed, **changes)
     return simulated_survey.survey_set(dataclasses.replace(config, survey=survey))
@@ -158,7 +161,7 @@ def scores(found, truth, rows=None, *, known):
     rows : array of int, optional
         Stars to count; by default all whose truth was not used.
     known : array of int
-        Stars of which the method knows a true parameter; see :meth:`~dtl_core.bridging.problem.Method.known_stars`.
+        Stars of which the method knows a true parameter; see ``Method.known_stars``.
 
     Returns
     -------

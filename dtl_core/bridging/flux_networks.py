@@ -1,4 +1,4 @@
-"""Methods with a network on fluxes: no transfer, augmented, randomised, aligned, adversarial."""
+"""Methods with a network on fluxes: no transfer, augmented, randomised, informed, aligned, adversarial."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..estimates.posterior import fit_flow
 from ..parameters import PARAMETERS
 from .problem import Method
 from .randomiser import AUGMENTATION, Randomiser
 
-__all__ = ["Adversarial", "Aligned", "Augmented", "OnFluxes", "Randomised"]
+__all__ = ["Adversarial", "Aligned", "Augmented", "Informed", "InformedPosterior", "OnFluxes", "Randomised"]
 
 
 class FluxNet(nn.Module):
@@ -137,6 +138,58 @@ class Augmented(Randomised):
     """
 
     randomiser = AUGMENTATION
+
+
+class Informed(Randomised):
+    """A network on spectra of physics drawn at random, which are also changed at random.
+
+    Every spectrum that it sees has its own microturbulence, abundances, opacities, damping and upper layers (see
+    :mod:`dtl_core.synthetic.physics`), so that it marginalises over them, and errors of the line list as for
+    :class:`Randomised`.
+    """
+
+    def prepare(self):
+        drawn = self.problem.other_physics
+        self.drawn = self.problem.flux[None] if drawn is None else drawn()
+
+    def seen(self, rows):
+        picked = torch.randint(len(self.drawn), (len(rows),), generator=self.generator)
+        return self.randomised(self.drawn[picked, rows], rows)
+
+    def learn(self, problem):
+        super().learn(problem)
+        del self.drawn  # large, and only needed in training
+
+
+class InformedPosterior(Informed):
+    """Neural posterior estimation with nuisances: a normalising flow on the features of :class:`Informed`.
+
+    The flow is trained on spectra of physics and lines drawn at random, so that its posteriors are marginalised over
+    them (Cranmer et al. 2020, arXiv:1911.01429). Estimates are means of the posteriors.
+
+    Attributes
+    ----------
+    flow : dtl_core.estimates.posterior.Flow
+    draws : int
+        Changed copies of each synthetic spectrum that the flow is trained on.
+    samples : int
+        Of each posterior.
+    """
+
+    draws, samples = 5, 200
+
+    def learn(self, problem):
+        vars(self).update(vars(problem.learned(Informed)))  # the same network
+        self.prepare()
+        rows = torch.as_tensor(problem.train).repeat(self.draws)
+        with torch.no_grad():
+            features = torch.cat([self.model.features(self.seen(part)) for part in rows.split(2048)])
+        self.flow = fit_flow(features, problem.labels[rows], epochs=problem.epochs, seed=problem.seed)
+        del self.drawn
+
+    def _outputs(self, flux):
+        samples = self.flow.sample(self.latent(flux), self.samples, seed=self.problem.seed)
+        return samples.mean(0), samples.std(0)
 
 
 class _Jointly(OnFluxes):

@@ -21,7 +21,7 @@ def _hot(stars, rows, config, rng):
     times this factor, since neutral metals become rare and the weak lines are blends with molecules. v sin i is 2-20
     km/s.
     """
-    wave = libraries.load_library("survey_b").wavelength
+    wave = libraries.load_library(config.survey.library).wavelength
     strong = np.exp(-0.5 * ((wave - np.array(sum(STRONG_LINES.values(), ()))[:, None]) / 0.4) ** 2).max(0)
     teff = rng.uniform(5000, 7000, len(stars))
     opacity = 0.6 * 0.5 ** ((teff[:, None] - 5000) / 2000) * (0.3 + 0.7 * strong)
@@ -129,7 +129,7 @@ def injected_set(config, n=30, seed=0):
     dict of kind -> float32 array of shape (n, n_pixels)
         Continuum = 1, on ``window_grid(config.window, margin=False)``.
     """
-    survey, library_rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), config)
+    survey, library_rows = simulated_survey.draw_truth(libraries.load_library(config.survey.library), config)
     spectra = {}
     for number, (kind, make) in enumerate(KINDS.items()):
         rng = np.random.default_rng([config.survey.seed, 31, seed, number])

@@ -24,7 +24,7 @@ from .corrections import (
     ZeroPointsNoTransfer,
 )
 from .fits import ChiSquare, LeastSquares
-from .flux_networks import Adversarial, Aligned, Augmented, OnFluxes, Randomised
+from .flux_networks import Adversarial, Aligned, Augmented, Informed, InformedPosterior, OnFluxes, Randomised
 from .latent_networks import (
     Direct,
     FineTuned,
@@ -53,6 +53,8 @@ METHODS = {
     "adversarial": Adversarial,
     "augmented": Augmented,
     "randomised": Randomised,
+    "informed": Informed,
+    "informed, posterior": InformedPosterior,
     "self-calibrated": SelfCalibrated,
     "zero points, no transfer": ZeroPointsNoTransfer,
     "zero points, fine-tuned": ZeroPointsFineTuned,

@@ -40,6 +40,9 @@ class Problem:
         Methods that have learned from these synthetic spectra; can be shared with a problem with other stars.
     progress : callable, optional
         Called once per epoch.
+    other_physics : callable, optional
+        Returns spectra of the labels with physics drawn at random, a tensor of shape (k, n, n_pixels): k draws for each
+        label. By default the physics of ``flux`` is the only one.
     """
 
     wavelength: np.ndarray
@@ -57,6 +60,7 @@ class Problem:
     learning_rate: float = 2e-3
     trained: dict = field(default_factory=dict)
     progress: Callable | None = None
+    other_physics: Callable | None = None
 
     def learned(self, kind):
         """Return a copy of the method of class ``kind``, which learns from the synthetic spectra at the first call."""

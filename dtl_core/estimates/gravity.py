@@ -12,7 +12,7 @@ from ..parameters import PARAMETERS
 from ..synthetic.label_grid import main_sequence_logg, survey_logg
 from . import photometry
 
-__all__ = ["RELATIONS", "relation_errors", "relation_logg", "worth"]
+__all__ = ["RELATIONS", "TITLES", "gravity_errors", "relation_errors", "relation_logg", "worth"]
 
 
 # Name in figures -> relation. The first holds for real stars and is the centre of the band of training labels. True
@@ -67,14 +67,31 @@ def relation_errors(estimates, logg):
     return {name: float(np.sqrt(np.mean(error**2))) for name, error in errors.items()}
 
 
+def gravity_errors(estimates, logg):
+    """Compute the rmse of estimated log g and of the relations.
+
+    Parameters
+    ----------
+    estimates : (n, 4) array
+    logg : (n,) array
+        True values.
+
+    Returns
+    -------
+    dict
+        ``logg``, a dict with ``rmse`` [dex], and as of :func:`relation_errors`.
+    """
+    error = np.asarray(estimates, float)[:, PARAMETERS.index("logg")] - logg
+    return {"logg": {"rmse": float(np.sqrt(np.mean(error**2)))}} | relation_errors(estimates, logg)
+
+
 def worth(figures):
     """Say in one sentence what log g from a spectrum is worth.
 
     Parameters
     ----------
     figures : iterable of dict
-        Of test stars: ``logg`` with ``rmse``, and the names in ``RELATIONS``, such as from
-        :meth:`dtl_core.models.specialist.Specialist.gravity_errors`.
+        Of test stars: ``logg`` with ``rmse``, and the names in ``RELATIONS``, as of :func:`gravity_errors`.
 
     Returns
     -------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 __all__ = ["Detector", "SCORES", "flag_rates", "measure", "replace_unusable"]
@@ -160,6 +162,18 @@ class Detector:
         for name in cls._STATE:
             setattr(out, name, arrays[name])
         out.reference = {name: arrays[f"reference_{name}"] for name in SCORES}
+        return out
+
+    def without(self, rows):
+        """Return the detector with some stars left out of its reference, but with the same scores.
+
+        Parameters
+        ----------
+        rows : (n,) array of bool
+            Reference stars to leave out.
+        """
+        out = copy.copy(self)
+        out.reference = {name: values[~rows] for name, values in self.reference.items()}
         return out
 
     def score(self, residual, latent, disagreement, grain, step):

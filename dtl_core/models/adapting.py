@@ -30,6 +30,7 @@ from ..reading.readers import READING
 from ..reading.sources import read_many
 from ..reading.star_tables import name_key, read_star_table, star_values
 from ..spectra.spectrum import Spectrum
+from ..synthetic.kinds import KINDS
 from . import making
 from .specialist import Specialist
 from .specialists import Specialists
@@ -38,8 +39,8 @@ __all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
 
 
 FEWEST = 30  # spectra: the common part of fewer is not distinguishable from their own features
-N_TWINS = 4  # simulated surveys, adapted in the same way, that calibrate the errors
-MOST_TWINS = 150  # stars in each of them
+N_TWINS = 20  # simulated surveys, adapted in the same way, that calibrate the errors
+MOST_TWINS = 100  # stars in each of them
 COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
 
 
@@ -164,7 +165,7 @@ def _base(model, spectra):
         raise DataError(problem, field="adapt", remedy=why)
     first = [item if isinstance(item, Spectrum) else item[0] for item in spectra]
     base = model.specialist_for(min(spectrum.resolving_power for spectrum in first))
-    if base.card["method"] != "randomised":
+    if base.card["method"] not in ("randomised", "informed"):
         problem = f"the model {model.name} is of the method {base.card['method']}"
         raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
     return base
@@ -202,19 +203,21 @@ def _arrays(base, method):
 def _reference(base, own, config, n, snr, anchors, arrays):
     """Reference stars: stars of simulated surveys, estimated by methods that were adapted to each survey."""
     levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
-    each = min(n, MOST_TWINS)
+    each, kinds = min(n, MOST_TWINS), list(KINDS.values())
     parts = []
     for number in range(N_TWINS):
-        flux, truth, level = making.simulated_stars(config, each, [2000 + number], snr=levels)
+        flux, truth, level, _ = making.simulated_stars(
+            config, each, [2000 + number], snr=levels, kinds=[kinds[number % len(kinds)]]
+        )
         rng = np.random.default_rng([config.seed, 43, number])
         stars, known = base.input(flux), {}
         for k, parameter in enumerate(PARAMETERS):
             if parameter in anchors:
-                rows = rng.permutation(each)[: len(anchors[parameter][0])]
+                rows = rng.permutation(len(flux))[: len(anchors[parameter][0])]
                 error = ANCHOR_ERRORS.get(parameter, 0.5)
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
-        free = np.ones(each, bool)
+        free = np.ones(len(flux), bool)
         free[[row for rows, _ in known.values() for row in rows]] = False  # anchor stars do not calibrate
         parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))

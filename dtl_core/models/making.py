@@ -3,8 +3,10 @@
     specialist = make_specialist(load_profile("demo"), 53_000)
     specialist.save("my_models/R053000.safetensors")
 
-The networks and the emulator are trained on synthetic spectra and rounded to half precision. Simulated stars of other
-surveys calibrate errors and p-values; the figures of the card are measured on surveys that were not used before.
+The networks and the emulator are trained on synthetic spectra of physics drawn at random and rounded to half precision.
+Simulated stars of other surveys, with every kind of gap in turn, calibrate errors and p-values; the figures of the card
+are measured on other surveys, whose stars are not among those of the calibration, and for each kind of gap also with a
+calibration that has not met this kind.
 """
 
 from __future__ import annotations
@@ -18,19 +20,22 @@ import torch
 from .. import machine
 from .._version import __version__
 from ..bridging.fits import LeastSquares
-from ..bridging.flux_networks import Randomised
+from ..bridging.flux_networks import Informed
 from ..bridging.problem import Problem
 from ..bridging.randomiser import Randomiser
+from ..config import override
 from ..errors import ConfigError
 from ..estimates import gravity, outliers
 from ..estimates.calibration import LEVELS
 from ..parameters import PARAMETERS
-from ..preparing.chain import match_resolution
+from ..preparing.chain import prepare_many
 from ..spectra import operators
-from ..spectra.operators import window_grid
+from ..spectra.operators import doppler_shift, window_grid
+from ..spectra.spectrum import Spectrum
 from ..synthetic import generation, libraries, simulated_survey
+from ..synthetic.kinds import KINDS
 from .ensemble import Ensemble
-from .specialist import DERIVED, FORMAT, Specialist, settings_of
+from .specialist import DERIVED, FORMAT, REFERENCE, Specialist, settings_of
 
 __all__ = [
     "as_arrays",
@@ -39,14 +44,21 @@ __all__ = [
     "paper_specialist",
     "rounded",
     "score",
+    "score_unknown",
+    "silent",
     "simulated_stars",
     "steps",
     "training_problem",
+    "weight_of_kinds",
 ]
 
 
 N_COARSE = 600  # emulated spectra; a fit starts from the best of them
-N_SURVEYS = 40  # of the reference stars: many, because stars of one survey share errors
+N_SURVEYS = 3 * len(KINDS)  # of the reference stars: many, because stars of one survey share errors
+CALIBRATION, REPORT = 0, 1  # halves of each library
+SURVEYS_OF_A_KIND = 3  # surveys that a kind of gap is tested on
+MOST_STARS = 286  # of a library of stars
+FASTEST = 40.0  # km/s, radial velocity of a simulated star
 SHARPER = 1.3  # largest ratio of the reference stars' original resolving power to the model's
 TEST_SEEDS = tuple(range(1, 21))  # of the surveys for the figures of the card
 TEST_SNR = ((100, 400), (40, 100), (20, 40))  # per detector pixel; the first is that of the benchmark survey
@@ -57,8 +69,10 @@ def steps(config):
     return config.models.members * config.models.epochs + config.models.emulator_epochs
 
 
-def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
+def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},), half=None):
     """Simulate stars of several surveys in equal parts, each survey with its own errors of the line list.
+
+    The spectra have a radial velocity, and are prepared as those of a user are.
 
     Parameters
     ----------
@@ -73,35 +87,55 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0):
     sharper : float
         Every second survey has a higher resolving power, up to this many times the configured one, and is then
         broadened as real spectra are, so that the noise of neighbouring pixels is correlated.
+    kinds : sequence of dict
+        Kinds of gap, as settings that differ from the configured ones; the surveys take them in turn.
+    half : {0, 1}, optional
+        Which half of each library the stars come from, see :func:`~dtl_core.synthetic.simulated_survey.halves`; by
+        default both.
 
     Returns
     -------
     flux : ndarray of float32, (n, n_pixels)
     labels : (n, 4)
     snr : (n,)
+        As measured.
+    survey : (n,)
+        Number of the survey of each star, from 0.
 
     Raises
     ------
     ConfigError
         A survey would need more stars than its library has.
     """
-    parts, each, grid = [], -(-n_stars // len(seeds)), window_grid(config.window, margin=False)
+    parts, each, grid = [], -(-n_stars // len(seeds)), window_grid(config.window)
     power = config.window.resolving_power
     for number, seed in enumerate(seeds):
-        survey = dataclasses.replace(config.survey, n_stars=each, seed=config.survey.seed + seed)
+        changes = {"n_stars": MOST_STARS, "seed": config.survey.seed + seed}
+        survey = dataclasses.replace(override(config, kinds[number % len(kinds)]).survey, **changes)
         native = power * (sharper ** (number / max(1, len(seeds) - 1)) if number % 2 else 1.0)
         window = dataclasses.replace(config.window, resolving_power=float(native))
         own = dataclasses.replace(config, survey=survey, window=window)
-        truth, rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), own)
-        if len(truth) < each:
-            problem = f"{each} stars of one survey, which has {len(truth)}"
+        truth, rows = simulated_survey.draw_truth(libraries.load_library(survey.library), own)
+        rng = np.random.default_rng([survey.seed, 41])
+        among = np.arange(len(rows)) if half is None else simulated_survey.halves(len(rows))[half]
+        if len(among) < each:
+            problem = f"{each} stars of one survey, which has {len(among)}"
             raise ConfigError(problem, field="n_stars", remedy="ask for fewer, or give more seeds")
+        among = np.sort(rng.permutation(among)[:each])
+        truth, rows = truth.iloc[among].reset_index(drop=True), rows[among]
         if snr is not None:
-            rng = np.random.default_rng([survey.seed, 41])
             truth["snr"] = np.exp(rng.uniform(*np.log(snr), len(truth)))
-        flux = simulated_survey.recorded(simulated_survey.starlight(truth, rows, own), truth, own)
-        flux = np.array([match_resolution(grid, one, native, power) for one in flux], np.float32)
-        parts.append((flux, truth[list(PARAMETERS)].to_numpy(), truth["snr"].to_numpy()))
+        light = simulated_survey.detected(simulated_survey.starlight(truth, rows, own), truth, own)
+        velocity = rng.uniform(-FASTEST, FASTEST, len(truth))
+        error = simulated_survey.photon_noise(light, truth)
+        spectra = [
+            Spectrum(name, doppler_shift(grid, v), *pair, resolving_power=native, frame="barycentric")
+            for name, v, *pair in zip(truth["karmn"], velocity, light, error, strict=True)
+        ]
+        flux, reports, _ = prepare_many(spectra, config, strict=False)
+        used = truth["karmn"].isin([report.star for report in reports])  # noise may hide the velocity
+        labels = truth.loc[used, list(PARAMETERS)].to_numpy()
+        parts.append((flux, labels, np.array([report.snr for report in reports]), np.full(len(flux), number)))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
@@ -124,6 +158,7 @@ def training_problem(config, stars=None, **budget):
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
+    budget["other_physics"] = lambda: torch.as_tensor(generation.physics_set(config, labels))
     return _problem(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
 
 
@@ -179,10 +214,10 @@ def make_specialist(config, resolving_power, *, progress=None):
     own = training_problem(config, progress=progress, **budget)
     arrays = {}
     for member in range(settings.members):
-        method = _randomised(settings.noise)
+        method = _informed(settings.noise)
         method.learn(dataclasses.replace(own, seed=1000 * config.seed + member))
         arrays |= rounded(method.model.state_dict(), f"network{member}.")
-    about = {"method": "randomised", "members": settings.members}
+    about = {"method": "informed", "members": settings.members}
     return _finished(arrays, about, own, config)
 
 
@@ -236,11 +271,12 @@ def _finished(arrays, about, own, config):
     specialist = Specialist(arrays, card)
     specialist = Specialist(arrays | _calibration(specialist, config), card)
     card["figures"] = {f"{low}-{high}": score(specialist, config, snr=(low, high)) for low, high in TEST_SNR}
+    card["kinds"] = {name: score_unknown(specialist, config, name) for name in KINDS}
     return specialist
 
 
-def _randomised(noise):
-    method = Randomised()
+def _informed(noise):
+    method = Informed()
     method.randomiser = Randomiser(noise=noise)
     return method
 
@@ -250,13 +286,37 @@ def _calibration(specialist, config):
     settings = config.models
     seeds = [1000 + number for number in range(N_SURVEYS)]
     snr = (settings.lowest_snr, settings.highest_snr)
-    flux, truth, level = simulated_stars(config, settings.reference_stars, seeds, snr=snr, sharper=SHARPER)
-    binned = specialist.input(flux)
+    options = {"snr": snr, "sharper": SHARPER, "kinds": list(KINDS.values()), "half": CALIBRATION}
+    flux, truth, level, survey = simulated_stars(config, settings.reference_stars, seeds, **options)
+    binned, kind = specialist.input(flux), survey % len(KINDS)
     found, spread = specialist.network.both(binned)
     measured = specialist.measure(binned, found, spread)
     reference = {"found": found, "spread": spread, "truth": truth, "latent": measured["latent"], "snr": level}
+    reference |= {"kind": kind, "kind_weight": weight_of_kinds((truth - found) / spread, kind)}
     reference["map"] = latent_map(measured["latent"], config.seed)
     return as_arrays(reference, outliers.Detector(**measured))
+
+
+def weight_of_kinds(scores, kind):
+    """Weight of reference stars in the calibration: kinds of gap with larger errors count more.
+
+    Were all to count the same, error bars would hold too few true values of a kind with large errors, and too many of
+    the others; a bar that is too short does more harm than one that is too long.
+
+    Parameters
+    ----------
+    scores : (n, 4)
+        Errors of the estimates, in units of the predicted ones.
+    kind : (n,)
+
+    Returns
+    -------
+    (n,)
+        Mean square score of the kind, averaged over the parameters, over that of all kinds; at most 4, at least 1/4.
+    """
+    square = np.mean(scores**2 / np.mean(scores**2, axis=0), axis=1)
+    mean = {each: square[kind == each].mean() for each in np.unique(kind)}
+    return np.clip([mean[each] for each in kind], 0.25, 4.0)
 
 
 def as_arrays(reference, detector):
@@ -277,24 +337,29 @@ def latent_map(latent, seed):
         return umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
 
 
-def score(specialist, config, *, seeds=TEST_SEEDS, snr=None):
+def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds=({},)):
     """Test a model on simulated surveys that it was neither trained nor calibrated on.
+
+    The stars are of the half of each library that the calibration does not use.
 
     Parameters
     ----------
     specialist : Specialist
     config : Config
-    seeds, snr
+    seeds, snr, kinds
         As for :func:`simulated_stars`.
+    n_stars : int, optional
+        By default ``models.test_stars``.
 
     Returns
     -------
     dict
         Parameter -> dict of rmse, bias, and share of true values inside the 68 and 90 % intervals; ``false_flags``, the
-        share of these ordinary stars with p <= 0.05; ``n_stars``; ``relation`` and ``survey_relation``, rmse [dex] of
+        share of these stars with p <= 0.05; ``n_stars``; ``relation`` and ``survey_relation``, rmse [dex] of
         log g by the relations in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H].
     """
-    flux, truth, level = simulated_stars(config, config.models.test_stars, seeds, snr=snr)
+    n_stars = n_stars or config.models.test_stars
+    flux, truth, level, _ = simulated_stars(config, n_stars, seeds, snr=snr, kinds=kinds, half=REPORT)
     found = specialist.estimate(flux, level)
     out = {"n_stars": len(truth), "false_flags": float(np.mean(found["p"] <= 0.05))}
     out |= gravity.relation_errors(found["median"], truth[:, PARAMETERS.index("logg")])
@@ -307,3 +372,47 @@ def score(specialist, config, *, seeds=TEST_SEEDS, snr=None):
             own[f"inside_{round(100 * level)}"] = float(inside.mean())
         out[name] = own
     return out
+
+
+def silent(figures):
+    """Parameters that fail silently: few true values inside the error bars, and few spectra called strange.
+
+    Parameters
+    ----------
+    figures : dict
+        As of :func:`score`.
+
+    Returns
+    -------
+    list of str
+        Parameters of which the 68 % intervals hold less than half of the true values, if less than half of the spectra
+        have p <= 0.05.
+    """
+    flagged = figures["false_flags"] >= 0.5
+    return [name for name in PARAMETERS if figures[name]["inside_68"] < 0.5 and not flagged]
+
+
+def score_unknown(specialist, config, kind):
+    """Test a model on one kind of gap, with a calibration that has not met this kind.
+
+    Parameters
+    ----------
+    specialist : Specialist
+    config : Config
+    kind : str
+        A key of :data:`~dtl_core.synthetic.kinds.KINDS`.
+
+    Returns
+    -------
+    dict
+        As of :func:`score`, for the S/N of the benchmark survey.
+    """
+    known = {name: specialist.arrays[f"reference.{name}"] for name in (*REFERENCE, "kind_weight", "kind")}
+    others = known["kind"] != list(KINDS).index(kind)
+    arrays = {f"reference.{name}": values[others] for name, values in known.items()}
+    state = specialist.detector.without(~others).state()
+    arrays |= {f"detector.{name}": np.asarray(value, np.float32) for name, value in state.items()}
+    other = Specialist(specialist.arrays | arrays, specialist.card)
+    n_stars = max(SURVEYS_OF_A_KIND, config.models.test_stars // 12)
+    seeds = [3000 + SURVEYS_OF_A_KIND * list(KINDS).index(kind) + k for k in range(SURVEYS_OF_A_KIND)]
+    return score(other, config, seeds=seeds, n_stars=n_stars, kinds=(KINDS[kind],))

@@ -65,9 +65,9 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     >>> examined, refused = examine(dtl_core.load(), paths)
     >>> for examination in examined:
     ...     print(f"{examination.report.star}: Teff = {examination.median[0]:.0f} K, p = {examination.p:.1f}")
-    Example S217: Teff = 3178 K, p = 0.4
-    Example S283: Teff = 3500 K, p = 1.0
-    Example S280: Teff = 3845 K, p = 1.0
+    Example S217: Teff = 3176 K, p = 0.4
+    Example S283: Teff = 3508 K, p = 0.8
+    Example S280: Teff = 3861 K, p = 1.0
     """
     items, refused = read_many(spectra, strict=strict, **options)
     items = chain.group_exposures(items) if coadd else items

@@ -30,6 +30,7 @@ __all__ = ["Examination", "Specialist", "read_specialist", "settings_of"]
 
 
 FORMAT = 1  # of the files
+REFERENCE = ("found", "spread", "truth", "latent", "map", "snr")  # arrays of the reference stars that all models have
 DERIVED = ("table", "mirrored", "frequency")  # arrays of an emulator that follow from the others
 SNR_EDGES = (40.0, 100.0)  # between the classes of reference stars that a star is compared with
 FEWEST_OF_A_CLASS = 60
@@ -86,7 +87,7 @@ class Specialist:
         Of its input, which is binned to about 0.03 Angstrom.
     reference : dict of str to ndarray
         ``found``, ``spread``, ``truth`` (n, 4), ``latent`` (n, n_features), ``map`` (n, 2), ``snr`` (n,) of simulated
-        stars.
+        stars; of models that met several kinds of gap also ``kind`` and ``kind_weight`` (n,).
     """
 
     def __init__(self, arrays, card):
@@ -174,12 +175,9 @@ class Specialist:
         Returns
         -------
         dict
-            ``logg``, a dict with ``rmse`` [dex]; ``relation`` and ``survey_relation`` as of
-            :func:`dtl_core.estimates.gravity.relation_errors`. The networks were not trained on these stars.
+            As of :func:`dtl_core.estimates.gravity.gravity_errors`. The networks were not trained on these stars.
         """
-        found, logg = self.reference["found"], self.reference["truth"][:, PARAMETERS.index("logg")]
-        rmse = float(np.sqrt(np.mean((found[:, PARAMETERS.index("logg")] - logg) ** 2)))
-        return {"logg": {"rmse": rmse}} | gravity.relation_errors(found, logg)
+        return gravity.gravity_errors(self.reference["found"], self.reference["truth"][:, PARAMETERS.index("logg")])
 
     def among(self, snr):
         """Select the reference stars for a star of this S/N.
@@ -223,7 +221,8 @@ class Specialist:
             rows = np.flatnonzero(kinds == kind)
             among = self.among(snr[rows[0]])
             calibration = reference["found"][among], reference["spread"][among]
-            part = intervals(calibration, reference["truth"][among], (found[rows], spread[rows]))
+            weight = reference["kind_weight"][among] if "kind_weight" in reference else None
+            part = intervals(calibration, reference["truth"][among], (found[rows], spread[rows]), weight)
             own = {name: v if name == "step" else v[rows] for name, v in measured.items()}
             known = slice(None) if self.card["method"] == "combined" else among  # that of a survey is the survey itself
             part["p"], part["strange"] = self.detector.p_values(**own, among=known)
@@ -258,7 +257,8 @@ class Specialist:
         edges = group_edges(reference["found"][among, 0])
         own = among & (groups_of(reference["found"][:, 0], edges) == groups_of(found[None, 0], edges)[0])
         known = (reference[name][own] for name in ("found", "truth", "spread"))
-        samples = joint_samples(*known, found[None], spread[None], n, seed=seed)[:, 0]
+        weight = reference["kind_weight"][own] if "kind_weight" in reference else None
+        samples = joint_samples(*known, found[None], spread[None], n, weight=weight, seed=seed)[:, 0]
         centre, blur = samples.mean(0), np.random.default_rng([seed, 1]).normal(0, 0.25, samples.shape)
         samples = centre + (samples - centre + blur * samples.std(0)) / np.hypot(1, 0.25)
         samples[:, 3] = np.maximum(samples[:, 3], 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..bridging.benchmark import anchors_of, halves
+from ..bridging.methods import METHODS
 from ..errors import DataError
 from ..estimates import gravity
 from ..estimates.calibration import LEVELS, Calibration, group_edges, groups_of, joint_samples, leave_one_out
@@ -45,6 +46,7 @@ __all__ = [
     "relative_errors",
     "rivals",
     "sentence",
+    "unmeasured",
     "with_spread",
 ]
 
@@ -117,6 +119,23 @@ def known_truths(errors):
         By method.
     """
     return errors.groupby("arm", sort=False)["truths"].max()
+
+
+def unmeasured(errors):
+    """Say which methods have been added since the record was measured.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    new = [name for name in METHODS if name not in set(errors["arm"])]
+    return f"Added since the record was measured, and not in it: {_listed(new)}." if new else "All were measured."
 
 
 def relative_errors(errors, spread):

@@ -209,7 +209,7 @@ def _record(result, seconds):
         "config": dataclasses.asdict(result.config),
         "keys": result.keys,
         "versions": versions(),
-        "libraries": {name: libraries.library_hash(name) for name in ("grid_a", "survey_b")},
+        "libraries": {name: libraries.library_hash(name) for name in libraries.EMBEDDED},
         "seconds": {**result.seconds(), "this_call": seconds},
         "figures": result.figures,
     }

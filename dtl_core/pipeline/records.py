@@ -9,6 +9,7 @@ Records and their parts have the hash of the code that measured them. A part is 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "add",
     "code_of_script",
     "dated",
+    "digest",
     "frame",
     "is_stale",
     "lines",
@@ -73,6 +75,21 @@ def _hashes(code):
         name: source_code.module_hash(name)[:20] if _is_script(name) else source_code.code_hash(name, libraries=False)
         for name in code
     }
+
+
+def digest(code):
+    """Short hash of the code that a measurement depends on.
+
+    Parameters
+    ----------
+    code : sequence of str
+        Modules, see :func:`code_of_script`.
+
+    Returns
+    -------
+    str
+    """
+    return hashlib.sha256(json.dumps(_hashes(code), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def is_stale(entry):

@@ -43,7 +43,7 @@ def write_examples(folder, *, seed=SEED):
     """
     config = load_profile("demo")
     config = dataclasses.replace(config, survey=dataclasses.replace(config.survey, seed=config.survey.seed + seed))
-    truth, rows = simulated_survey.draw_truth(libraries.load_library("survey_b"), config)
+    truth, rows = simulated_survey.draw_truth(libraries.load_library(config.survey.library), config)
     order = np.argsort(truth["teff"].to_numpy())
     chosen = order[np.round(np.array([0.1, 0.5, 0.9]) * (len(order) - 1)).astype(int)]
     truth, rows = truth.iloc[chosen].reset_index(drop=True), rows[chosen]

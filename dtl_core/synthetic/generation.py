@@ -12,10 +12,12 @@ from ..errors import DataError
 from ..spectra import operators
 from .label_grid import label_grid
 from .libraries import source_library
+from .physics import draw_physics, log_change
 
-__all__ = ["expand", "model_spectra", "network_spectra", "synthetic_set"]
+__all__ = ["expand", "model_spectra", "network_spectra", "physics_set", "spectra_of", "synthetic_set"]
 
 
+N_PHYSICS = 3  # draws of the physics for each label
 VELOCITY_STEP = 0.3  # km/s, ten pixels per resolution element at R = 94,600
 
 
@@ -149,6 +151,65 @@ def network_spectra(wavelength, flux, vsini, window, continuum, *, limb_darkenin
     return operators.normalise(grid, broad, continuum)[:, inner]
 
 
+def spectra_of(config, labels, *, physics=None, chunk=512, progress=None):
+    """Synthetic spectra of given labels, as the networks see them.
+
+    Parameters
+    ----------
+    config : Config
+    labels : (n, 4) array
+        Teff [K], log g, [M/H], v sin i [km/s], inside the library.
+    physics : dict of str to (n,) array, optional
+        Nuisances of each spectrum, see :mod:`dtl_core.synthetic.physics`; by default the physics of the library.
+    chunk : int
+        Spectra computed together.
+    progress : callable, optional
+        Called with the number of spectra done since the last call.
+
+    Returns
+    -------
+    (n, n_pixels) array of float32
+        Continuum = 1, on ``window_grid(config.window, margin=False)``.
+    """
+    library, settings, window = source_library(config), config.synthetic, config.window
+    flux = np.empty((len(labels), len(operators.window_grid(window, margin=False))), np.float32)
+    for start in range(0, len(labels), chunk):
+        rows = slice(start, min(start + chunk, len(labels)))
+        raw = expand(library, labels[rows, :3], settings.interpolation)
+        if physics is not None:
+            own = {name: values[rows] for name, values in physics.items()}
+            raw = raw * np.exp(log_change(labels[rows], own, library.wavelength))
+        flux[rows] = network_spectra(
+            library.wavelength, raw, labels[rows, 3], window, config.continuum, limb_darkening=settings.limb_darkening
+        )
+        if progress:
+            progress(rows.stop - rows.start)
+    return flux
+
+
+def physics_set(config, labels, *, draws=N_PHYSICS, progress=None):
+    """Spectra of given labels with physics drawn at random, for the training of networks.
+
+    Parameters
+    ----------
+    config : Config
+    labels : (n, 4) array
+    draws : int
+        Draws of the physics for each label.
+    progress : callable, optional
+        As for :func:`spectra_of`.
+
+    Returns
+    -------
+    (draws, n, n_pixels) array of float32
+        In pixels of about 0.03 A, see :func:`dtl_core.spectra.operators.binned`.
+    """
+    rng, step = np.random.default_rng([config.seed, 2]), config.window.step
+    physics = [draw_physics(len(labels), rng) for _ in range(draws)]
+    spectra = (spectra_of(config, labels, physics=drawn, progress=progress) for drawn in physics)
+    return np.stack([operators.binned(flux, step) for flux in spectra])
+
+
 def synthetic_set(config, *, chunk=512, progress=None):
     """Generate the synthetic spectra of a run.
 
@@ -175,8 +236,7 @@ def synthetic_set(config, *, chunk=512, progress=None):
     >>> flux.shape, labels.shape
     ((50, 3501), (50, 4))
     """
-    library = source_library(config)
-    settings, window = config.synthetic, config.window
+    settings = config.synthetic
     combinations = label_grid(settings)
     n_grid = len(combinations) * len(settings.vsini)
     rng = np.random.default_rng([config.seed, 1])
@@ -184,13 +244,4 @@ def synthetic_set(config, *, chunk=512, progress=None):
     chosen = np.sort(rng.choice(n_grid, n, replace=False))
     index, rotation = np.divmod(chosen, len(settings.vsini))
     labels = np.column_stack([combinations[index], np.asarray(settings.vsini)[rotation]])
-    flux = np.empty((n, len(operators.window_grid(window, margin=False))), np.float32)
-    for start in range(0, n, chunk):
-        rows = slice(start, min(start + chunk, n))
-        raw = expand(library, labels[rows, :3], settings.interpolation)
-        flux[rows] = network_spectra(
-            library.wavelength, raw, labels[rows, 3], window, config.continuum, limb_darkening=settings.limb_darkening
-        )
-        if progress:
-            progress(rows.stop - rows.start)
-    return flux, labels
+    return spectra_of(config, labels, chunk=chunk, progress=progress), labels

@@ -37,7 +37,7 @@ def main_sequence_logg(teff, mh):
 
     Notes
     -----
-    Fitted (:data:`RELATION`) to 2850-4000 K and [Fe/H] -0.6 to +0.5, where it agrees to 0.006 dex rms with three
+    Fitted (``RELATION``) to 2850-4000 K and [Fe/H] -0.6 to +0.5, where it agrees to 0.006 dex rms with three
     empirical relations: radius of Teff and [Fe/H] (Mann et al. 2015, erratum 2016, Table 1, 9.3 % in radius), M_Ks of
     this radius and [Fe/H] (same table), and mass of M_Ks and [Fe/H] (Mann et al. 2019). [M/H] is used as [Fe/H]. It is
     extrapolated to 2600-4500 K and [M/H] -1 to +0.6.

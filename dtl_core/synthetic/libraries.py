@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,20 @@ from ..public_data import registry
 from ..public_data.phoenix import _AGAIN, file_name, read_phoenix
 from ..spectra import operators
 
-__all__ = ["Library", "library_hash", "load_library", "load_phoenix", "source_library"]
+__all__ = ["EMBEDDED", "Library", "library_hash", "load_library", "load_phoenix", "source_library"]
+
+
+SURVEYS = ("survey_b", "survey_c_a", "survey_c_b")
+EMBEDDED = ("grid_a", *SURVEYS, "sensitivities")
 
 
 def library_hash(name):
-    """SHA-256 of the file of an embedded library.
+    """SHA-256 of an embedded file.
 
     Parameters
     ----------
-    name : {"grid_a", "survey_b"}
+    name : str
+        One of ``EMBEDDED``.
 
     Returns
     -------
@@ -102,6 +107,8 @@ class Library:
     label : (n_nodes, 3) array
     population : (n_nodes,) array of str
         Of a survey, else empty.
+    physics : dict of str to (n_nodes,) array
+        Of a survey of other physics: ``microturbulence`` [km/s] and ``alpha``, [alpha/M], of each star.
     meta : dict
         Origin of the library.
     """
@@ -115,6 +122,7 @@ class Library:
     label: np.ndarray
     population: np.ndarray
     meta: dict
+    physics: dict = field(default_factory=dict)
 
     @property
     def flux(self):
@@ -124,14 +132,16 @@ class Library:
 
 @functools.cache
 def load_library(name, path=None):
-    """Load one of the two embedded libraries.
+    """Load one of the embedded libraries.
 
-    Fluxes are stored as unsigned 16-bit multiples of 2e-5 of the continuum: rounding errors are at most 1e-5.
+    Fluxes are stored as unsigned 16-bit multiples of 2e-5 of the continuum, or 1e-4 for the surveys of other physics:
+    rounding errors are at most 1e-5 or 5e-5.
 
     Parameters
     ----------
-    name : {"grid_a", "survey_b"}
-        The synthetic domain, or stars of known labels computed with another code.
+    name : {"grid_a", "survey_b", "survey_c_a", "survey_c_b"}
+        The synthetic domain; stars of known labels computed with another code; stars of other physics computed with
+        either code, whose log g follows from mass and radius.
     path : path, optional
         Another file.
 
@@ -177,7 +187,8 @@ def load_library(name, path=None):
         label = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         population = np.empty(0, "U4")
     meta = json.loads(str(data["meta"]))
-    return Library(operators.air_to_vacuum(air), norm, level, *axes, label, population, meta)
+    physics = {key: data[key] for key in ("microturbulence", "alpha") if key in data}
+    return Library(operators.air_to_vacuum(air), norm, level, *axes, label, population, meta, physics)
 
 
 def source_library(config):

@@ -1,8 +1,9 @@
 """The benchmark survey: a target domain of known truth.
 
-The survey starts from spectra computed with another code and other atomic line lists (``survey_b``) and adds the
-effects of spectrograph and star. Each effect has a strength in ``SurveyConfig``; 0 switches it off. With all of them
-off only the two codes differ. Those of :mod:`~dtl_core.synthetic.foreign_effects` are off by default.
+The survey starts from spectra computed with another code and other atomic line lists (``survey_b``), or from spectra of
+other physics (``survey_c_a``, ``survey_c_b``), and adds the effects of spectrograph and star. Each effect has a
+strength in ``SurveyConfig``; 0 switches it off. With all of them off only the codes, or also the physics, differ. Those
+of :mod:`~dtl_core.synthetic.foreign_effects` are off by default.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
 from ..config import FOREIGN_EFFECTS, SURVEY_EFFECTS, ForeignConfig
-from ..lines import ACTIVE_LINES
+from ..lines import ACTIVE_LINES, STRONG_LINES
 from ..spectra import operators
 from . import foreign_effects, generation, libraries
 
-__all__ = ["detected", "draw_truth", "effect_sizes", "recorded", "starlight", "survey_set"]
+__all__ = ["detected", "draw_truth", "effect_sizes", "halves", "photon_noise", "recorded", "starlight", "survey_set"]
 
 
 # Scales at strength 1, set so that the best-fitting synthetic spectrum leaves a residual like that of the HPF stars
 # (about 3.5 % rms; see notebook 01).
 LINE_STRENGTH_RMS = 0.22  # of ln(opacity)
 N_MISSING, N_UNKNOWN = 10, 50
+NEAREST_MISSING = 0.3  # A, of a missing line to a strong one
 
 
 def draw_truth(library, config):
@@ -37,14 +39,14 @@ def draw_truth(library, config):
     Parameters
     ----------
     library : Library
-        ``survey_b``.
+        That of ``survey.library``.
     config : Config
 
     Returns
     -------
     truth : DataFrame
         One row per star: karmn, teff [K], logg, mh, vsini [km/s], population, active, snr (per detector pixel),
-        velocity [km/s] left over, telluric_velocity [km/s].
+        velocity [km/s] left over, telluric_velocity [km/s]; of survey C also microturbulence [km/s] and alpha.
     rows : (n_stars,) array of int
         Their rows in the library.
     """
@@ -68,10 +70,29 @@ def draw_truth(library, config):
             "snr": np.exp(rng.uniform(np.log(100), np.log(400), len(rows))).round(0),
             "velocity": rng.normal(0, 0.15, len(rows)) * settings.velocity,
             "telluric_velocity": rng.uniform(-60, 60, len(rows)),
+            **library.physics,
         }
     )
     chosen = np.sort(rng.permutation(len(rows))[: settings.n_stars])
     return table.iloc[chosen].reset_index(drop=True), chosen
+
+
+def halves(n, seed=0):
+    """Split the stars of a library into those for choices and calibration, and those for reported results.
+
+    Parameters
+    ----------
+    n : int
+        Number of stars.
+    seed : int
+
+    Returns
+    -------
+    chosen, reported : arrays of int
+        Sorted row numbers.
+    """
+    order = np.random.default_rng([seed, 21]).permutation(n)
+    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
 
 
 def _distort_lines(library, rows, truth, settings):
@@ -82,12 +103,18 @@ def _distort_lines(library, rows, truth, settings):
     # draws do not depend on which effects are on, so that switching one off leaves the others unchanged
     field = gaussian_filter1d(rng.standard_normal(len(wave)), 0.12 / step, mode="wrap")
     missing = rng.uniform(wave[0] + 2, wave[-1] - 2, N_MISSING)
+    # line lists lack weak lines; that one of the strongest is missing would be noticed
+    strong = np.concatenate(list(STRONG_LINES.values()))
+    for k in range(N_MISSING):
+        while np.abs(strong - missing[k]).min() < NEAREST_MISSING:
+            missing[k] = rng.uniform(wave[0] + 2, wave[-1] - 2)
+    lost = rng.uniform(0.3, 1.0, N_MISSING)
     position = rng.uniform(wave[0] + 2, wave[-1] - 2, N_UNKNOWN)
     strength = np.exp(rng.normal(np.log(0.07), 0.7, N_UNKNOWN))
     width = rng.uniform(0.05, 0.09, N_UNKNOWN)
     power = rng.normal(-1.5, 2.0, N_UNKNOWN)
     depth = depth * np.exp(settings.line_strength * LINE_STRENGTH_RMS * field / field.std())
-    gap = np.exp(-0.5 * ((wave - missing[:, None]) / 0.15) ** 2).max(0)
+    gap = (lost[:, None] * np.exp(-0.5 * ((wave - missing[:, None]) / 0.15) ** 2)).max(0)
     depth = depth * np.clip(1 - settings.missing_lines * gap, 0, 1)
     if settings.unknown_lines:
         profile = strength[:, None] * np.exp(-0.5 * ((wave - position[:, None]) / width[:, None]) ** 2)
@@ -124,9 +151,26 @@ def _observe(flux, wavelength, truth, config):
         flux[k] *= np.exp(-settings.telluric * water * absorption)
         wave_pattern = ripple * np.sin(2 * np.pi * wavelength / period + phase)
         flux[k] *= 1 + settings.continuum * (tilt * x + bend * (x**2 - 1 / 3) + wave_pattern)
-        level = np.sqrt(np.clip(flux[k] / np.percentile(flux[k], 95), 0, None)) * np.percentile(flux[k], 95) / star.snr
+        level = photon_noise(flux[k : k + 1], truth.iloc[k : k + 1])[0]
         flux[k] += settings.noise * level * np.interp(wavelength, edges, noise)
     return flux
+
+
+def photon_noise(flux, truth):
+    """Standard deviation of the photon noise of spectra.
+
+    Parameters
+    ----------
+    flux : (n_stars, n_pixels) array
+    truth : DataFrame
+        Its column ``snr`` is the S/N per detector pixel at the 95th percentile of the flux.
+
+    Returns
+    -------
+    (n_stars, n_pixels) array
+    """
+    top = np.percentile(flux, 95, axis=1, keepdims=True)
+    return np.sqrt(np.clip(flux / top, 0, None)) * top / truth["snr"].to_numpy()[:, None]
 
 
 def starlight(truth, rows, config, *, opacity=1.0):
@@ -137,7 +181,7 @@ def starlight(truth, rows, config, *, opacity=1.0):
     truth : DataFrame
         As of :func:`draw_truth`.
     rows : (n_stars,) array of int
-        Rows of the library ``survey_b``.
+        Rows of the library of the survey.
     config : Config
     opacity : (n_stars, n_library_pixels) array or float
         Factors of the lines' optical depth.
@@ -147,7 +191,7 @@ def starlight(truth, rows, config, *, opacity=1.0):
     (n_stars, n_pixels) array
         Flux on ``window_grid(config.window)``, of mean 1 before broadening.
     """
-    library = libraries.load_library("survey_b")
+    library = libraries.load_library(config.survey.library)
     settings, window = config.survey, config.window
     depth = foreign_effects.change_depth(
         _distort_lines(library, rows, truth, settings), library.wavelength, truth, settings
@@ -228,7 +272,7 @@ def survey_set(config):
     >>> flux.shape, len(truth)
     ((10, 3501), 10)
     """
-    truth, rows = draw_truth(libraries.load_library("survey_b"), config)
+    truth, rows = draw_truth(libraries.load_library(config.survey.library), config)
     return recorded(starlight(truth, rows, config), truth, config), truth
 
 

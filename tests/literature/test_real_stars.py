@@ -13,6 +13,7 @@ from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues, real_stars
 from dtl_core.models import loading
 from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline.headline import PUBLISHED_STARS
 from dtl_core.public_data import registry
 from dtl_core.reading import readers
 
@@ -133,6 +134,14 @@ def test_stars_files_and_values_are_there_once(tmp_path):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             real_stars.load_real_stars(path)
+
+
+def test_the_rows_beside_estimates_of_a_run_are_among_the_published_values():
+    for name, rows in PUBLISHED_STARS.items():
+        for *row, _ in rows:
+            for p, value in zip(PARAMETERS, row, strict=True):
+                known = [entry.value for entry in STARS[name].published if entry.parameter == p]
+                assert value is None or min(abs(np.array(known) - value)) < 0.03, (name, p)
 
 
 @pytest.mark.data

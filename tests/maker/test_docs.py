@@ -240,7 +240,7 @@ def facts():
         (own, f"With {few} or more spectra"),
         (own, f"count as good to {anchors}"),
         (own, f"With fewer than {flags:.0f} spectra it cannot be as low as {specialist.STRANGE}"),
-        (own, {4: "each of four simulated surveys"}[adapting.N_TWINS]),
+        (own, f"each of {adapting.N_TWINS} simulated surveys"),
         (own, f"with as many stars, at most {adapting.MOST_TWINS}"),
         ("book/howto/own_window.md", f"Models look at {seen}"),
         ("book/howto/own_window.md", "must cover {:.0f}-{:.0f} Å in the star's rest frame".format(*spectrum.WINDOW)),
@@ -440,6 +440,17 @@ def test_the_card_shows_the_figures_of_every_specialist_the_best_first():
     ]  # fmt: skip
     assert len(errors) == 6 and errors[3][2] == "91 (−0)" and "from 51\xa0940 to 92\xa0708" in page
     assert "`0123456789ab`" in page and "A\\|B" in page and "68, 90" in page and "2.1" in page
+    assert "tab-model-gravity" not in page  # these cards do not compare log g
+    pair[0].card["figures"]["20-40"] |= {"relation": 0.123, "survey_relation": 66.0}
+    assert "| 20–40 | 70.000 | 0.123 | 66.000 |" in model_page.models_page(pair)
+    assert "tab-model-kinds" not in page  # and have no figures for single kinds of gap
+    own = pair[1].card["figures"]["20-40"]
+    pair[1].card["kinds"] = {"spots": own, "nlte": own | {"mh": own["mh"] | {"inside_68": 0.3}}}
+    page = model_page.models_page(pair)
+    assert "| 53\xa0000 | spots | 90 (−0), 68 |" in page and "Silent failures" in page
+    assert "called strange: 1 of 8: \\[M/H\\] of nlte at R = 53\xa0000." in page
+    del pair[1].card["kinds"]["nlte"]
+    assert "called strange: none of 4." in model_page.models_page(pair)
     precise = model_page.precision_page(pair)
     assert "| Teff \\[K\\] | 71–91 | 72–92 | 70–90 |" in precise and "KDEpy" in precise
     assert all(f"`test_{row[-1]}`" in precise for row in model_page.CONTRACT)
@@ -461,6 +472,7 @@ def test_the_pages_are_those_of_the_shipped_models():
         best = one.card["figures"]["100-400"]
         assert f"{best['teff']['rmse']:.0f} (" in files["models.md"]
         assert registry.get(f"models/R{one.resolving_power:06.0f}.safetensors").sha256[:12] in files["models.md"]
+        assert f"| calibration stars | {one.gravity_errors()['logg']['rmse']:.3f} |" in files["models.md"]
     assert all(text.startswith("(") and "\n# " in text for text in files.values())
 
 

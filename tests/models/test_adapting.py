@@ -78,6 +78,7 @@ def test_an_adapted_model_is_saved_used_and_not_adapted_again(adapted, tmp_path)
     np.testing.assert_array_equal(first["Teff"].value, second["Teff"].value)
     card = again.specialists[0].card
     assert card["adapted_to"] == {"spectra": N, "anchors": {"teff": 20, "logg": 20, "mh": 20}}
+    assert card["real_stars"] == [star.star for star in stars] == list(again.seen)  # it must not be judged by them
     assert "figures" not in card  # those were another model's
     with pytest.raises(ConfigError, match="of the method combined"):
         again.adapt(stars)

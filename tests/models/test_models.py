@@ -16,14 +16,16 @@ from safetensors.numpy import load_file, save_file
 import dtl_core
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError
-from dtl_core.estimates import outliers
+from dtl_core.estimates import gravity, outliers
 from dtl_core.estimates.calibration import group_edges, groups_of
 from dtl_core.models import loading, making, specialist
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
+from dtl_core.preparing.chain import prepare_many
 from dtl_core.public_data import registry
 from dtl_core.reading import readers
 from dtl_core.synthetic import generation, label_grid, libraries
 from dtl_core.synthetic.examples import write_examples
+from dtl_core.synthetic.kinds import KINDS
 
 pytestmark = pytest.mark.uses_tiny
 
@@ -89,6 +91,8 @@ def test_the_card_is_not_made_up(model):
     for name in PARAMETERS:
         assert 0.5 < found[name]["rmse"] / one.card["figures"]["100-400"][name]["rmse"] < 1.6, name
         assert 0.5 < found[name]["inside_68"] < 0.86, name
+    for name in gravity.RELATIONS:  # of log g, measured on the stars that calibrate the errors
+        assert 0.7 < found[name] / one.gravity_errors()[name] < 1.4, name
 
 
 def test_synthetic_spectra_come_out_as_they_went_in(model):
@@ -210,6 +214,74 @@ def test_two_makings_give_the_same_bytes(tiny, tmp_path):
         if name != "reference.map":  # umap-learn's alone may differ from machine to machine
             np.testing.assert_array_equal(values, other.arrays[name], err_msg=name)
     assert tiny.card["figures"] == other.card["figures"]
+
+
+def test_a_model_is_calibrated_on_every_kind_of_gap_and_tested_on_each_without_it(tiny):
+    kinds = tiny.reference["kind"]
+    assert set(kinds) == set(range(len(KINDS))) and set(tiny.card["kinds"]) == set(KINDS)
+    weight = {kind: set(tiny.reference["kind_weight"][kinds == kind]) for kind in set(kinds)}
+    assert all(len(own) == 1 for own in weight.values()) and len(set.union(*weight.values())) > 3
+    for figures in tiny.card["kinds"].values():
+        assert figures["n_stars"] >= 3 and np.isfinite([figures[name]["rmse"] for name in PARAMETERS]).all()
+
+
+def test_a_calibration_without_a_kind_knows_nothing_of_it(tiny, monkeypatch):
+    asked = []
+
+    def remember(specialist, config, **options):
+        asked.append((specialist, options))
+
+    monkeypatch.setattr(making, "score", remember)
+    making.score_unknown(tiny, tiny.config, "spots")
+    (other, options), number = asked[0], list(KINDS).index("spots")
+    assert number not in other.reference["kind"] and number in tiny.reference["kind"]
+    kept = tiny.reference["kind"] != number
+    for name in ("found", "truth", "snr", "kind_weight"):
+        np.testing.assert_array_equal(other.reference[name], tiny.reference[name][kept])
+    assert all(len(scores) == kept.sum() for scores in other.detector.reference.values())
+    assert options["kinds"] == (KINDS["spots"],)
+    assert not set(options["seeds"]) & set(range(1000, 1000 + making.N_SURVEYS))
+
+
+def test_stars_that_calibrate_are_not_those_that_are_reported():
+    config = dataclasses.replace(load_profile("demo", {"survey.noise": 0.0}))
+    labels = [making.simulated_stars(config, 40, [7], half=half)[1] for half in (making.CALIBRATION, making.REPORT)]
+    one, two = ({tuple(row) for row in part[:, :3].round(6)} for part in labels)
+    assert len(one) == len(two) == 40 and not one & two
+
+
+def test_a_failure_is_silent_if_nothing_shows_it():
+    good, bad = ({"inside_68": share} for share in (0.7, 0.49))
+    figures = {"teff": good, "logg": bad, "mh": bad, "vsini": good}
+    assert making.silent(figures | {"false_flags": 0.49}) == ["logg", "mh"]
+    assert making.silent(figures | {"false_flags": 0.5}) == []
+
+
+def test_kinds_with_larger_errors_weigh_more_and_none_dominates():
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2, 3], 500)
+    size = np.array([0.1, 1.0, 1.5, 300.0])[kind]
+    weight = making.weight_of_kinds(rng.normal(0, 1, (2000, 4)) * size[:, None], kind)
+    each = [weight[kind == k][0] for k in range(4)]
+    assert each == sorted(each) and each[0] == 0.25 and each[3] == 4.0 and np.ptp(weight[kind == 1]) == 0
+    np.testing.assert_allclose(making.weight_of_kinds(rng.normal(0, 1, (2000, 4)), kind), 1, atol=0.2)
+
+
+def test_simulated_stars_come_through_the_chain_of_a_users_spectrum(monkeypatch):
+    seen = []
+
+    def remember(spectra, config, **options):
+        seen.extend(spectra)
+        return prepare_many(spectra, config, **options)
+
+    monkeypatch.setattr(making, "prepare_many", remember)
+    config = load_profile("demo", {"window.resolving_power": 53_000.0})
+    flux, truth, snr, survey = making.simulated_stars(config, 12, [5, 6], snr=(50, 60), sharper=1.3)
+    assert len(seen) == len(flux) == 12 and list(survey) == [0] * 6 + [1] * 6
+    shift = [spectrum.wavelength[0] / seen[0].wavelength[0] - 1 for spectrum in seen]
+    assert 5 < 299_792 * np.std(shift) < making.FASTEST
+    assert [spectrum.resolving_power for spectrum in seen] == [53_000.0] * 6 + [pytest.approx(68_900.0)] * 6
+    assert np.all((snr > 35) & (snr < 70))
 
 
 def test_weights_are_kept_in_half_precision_and_what_was_measured_in_single(tiny):

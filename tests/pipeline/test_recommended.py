@@ -166,7 +166,10 @@ def test_intervals_and_p_values_come_from_the_reference():
 
 @pytest.fixture
 def made(tmp_path):
-    """method of fifteen stars outside the survey -> config, ticks of progress, catalogue, known stars, truth."""
+    """method of fifteen stars that are no part of the survey -> the stage's results.
+
+    These are config, ticks of progress, catalogue, the stars whose truth was used, and the truth.
+    """
 
     def make(fewest):
         settings = {"window.step": 0.03, "synthetic.n_spectra": 300, "survey.n_stars": 60, "survey.real_stars": "no"}

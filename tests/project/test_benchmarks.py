@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -97,30 +98,55 @@ def test_transfer_measures_what_is_missing_or_stale_and_what_is_named(tmp_path, 
     measured = []
 
     def part(name):
-        return lambda results: measured.append(name) or {"results": str(results)}
+        def measure(root, seed):
+            measured.append((name, seed))
+            found = {"errors": [pd.DataFrame({"seed": [seed, seed], "value": [1.0, 2.0]})]}
+            return found | ({"once": [pd.DataFrame({"a": [seed]})]} if seed == 2 else {"once": []})
+
+        return measure, (1, 2)
 
     monkeypatch.setattr(transfer, "PARTS", {name: part(name) for name in transfer.PARTS})
-    everything = ["arms", "strengths", "recommended", "real"]
+    everything = ["arms", "ensemble", "kinds", "strengths", "anchors", "recommended", "real"]
 
-    def called(*arguments):
+    def called(*arguments, results="runs"):
         measured.clear()
-        done = CliRunner().invoke(transfer.main, [*arguments, "--folder", str(tmp_path), "--results", "here"])
+        folders = ["--folder", str(tmp_path), "--results", str(tmp_path / results)]
+        done = CliRunner().invoke(transfer.main, [*arguments, *folders])
         assert done.exit_code == 0, done.output
         return list(measured)
 
-    assert called() == everything and called() == []
-    assert called("arms", "real") == ["arms", "real"]
+    assert called() == [(name, seed) for name in everything for seed in (1, 2)] and called() == []
+    values = records.read("transfer", tmp_path)["values"]["kinds"]["values"]
+    assert values == {"errors": ["seed,value", "1,1", "1,2", "2,1", "2,2"], "once": ["a", "2"]}
+    # what a survey gave is found again, but not with other code, and not in another folder
+    assert called("real") == [] and called("real", results="others") == [("real", 1), ("real", 2)]
     records.add("transfer", "strengths", {}, folder=tmp_path)  # as before there were hashes
-    assert records.stale("transfer", tmp_path) == ["strengths"] and called() == ["strengths"]
-    assert records.read("transfer", tmp_path)["values"]["strengths"]["values"] == {"results": "here"}
+    assert records.stale("transfer", tmp_path) == ["strengths"] and called() == []
+    assert records.read("transfer", tmp_path)["values"]["strengths"]["values"]["once"] == ["a", "2"]
     monkeypatch.setattr(transfer, "CODE", ("benchmarks.transfer",))
-    assert called("real") == ["real"] and called() == []
+    assert called("real") == [("real", 1), ("real", 2)]
     path = tmp_path / "transfer.json"
     assert {"dtl_core.bridging.benchmark", "dtl_core.bridging.methods"} <= set(
         json.loads(path.read_text())["values"]["arms"]["code"]
     )
     path.write_text("{}")
-    assert called() == everything
+    assert [name for name, seed in called() if seed == 1] == [name for name in everything if name != "real"]
+
+
+def test_an_interrupted_measurement_goes_on_with_the_survey_that_it_lacks(tmp_path, monkeypatch):
+    measured = []
+
+    def measure(root, seed):
+        measured.append(seed)
+        if seed == 3 and len(measured) < 4:
+            raise KeyboardInterrupt
+        return {"errors": [pd.DataFrame({"seed": [seed]})]}
+
+    monkeypatch.setattr(transfer, "PARTS", {"arms": (measure, (1, 2, 3, 4))})
+    with pytest.raises(KeyboardInterrupt):
+        list(transfer.measure(["arms"], tmp_path))
+    assert dict(transfer.measure(["arms"], tmp_path)) == {"arms": {"errors": ["seed", "1", "2", "3", "4"]}}
+    assert measured == [1, 2, 3, 3, 4]
 
 
 def test_the_parts_of_the_benchmarks_know_their_code(tmp_path):

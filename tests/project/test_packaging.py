@@ -13,6 +13,7 @@ import yaml
 from clone import committed
 
 import dtl_core
+from dtl_core.synthetic import libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = (
@@ -176,7 +177,7 @@ def test_no_large_file_is_committed():
 
 def test_embedded_data_is_small_and_packaged():
     data = [path for path in (ROOT / "dtl_core" / "data").rglob("*") if path.is_file()]
-    assert {"grid_a.npz", "survey_b.npz"} <= {path.name for path in data}
+    assert {f"{name}.npz" for name in libraries.EMBEDDED} <= {path.name for path in data}
     models = sum(path.stat().st_size for path in data if path.parent.name == "models")
     assert 1e6 < models < 20e6 and sum(path.stat().st_size for path in data) - models < 15e6
 

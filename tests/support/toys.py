@@ -42,7 +42,7 @@ def simulated(n, seed=901, power=53_000.0):
     from dtl_core.spectra.operators import window_grid
 
     config = loading.load().specialist_for(power).config
-    flux, truth, _ = making.simulated_stars(config, n, [seed])
+    flux, truth, *_ = making.simulated_stars(config, n, [seed])
     wavelength = window_grid(config.window)
     margin = (len(wavelength) - flux.shape[1]) // 2
     return wavelength, np.pad(flux, ((0, 0), (margin, margin)), constant_values=1.0), truth

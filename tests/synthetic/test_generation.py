@@ -57,12 +57,26 @@ def test_survey_library_has_286_stars_with_labels_inside_the_grid(grid):
     assert np.unique(survey.norm, axis=0).shape[0] == 286
 
 
-@pytest.mark.parametrize("name", ["grid_a", "survey_b"])
-def test_stored_wavelengths_are_air_and_fluxes_are_rounded_by_at_most_1e_5(name):
+@pytest.mark.parametrize("name", ["survey_c_a", "survey_c_b"])
+def test_surveys_of_other_physics_have_stars_inside_the_grid_and_say_their_physics(grid, name):
+    survey = libraries.load_library(name)
+    assert survey.label.shape == (200, 3) and survey.norm.shape == (200, len(survey.wavelength))
+    np.testing.assert_array_equal(survey.wavelength, grid.wavelength)
+    for column, axis in enumerate((grid.teff, grid.logg, grid.mh)):
+        assert survey.label[:, column].min() >= axis[0] and survey.label[:, column].max() <= axis[-1]
+    assert set(survey.physics) == {"microturbulence", "alpha"} and len(survey.physics["alpha"]) == 200
+    assert {"tio", "feh", "atoms", "unsold", "upper"} == set(survey.meta["common"])
+    assert libraries.load_library("survey_b").physics == {}
+
+
+@pytest.mark.parametrize(
+    "name, error", [("grid_a", 1e-5), ("survey_b", 1e-5), ("survey_c_a", 5e-5), ("survey_c_b", 5e-5)]
+)
+def test_stored_wavelengths_are_air_and_fluxes_are_hardly_rounded(name, error):
     library = libraries.load_library(name)
     with np.load(EMBEDDED / f"{name}.npz") as stored:
         scale = float(stored["norm_scale"])
-        assert scale / 2 <= 1e-5 * (1 + 1e-12)
+        assert scale / 2 <= error * (1 + 1e-12)
         codes = library.norm / scale
         np.testing.assert_allclose(codes, codes.round(), rtol=0, atol=1e-9)
         assert codes.max() < 2**16 - 1  # nothing clipped

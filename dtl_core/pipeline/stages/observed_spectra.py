@@ -65,7 +65,7 @@ def make_observed(store, config, files):
         "survey": survey,
         "limb_darkening": config.synthetic.limb_darkening,
     }
-    inputs = {name: library_hash(name) for name in ("grid_a", "survey_b")}
+    inputs = {name: library_hash(name) for name in ("grid_a", config.survey.library)}
     for number, path in enumerate(files):  # flat and masks of an HPF exposure count too
         inputs[f"{number}:{path.name}"] = file_hash(path)
         inputs |= {f"{number}:{beside.name}": file_hash(beside) for beside in companions(path)}
