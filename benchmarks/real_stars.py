@@ -1,7 +1,7 @@
 """Ours against published values of real stars: every real spectrum at hand through the shipped models.
 
 Each exposure comes as it is, brought to a lower resolving power, and with noise added (fixed seeds); the windows that
-were cut from some of the exposures come as well. The record of the package is written anew; files that are missing are
+were cut from some of the exposures come as well. The record of the package is replaced; files that are missing are
 listed in it.
 
     python benchmarks/real_stars.py [--models MODELS] [--folder FOLDER]          some seconds

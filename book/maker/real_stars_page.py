@@ -247,7 +247,7 @@ _HEAD = """(real-star-benchmark)=
 
 The errors of the models are calibrated on simulated stars. This page is the test on real ones: every real spectrum at
 hand, with every published value of its star. It is made from a record, so that it also stands where the spectra are
-missing; `python benchmarks/real_stars.py` writes the record anew from what `dtl data fetch hpf` or `DTL_DATA` brings.
+missing; `python benchmarks/real_stars.py` measures it again on what `dtl data fetch hpf` or `DTL_DATA` brings.
 
 """
 _PAGE = """{verdicts} {seen}

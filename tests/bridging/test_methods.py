@@ -378,7 +378,7 @@ def test_noise_in_training_reaches_the_regressors_but_not_the_features(problem, 
         rows = torch.as_tensor(rows)
         assert torch.equal(clean.seen(rows), problem.flux[rows])
         first, second = augmented.seen(rows), augmented.seen(rows)
-        assert not torch.equal(first, second), "drawn anew at each step"
+        assert not torch.equal(first, second), "drawn again at each step"
         changed = (first - problem.flux[rows]).std()
         assert 0.005 < changed < 0.05
 
