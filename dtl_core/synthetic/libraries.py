@@ -16,7 +16,7 @@ from ..public_data import registry
 from ..public_data.phoenix import _AGAIN, file_name, read_phoenix
 from ..spectra import operators
 
-__all__ = ["EMBEDDED", "Library", "library_hash", "load_library", "load_phoenix", "source_library"]
+__all__ = ["EMBEDDED", "Library", "embedded_arrays", "library_hash", "load_library", "load_phoenix", "source_library"]
 
 
 SURVEYS = ("survey_b", "survey_c_a", "survey_c_b")
@@ -130,6 +130,45 @@ class Library:
         return self.norm * self.continuum
 
 
+REMEDY = "reinstall the package or rebuild it with tools/lte_library"
+
+
+def _require(data, names, source):
+    """Raise a DataError unless a file's arrays have all of some names."""
+    for key in names:
+        if key not in data:
+            raise DataError("is missing", file=source, field=key, remedy=REMEDY)
+
+
+def embedded_arrays(source, names):
+    """Read all arrays of an embedded file.
+
+    Parameters
+    ----------
+    source : path
+    names : sequence of str
+        Arrays that it must have.
+
+    Returns
+    -------
+    dict of str to array
+
+    Raises
+    ------
+    DataError
+        The file is missing or truncated, or lacks an array.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as stored:
+            data = {key: stored[key] for key in stored.files}
+    except FileNotFoundError:
+        raise DataError("not found", file=source, remedy=REMEDY) from None
+    except Exception as error:  # zipfile, zlib and numpy raise different errors for a broken file
+        raise DataError(f"cannot be read ({type(error).__name__})", file=source, remedy=REMEDY) from None
+    _require(data, names, source)
+    return data
+
+
 @functools.cache
 def load_library(name, path=None):
     """Load one of the embedded libraries.
@@ -162,19 +201,8 @@ def load_library(name, path=None):
     array([4.5, 5. , 5.5])
     """
     source = path or DATA / "lte" / f"{name}.npz"
-    remedy = "reinstall the package or rebuild it with tools/lte_library"
-    try:
-        with np.load(source, allow_pickle=False) as stored:
-            data = {key: stored[key] for key in stored.files}
-    except FileNotFoundError:
-        raise DataError("not found", file=source, remedy=remedy) from None
-    except Exception as error:  # zipfile, zlib and numpy raise different errors for a broken file
-        raise DataError(f"cannot be read ({type(error).__name__})", file=source, remedy=remedy) from None
-    needed = ["wave_air", "norm_u16", "norm_scale", "cont", "cont_wave", "meta"]
-    needed += ["teff", "logg", "mh"] if "label" not in data else ["label", "population"]
-    for key in needed:
-        if key not in data:
-            raise DataError("is missing", file=source, field=key, remedy=remedy)
+    data = embedded_arrays(source, ["wave_air", "norm_u16", "norm_scale", "cont", "cont_wave", "meta"])
+    _require(data, ["teff", "logg", "mh"] if "label" not in data else ["label", "population"], source)
     air = data["wave_air"]
     norm = data["norm_u16"].reshape(-1, len(air)) * float(data["norm_scale"])
     level = data["cont"].reshape(len(norm), -1)

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import DATA
 from ..spectra import operators
+from .libraries import REMEDY, embedded_arrays
 
 __all__ = ["NUISANCES", "Nuisance", "draw_physics", "log_change"]
 
@@ -105,23 +106,13 @@ def sensitivities(path=None):
         The file is missing or broken, or lacks a change.
     """
     source = path or DATA / "lte" / "sensitivities.npz"
-    remedy = "reinstall the package or rebuild it with tools/lte_library"
-    try:
-        with np.load(source, allow_pickle=False) as stored:
-            data = {key: stored[key] for key in stored.files}
-    except FileNotFoundError:
-        raise DataError("not found", file=source, remedy=remedy) from None
-    except Exception as error:  # zipfile, zlib and numpy raise different errors for a broken file
-        raise DataError(f"cannot be read ({type(error).__name__})", file=source, remedy=remedy) from None
-    for key in ("wave_air", "teff", "mh", "change_i16", "change_scale", "names"):
-        if key not in data:
-            raise DataError("is missing", file=source, field=key, remedy=remedy)
+    data = embedded_arrays(source, ["wave_air", "teff", "mh", "change_i16", "change_scale", "names"])
     change = data["change_i16"].astype(np.float32) * np.float32(data["change_scale"])
     by_name = dict(zip(data["names"].tolist(), np.moveaxis(change, 2, 0), strict=True))
     for nuisance in NUISANCES.values():
         for _, name in nuisance.nodes:
             if name not in by_name:
-                raise DataError(f"has no change {name!r}", file=source, field="names", remedy=remedy)
+                raise DataError(f"has no change {name!r}", file=source, field="names", remedy=REMEDY)
     return operators.air_to_vacuum(data["wave_air"]), data["teff"], data["mh"], by_name
 
 
