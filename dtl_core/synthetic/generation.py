@@ -151,7 +151,7 @@ def network_spectra(wavelength, flux, vsini, window, continuum, *, limb_darkenin
     return operators.normalise(grid, broad, continuum)[:, inner]
 
 
-def spectra_of(config, labels, *, physics=None, chunk=512, progress=None):
+def spectra_of(config, labels, *, physics=None, library=None, chunk=512, progress=None):
     """Synthetic spectra of given labels, as the networks see them.
 
     Parameters
@@ -161,6 +161,8 @@ def spectra_of(config, labels, *, physics=None, chunk=512, progress=None):
         Teff [K], log g, [M/H], v sin i [km/s], inside the library.
     physics : dict of str to (n,) array, optional
         Nuisances of each spectrum, see :mod:`dtl_core.synthetic.physics`; by default the physics of the library.
+    library : Library, optional
+        By default that of the configuration.
     chunk : int
         Spectra computed together.
     progress : callable, optional
@@ -171,7 +173,8 @@ def spectra_of(config, labels, *, physics=None, chunk=512, progress=None):
     (n, n_pixels) array of float32
         Continuum = 1, on ``window_grid(config.window, margin=False)``.
     """
-    library, settings, window = source_library(config), config.synthetic, config.window
+    library = source_library(config) if library is None else library
+    settings, window = config.synthetic, config.window
     flux = np.empty((len(labels), len(operators.window_grid(window, margin=False))), np.float32)
     for start in range(0, len(labels), chunk):
         rows = slice(start, min(start + chunk, len(labels)))
