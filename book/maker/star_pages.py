@@ -15,8 +15,9 @@ import numpy as np
 from dtl_core.characters import file_name
 from dtl_core.estimates import gap
 from dtl_core.lines import LINES
+from dtl_core.literature.real_stars import published_rows
 from dtl_core.parameters import PARAMETERS, heading
-from dtl_core.pipeline.headline import PUBLISHED_STARS, real_star_table
+from dtl_core.pipeline.headline import real_star_table
 from dtl_core.preparing import chain
 from dtl_core.public_data import registry
 from dtl_core.reading import readers
@@ -28,7 +29,8 @@ from .markdown import MINUS, NBSP, cite, code, escape, measured, number, percent
 __all__ = ["SLOW", "Star", "VELOCITIES", "real_stars", "star_files", "synthetic_star"]
 
 
-# Published barycentric velocities: (km/s, error, key of the bibliography, remark), all as Cifuentes+ 2025 list them.
+# The stars that have a page, with published barycentric velocities: (km/s, error, key of the bibliography, remark), all
+# as Cifuentes+ 2025 list them.
 VELOCITIES = {
     "GJ 699": [(-110.47, 0.13, "gaia2023", "")],
     "G 9-40": [(14.09, 0.65, "gaia2023", "")],
@@ -119,7 +121,7 @@ def synthetic_star(name, config):
     -------
     flux : (n_pixels,) continuum = 1;  labels : (4,);  filled : names of the parameters filled;  source : text
     """
-    *given, source = PUBLISHED_STARS[name][0]
+    *given, source = published_rows()[name][0]
     teff, logg, mh, vsini = given
     mh = 0.0 if mh is None else mh
     logg = float(np.clip(label_grid.main_sequence_logg(teff, mh), 4.5, 5.5)) if logg is None else logg
@@ -202,7 +204,7 @@ def _provenance(star, profile):
 
 
 def _estimate_rows(star, run):
-    found = real_star_table(run)
+    found = real_star_table(run, published_rows())
     for row in found[found["star"] == star].fillna("").drop(columns="star").itertuples(index=False):
         yield [escape(row[0]), *(escape(text).replace("-", MINUS) for text in row[1:])]
 
@@ -244,7 +246,7 @@ def absent_star_page(name, labels, filled, source):
     caption = f"Synthetic spectrum at {_labels(labels)}. The names are those of {{ref}}`these lines <lines-in-window>`."
     rows = [
         [escape(text), *[number(v, form) for v, form in zip(values, (".0f", ".2f", ".2f", ".1f"), strict=True)]]
-        for *values, text in PUBLISHED_STARS[name]
+        for *values, text in published_rows()[name]
     ]
     alt = (
         "Line plots of flux against wavelength in three stretches, the synthetic spectrum at the published parameters "
@@ -277,10 +279,10 @@ def stars_page(stars, run):
         )
     known = {star.name: star for star in stars}
     rows = []
-    for name in [*known, *[name for name in PUBLISHED_STARS if name not in known]]:
+    for name in [*known, *[name for name in VELOCITIES if name not in known]]:
         link = (
             f"[{escape(name).replace(' ', NBSP)}](stars/{file_name(name, '.md')})"
-            if name in PUBLISHED_STARS
+            if name in VELOCITIES
             else escape(name)
         )
         published = [measured(value, error) for value, error, *_ in VELOCITIES.get(name, [])[:1]]
@@ -295,7 +297,7 @@ def stars_page(stars, run):
     header = ["star", "instrument", "S/N", "velocity", "published", "masked", "rms before", "after"]
     used = [k for k in range(len(header)) if any(row[k] for row in rows)]
     text += table([header[k] for k in used], [[row[k] for k in used] for row in rows])
-    sources = [f"{escape(name)}: {'; '.join(_literature(name))}" for name in PUBLISHED_STARS if name in VELOCITIES]
+    sources = [f"{escape(name)}: {'; '.join(_literature(name))}" for name in VELOCITIES]
     text += f"\nPublished velocities, as listed by {cite(['cifuentes2025'])}: {'. '.join(sources)}.\n"
     lines = [
         [f"{line.wavelength:.2f}", f"{operators.vacuum_to_air(line.wavelength):.2f}", line.species]
@@ -317,7 +319,7 @@ def star_files(run):
     stars = real_stars(run)
     out = {"stars.md": stars_page(stars, run)}
     known = {star.name: star for star in stars}
-    for name in PUBLISHED_STARS:
+    for name in VELOCITIES:
         page, figure = (f"stars/{file_name(name, suffix)}" for suffix in (".md", ".svg"))
         if name in known:
             star = known[name]

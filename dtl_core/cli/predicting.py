@@ -24,7 +24,11 @@ __all__ = ["examples", "explain", "export", "predict", "prepare"]
 @click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
 @click.option("--anchors", type=PATH, help="With --adapt: table of parameters known of some of the stars.")
 @click.option("--save-models", type=PATH, help="With --adapt: folder for the adapted models.")
-@click.option("--photometry", type=PATH, help="Table of star, ks [mag] and parallax [mas]: mass, radius, better log g.")
+@click.option(
+    "--photometry",
+    type=PATH,
+    help="Table of star, ks [mag] and parallax [mas], or identifiers gaia_dr3 or tmass: mass, radius, better log g.",
+)
 @click.option("--plots", type=PATH, help="Folder for a one-page report (PNG) of every star.")
 @click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 takes one a core.")

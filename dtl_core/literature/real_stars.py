@@ -4,6 +4,7 @@
     published_of(stars["GJ 699"], "mh")         value, error, sources
     compared = compare(estimates)               ours against published, one row per spectrum and parameter
     summary(compared)                           bias, rmse, share inside the error bars
+    published_rows()                            published values for tables of estimates
 
 Stars and values are in ``data/real_stars.toml``. No star is judged by a model that has seen it: see :func:`compare`.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "compare",
     "load_real_stars",
     "published_of",
+    "published_rows",
     "read_spectrum",
     "sources_of",
     "star_named",
@@ -63,6 +65,7 @@ ORDER = {
            "Schw19", "Pass18", "Pass19 VIS", "Mar21", "Bello23", "Pass20", "MB24"),
     "vsini": ("Rein18", "Pass20", "MB24"),
 }  # fmt: skip
+SHOWN = ("Mar21", "Stefansson20", "Pineda21", "MB24")  # sources beside the estimates of a run
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,20 @@ class Source:
         Key of the book's bibliography.
     reference, how : str
         The paper, and how it measured.
+    note : str
+        What a table says beside the name.
     """
 
     name: str
     cite: str
     reference: str
     how: str
+    note: str = ""
+
+    @property
+    def short(self):
+        """Authors and year."""
+        return self.reference.partition(",")[0]
 
 
 @dataclass(frozen=True)
@@ -369,6 +380,42 @@ def published_of(star, parameter):
     parts = [part for part in (first.error, spread) if np.isfinite(part)]
     error = np.nan if first.limit or not parts else float(np.hypot.reduce(parts))
     return Published(first.value, error, first.limit, first.source, spread, tuple(values))
+
+
+def published_rows(path=FILE):
+    """Published values for tables of estimates, of the sources in ``SHOWN``.
+
+    Parameters
+    ----------
+    path : path, optional
+        As for :func:`load_real_stars`.
+
+    Returns
+    -------
+    dict of str to list of tuple
+        Star -> (Teff [K], log g, [M/H], v sin i [km/s], source), one row per source; None where it gives none. A source
+        without v sin i has that from line broadening, and says so. Values of companions are left out.
+
+    Examples
+    --------
+    >>> from dtl_core.literature.real_stars import published_rows
+    >>> published_rows()["G 9-40"]
+    [(3404, None, -0.08, None, 'Stefansson+ 2020, same instrument')]
+    """
+    sources, rows = sources_of(path), {}
+    for star in load_real_stars(path).values():
+        rows[star.name] = []
+        broadening = next((v for v in star.published if v.source == ORDER["vsini"][0] and not v.of), None)
+        for source in (sources[name] for name in SHOWN if name in sources):
+            own = {v.parameter: v.value for v in star.published if v.source == source.name and not v.of}
+            text = ", ".join(filter(None, (source.short, source.note)))
+            if own and "vsini" not in own and broadening:
+                own["vsini"] = broadening.value
+                limit = "upper limit of " if broadening.limit else ""
+                text += f"; v sin i: {limit}{sources[broadening.source].short}"
+            if own:
+                rows[star.name].append((*map(own.get, PARAMETERS), text))
+    return rows
 
 
 def read_spectrum(star, entry):

@@ -1,6 +1,6 @@
 """Photometry beside estimates from spectra: mass, radius, luminosity, and a better log g.
 
-known = read_photometry("magnitudes.csv")         star, ks, parallax [mas], and their errors
+known = read_photometry("magnitudes.csv")         star, ks, parallax [mas], and their errors, or identifiers
 table = model.predict("survey/", photometry=known)
 """
 
@@ -14,6 +14,7 @@ from ..arguments import a_path, checked
 from ..errors import ConfigError, DataError
 from ..estimates import photometry
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
+from ..public_data.identifiers import IDENTIFIERS, complete
 from ..reading.star_tables import name_key, read_star_table, star_values
 
 __all__ = ["COLUMNS", "SUFFIX", "add_photometry", "checked_photometry", "read_photometry"]
@@ -32,6 +33,7 @@ _NAMES = {
     "parallax": ("parallax", "plx"),
     "e_parallax": ("e_parallax", "parallax_error", "e_plx"),
 }
+_IDENTIFIERS = {"gaia_dr3": ("gaia_dr3", "gaia_dr3_id"), "tmass": ("tmass", "2mass")}
 _UNITS = {"ks": "mag", "e_ks": "mag", "parallax": "mas", "e_parallax": "mas"}
 E_KS = 0.02  # mag, where no error is given
 
@@ -44,32 +46,36 @@ def read_photometry(path):
     ----------
     path : path
         Table (ECSV, CSV, FITS, VOTable) with the columns star, ks [mag] and parallax [mas], and e_ks and e_parallax if
-        they are known.
+        they are known; or gaia_dr3 (source identifier) or tmass (designation in 2MASS), from which ks and parallax are
+        completed: see :func:`dtl_core.public_data.identifiers.complete`. Other columns are ignored.
 
     Returns
     -------
-    dict of str to dict of str to float
-        Star -> ``ks``, ``e_ks``, ``parallax``, ``e_parallax``, as far as they are known.
+    dict of str to dict
+        Star -> ``ks``, ``e_ks``, ``parallax``, ``e_parallax``, as far as they are known, and ``remarks`` on some.
 
     Raises
     ------
     DataError
-        The table cannot be read, lacks a column, or has a parallax that is not positive or a negative error.
+        The table cannot be read, lacks a column, or has a parallax that is not positive, a negative error or an
+        impossible identifier; a star has identifiers alone, and the archive cannot be asked.
     """
-    found = read_star_table(path, _NAMES, "ks [mag] and parallax [mas]", _UNITS)
+    needed = "ks [mag] and parallax [mas], or gaia_dr3 or tmass"
+    found = read_star_table(path, _NAMES | _IDENTIFIERS, needed, _UNITS, IDENTIFIERS)
     for name in ("ks", "parallax"):
-        if not any(name in values for values in found.values()):
+        if not any({name, *IDENTIFIERS} & values.keys() for values in found.values()):
             raise DataError("has no values", file=path, field=name, remedy="give a column with this name")
     for star, values in found.items():
         for name in _unsuitable(values):
             problem = f"{values[name]:g} of {star} is {'not positive' if name == 'parallax' else 'negative'}"
             raise DataError(problem, file=path, field=name, remedy="correct the value, or leave it empty")
-    return found
+    return complete(found, path)
 
 
 def _unsuitable(values):
     """Names of quantities with a value that they cannot have."""
-    return [name for name, value in values.items() if value < 0 and name != "ks" or value == 0 and name == "parallax"]
+    numbers = {name: values[name] for name in _NAMES if name in values}
+    return [name for name, value in numbers.items() if value < 0 and name != "ks" or value == 0 and name == "parallax"]
 
 
 def checked_photometry(value, name="photometry"):
@@ -90,12 +96,12 @@ def checked_photometry(value, name="photometry"):
     ConfigError, DataError
         It is neither, or has a value that is not possible.
     """
-    known = star_values(read_photometry, _NAMES, "quantity")(value, name)
+    known = star_values(read_photometry, [*_NAMES, *IDENTIFIERS], "quantity", (*IDENTIFIERS, "remarks"))(value, name)
     for star, values in (known or {}).items():
         for quantity in _unsuitable(values):
             problem = f"{quantity} = {values[quantity]:g} of {star} is not possible"
             raise ConfigError(problem, field=name, remedy="correct the value, or leave it out")
-    return known
+    return known if known is None else complete(known, field=name)
 
 
 def add_photometry(examined, model, known):
@@ -120,7 +126,8 @@ def add_photometry(examined, model, known):
 
 
 def _with_photometry(one, model, values):
-    values = {name: value for name, value in values.items() if np.isfinite(value)}
+    one = dataclasses.replace(one, warnings=(*one.warnings, *values.get("remarks", ())))
+    values = {name: values[name] for name in _NAMES if np.isfinite(values.get(name, np.nan))}
     if not {"ks", "parallax"} <= set(values):
         return _without(one, "the table of photometry has no ks and parallax of this star")
     errors = values.get("e_ks", E_KS), values.get("e_parallax", 0.0)

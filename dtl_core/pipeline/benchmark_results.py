@@ -652,7 +652,7 @@ def real_table(stars, published):
     stars : DataFrame
         Of the record.
     published : dict
-        See :data:`dtl_core.pipeline.headline.PUBLISHED_STARS`.
+        As of :func:`dtl_core.literature.real_stars.published_rows`.
 
     Returns
     -------

@@ -14,18 +14,7 @@ from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
 from .stages.shared import ENCODERS
 from .store import Store
 
-__all__ = ["PUBLISHED_STARS", "headline", "known_stars", "last_run", "real_star_table", "recovery"]
-
-
-# Published parameters of the HPF stars: (Teff [K], log g, [M/H], v sin i [km/s], source); None where none is given.
-PUBLISHED_STARS = {
-    "GJ 699": [
-        (3254, 5.13, -0.57, 2.0, "Marfil+ 2021; v sin i: upper limit of Reiners+ 2018"),
-        (3353, 4.96, -0.22, 3.1, "Mas-Buitrago+ 2024"),
-    ],
-    "G 9-40": [(3404, None, -0.08, None, "Stefansson+ 2020, same instrument")],
-    "VB 10": [(2508, 5.24, None, 2.7, "Pineda+ 2021, log g from their mass and radius; v sin i: Reiners+ 2018")],
-}
+__all__ = ["headline", "known_stars", "last_run", "real_star_table", "recovery"]
 
 
 def known_stars(run, method):
@@ -139,12 +128,14 @@ def headline(run):
     return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in out.items()}
 
 
-def real_star_table(run):
+def real_star_table(run, published):
     """Estimates of the real stars by all methods, with published values.
 
     Parameters
     ----------
     run : Run
+    published : dict
+        As of :func:`dtl_core.literature.real_stars.published_rows`.
 
     Returns
     -------
@@ -164,7 +155,7 @@ def real_star_table(run):
             text = {c: f"{row[c]:.{n}f} -{row['e_' + c]:.{n}f} +{row['E_' + c]:.{n}f}" for c, n in digits.items()}
             name = encoder if encoder in ENCODERS else f"recommended ({row['method']})"
             rows.append({"star": star, "source": f"this run, {name}"} | text)
-        for *values, source in PUBLISHED_STARS.get(star, []):
+        for *values, source in published.get(star, []):
             text = {c: "" if v is None else f"{v:.{n}f}" for (c, n), v in zip(digits.items(), values, strict=True)}
             rows.append({"star": star, "source": source} | text)
     return pd.DataFrame(rows)

@@ -19,7 +19,7 @@ from ..extras import import_extra
 from ..files import atomic_path
 from .registry import cache_root, find, get, record
 
-__all__ = ["fetch_gaia", "fetch_vizier", "gaia_table"]
+__all__ = ["fetch_gaia", "fetch_vizier", "gaia_rows", "gaia_table"]
 
 
 GAIA_COLUMNS = (
@@ -94,6 +94,68 @@ def fetch_vizier(resource, downloader):
     record(sorted(target.iterdir()), server)
 
 
+def _ask_gaia(server, query, downloader):
+    """Table that the Gaia archive answers to an ADQL query."""
+    import requests
+    from astroquery.utils.tap.core import TapPlus
+
+    def ask():
+        try:
+            return TapPlus(url=server).launch_job(query).get_results()
+        except requests.HTTPError as error:  # raised without the response; the status is in the text
+            error.response = requests.Response()
+            error.response.status_code = int((re.search(r"Error (\d{3})", str(error)) or [0, 500])[1])
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            cut = isinstance(error, http.client.IncompleteRead)
+            raise (requests.exceptions.ChunkedEncodingError if cut else requests.ConnectionError)(str(error)) from None
+        except Exception as error:  # each parser raises its own
+            problem = f"the answer is not a table ({type(error).__name__})"
+            raise DataError(problem, file=server, remedy="try again later") from None
+
+    with _astroquery(downloader.timeout):
+        return downloader.retry(ask, "Gaia DR3", server)
+
+
+def gaia_rows(query, identifiers, downloader=None):
+    """Query the Gaia archive for many stars.
+
+    Parameters
+    ----------
+    query : str
+        In ADQL, up to the list of the identifiers.
+    identifiers : sequence of int or str
+        At least one.
+    downloader : Downloader, optional
+        For its timeout and retries.
+
+    Returns
+    -------
+    astropy.table.Table
+        The rows for all of them, with the provenance in ``meta``.
+
+    Raises
+    ------
+    ConfigError
+        astroquery is not installed.
+    DataError
+        The archive does not answer.
+    """
+    import_extra("astroquery", "archives")
+    from astropy.table import vstack
+
+    from .download import Downloader
+
+    resource, downloader = get("gaia/dr3_286.ecsv"), downloader or Downloader()
+    parts = []
+    for k in range(0, len(identifiers), GAIA_CHUNK):
+        chosen = ", ".join(map(repr, identifiers[k : k + GAIA_CHUNK]))  # quotes around text
+        parts.append(_ask_gaia(_server(resource), f"{query} IN ({chosen})", downloader))
+    table = vstack([part for part in parts if len(part)] or parts[:1], metadata_conflicts="silent")
+    table.meta = _provenance(resource)
+    return table
+
+
 def gaia_table(source_ids, downloader=None):
     """Query astrometry, photometry and velocities of stars in Gaia DR3.
 
@@ -114,41 +176,15 @@ def gaia_table(source_ids, downloader=None):
     DataError
         The archive does not answer, or has none of the stars.
     """
-    import_extra("astroquery", "archives")
-    import requests
-    from astropy.table import vstack
-    from astroquery.utils.tap.core import TapPlus
-
-    from .download import Downloader
-
-    resource, downloader = get("gaia/dr3_286.ecsv"), downloader or Downloader()
-    server, ids = _server(resource), sorted({int(star) for star in source_ids})
-
-    def ask(chunk):
-        query = f"SELECT {', '.join(GAIA_COLUMNS)} FROM gaiadr3.gaia_source WHERE source_id IN ({str(chunk)[1:-1]})"
-        try:
-            return TapPlus(url=server).launch_job(query).get_results()
-        except requests.HTTPError as error:  # raised without the response; the status is in the text
-            error.response = requests.Response()
-            error.response.status_code = int((re.search(r"Error (\d{3})", str(error)) or [0, 500])[1])
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            cut = isinstance(error, http.client.IncompleteRead)
-            raise (requests.exceptions.ChunkedEncodingError if cut else requests.ConnectionError)(str(error)) from None
-        except Exception as error:  # each parser raises its own
-            problem = f"the answer is not a table ({type(error).__name__})"
-            raise DataError(problem, file=server, remedy="try again later") from None
-
-    chunks = [ids[k : k + GAIA_CHUNK] for k in range(0, len(ids), GAIA_CHUNK)]
-    with _astroquery(downloader.timeout):
-        parts = [downloader.retry(lambda chunk=chunk: ask(chunk), resource.name, server) for chunk in chunks]
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        raise DataError("knows none of the stars", file=server, field="source_id", remedy="give Gaia DR3 identifiers")
-    table = vstack(parts, metadata_conflicts="silent")
+    ids = sorted({int(star) for star in source_ids})
+    query = f"SELECT {', '.join(GAIA_COLUMNS)} FROM gaiadr3.gaia_source WHERE source_id"
+    table = gaia_rows(query, ids, downloader) if ids else ()
+    if not len(table):
+        server, remedy = _server(get("gaia/dr3_286.ecsv")), "give Gaia DR3 identifiers"
+        raise DataError("knows none of the stars", file=server, field="source_id", remedy=remedy)
     table.sort("source_id")
     missing = sorted(set(ids) - set(table["source_id"].tolist()))
-    table.meta = {"catalogue": "gaiadr3.gaia_source", "missing": missing} | _provenance(resource)
+    table.meta = {"catalogue": "gaiadr3.gaia_source", "missing": missing} | table.meta
     return table
 
 

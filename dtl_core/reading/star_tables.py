@@ -19,7 +19,7 @@ __all__ = ["name_key", "read_star_table", "star_values"]
 STAR = ("star", "karmn", "name", "object")
 
 
-def read_star_table(path, columns, needed, known_units=None):
+def read_star_table(path, columns, needed, known_units=None, texts=()):
     """Read values of stars.
 
     Parameters
@@ -33,11 +33,13 @@ def read_star_table(path, columns, needed, known_units=None):
     known_units : dict of str to str, optional
         Quantity -> its unit, to which a column with another unit is converted. Columns without unit are taken to have
         it.
+    texts : sequence of str
+        Quantities that are text, such as identifiers.
 
     Returns
     -------
-    dict of str to dict of str to float
-        Star -> quantity -> value, without missing values and values that are not finite.
+    dict of str to dict of str to float or str
+        Star -> quantity -> value, without missing values, numbers that are not finite and empty text.
 
     Raises
     ------
@@ -52,6 +54,7 @@ def read_star_table(path, columns, needed, known_units=None):
             warnings.simplefilter("ignore")
             names = {"use_names_over_ids": True} if kind == "votable" else {}
             table = Table.read(path, format=kind, **names)
+            table.convert_bytestring_to_unicode()  # of FITS
     except FileNotFoundError:
         raise DataError("not found", file=path, remedy="check the path") from None
     except Exception as error:  # astropy raises many kinds
@@ -73,6 +76,9 @@ def read_star_table(path, columns, needed, known_units=None):
         out[name] = {}
         for key, column in values.items():
             if np.ma.is_masked(column[row]):
+                continue
+            if key in texts:
+                out[name] |= {key: text} if (text := str(column[row]).strip()) else {}
                 continue
             try:
                 value = float(column[row])
@@ -101,7 +107,7 @@ def name_key(name):
     return "".join(name.casefold().split())
 
 
-def star_values(read, quantities, kind="parameter"):
+def star_values(read, quantities, kind="parameter", texts=()):
     """Make a check for values of stars that are given as a dict, or as the table that holds them.
 
     Parameters
@@ -111,19 +117,21 @@ def star_values(read, quantities, kind="parameter"):
     quantities : sequence of str
     kind : str
         What they are, for the error message.
+    texts : sequence of str
+        More keys, of which any value is accepted.
 
     Returns
     -------
     callable
-        ``(value, name)`` to dict of str to dict of str to float, or None.
+        ``(value, name)`` to dict of str to dict, or None.
     """
 
     def check(value, name):
         if value is not None and not isinstance(value, dict):
             return read(a_path(value, name))
         for star, known in (value or {}).items():
-            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= set(quantities)
-            if not right or not all(isinstance(one, Real) for one in known.values()):
+            right = isinstance(star, str) and isinstance(known, dict) and set(known) <= {*quantities, *texts}
+            if not right or not all(isinstance(one, Real) for key, one in known.items() if key not in texts):
                 remedy = f"give star: {{{kind}: number}}, of {', '.join(quantities)}"
                 raise ConfigError(f"cannot read what is given for {shown(star)}", field=name, remedy=remedy)
         return value

@@ -27,7 +27,7 @@ from dtl_core.estimates import outliers
 from dtl_core.models import adapting, bulk, exports, loading, making, prediction, specialist
 from dtl_core.pipeline import conduct, records, store
 from dtl_core.preparing import chain
-from dtl_core.public_data import phoenix, registry
+from dtl_core.public_data import identifiers, phoenix, registry
 from dtl_core.reading import sources
 from dtl_core.spectra import spectrum
 from dtl_core.synthetic import generation
@@ -232,6 +232,8 @@ def facts():
         (star, f"shift all velocities by about {chain.AIR_SHIFT:.0f} km/s"),
         (star, f"below {settings.lowest_snr:.0f}: no errors are calibrated"),
         (star, f"With {few} or more spectra"),
+        (star, f"differ from the archive by more than {identifiers.TOLERANCE} mag"),
+        (star, f"a quality other than {' or '.join(identifiers.RELIABLE)},"),
         (own, f"each of {count} resolving powers: {', '.join(map(thousands, powers[:-1]))} and {lowest}"),
         (own, f"all {count} of them"),
         ("book/howto/own_library.md", f"trains all {count} models"),

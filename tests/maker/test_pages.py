@@ -17,13 +17,14 @@ from rendering import cells, rendered
 from scipy.ndimage import minimum_filter1d
 
 from book.maker import interpolation_page, markdown, pages, star_pages
+from book.maker.star_pages import VELOCITIES
 from dtl_core import characters, lines
 from dtl_core.config import load_profile
 from dtl_core.errors import DTLError
 from dtl_core.estimates import gap
 from dtl_core.files import write_atomic
+from dtl_core.literature.real_stars import published_rows
 from dtl_core.parameters import PARAMETER_COLUMNS
-from dtl_core.pipeline.headline import PUBLISHED_STARS
 from dtl_core.pipeline.store import Store
 from dtl_core.preparing import chain
 from dtl_core.public_data import registry
@@ -146,7 +147,7 @@ def test_text_from_outside_is_shown_as_it_is(text):
 @given(st.text(max_size=80))
 def test_file_names_are_safe(name):
     assert re.fullmatch(r"[a-z0-9_]{1,60}\.md", characters.file_name(name, ".md"))
-    assert [characters.file_name(star) for star in PUBLISHED_STARS] == ["gj_699", "g_9_40", "vb_10"]
+    assert [characters.file_name(star) for star in VELOCITIES] == ["gj_699", "g_9_40", "vb_10"]
 
 
 def test_numbers_have_a_minus_sign_and_may_be_missing():
@@ -231,10 +232,10 @@ def test_pages_without_data_show_the_synthetic_spectra(clone, synthetic_set):
     for path in written:
         if path.suffix == ".md":
             check_page(path, clone / "book")
-    for star in PUBLISHED_STARS:
+    for star in VELOCITIES:
         text = (clone / "book" / "generated" / "stars" / characters.file_name(star, ".md")).read_text()
         assert f"no real spectrum of {star}" in text and "`dtl data fetch hpf`" in text
-        assert PUBLISHED_STARS[star][0][-1].split(";")[0] in text
+        assert published_rows()[star][0][-1].split(";")[0] in text
     assert "(\\[M/H\\] filled in: the source gives none)" in text  # of VB 10
 
 
@@ -277,7 +278,7 @@ def test_a_star_has_what_the_chain_and_the_run_found(clone, simulated):
     assert markdown.measured(report["radial_velocity"], report["e_velocity"]) in overview
     assert "no real spectrum of VB 10" in (folder / "stars" / "vb_10.md").read_text()
     assert [row[0].strip() for row in cells(overview)[2:5]] == [
-        f"[{name}](stars/{characters.file_name(name)}.md)".replace(" ", "\xa0") for name in PUBLISHED_STARS
+        f"[{name}](stars/{characters.file_name(name)}.md)".replace(" ", "\xa0") for name in VELOCITIES
     ]
 
 
@@ -395,7 +396,7 @@ def test_the_real_stars(clone, synthetic_set, monkeypatch):
     monkeypatch.setenv("DTL_DATA", str(MIRROR))
     run = Run(synthetic_set, clone.parent / "results", registry.find_all("observed/hpf/Slope-*.fits"))
     stars = {star.name: star for star in star_pages.real_stars(run)}
-    assert set(stars) == set(PUBLISHED_STARS)
+    assert set(stars) == set(VELOCITIES)
     for name, star in stars.items():
         report, rms = star.report, star.residuals
         assert rms["chain"] < 0.6 * rms["as read"]

@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from command import dtl
 
 import dtl_core
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.estimates.photometry import from_magnitude
-from dtl_core.models import exports
+from dtl_core.models import exports, photometric
 from dtl_core.models.photometric import COLUMNS, SUFFIX, read_photometry
+from dtl_core.public_data import identifiers
 from dtl_core.synthetic.examples import write_examples
 
 
@@ -65,6 +66,66 @@ def test_a_giant_or_another_star_is_a_contradiction(examples):
     table = dtl_core.load().predict(paths[:1], photometry=far)
     assert "contradict each other" in table["warnings"][0]
     assert all(np.isnan(table[name][0]) for name in COLUMNS)  # bars of a few samples would be far too small
+
+
+@pytest.fixture
+def archive(monkeypatch):
+    """The archive knows Barnard's star by both identifiers, and a star with a magnitude that is flagged."""
+    row = {"source_id": "4472832130942575872", "designation": "17574849+0441405", "ph_qual": "AAA", "ks_m": 4.524}
+    row |= {"ks_msigcom": 0.02, "parallax": 546.976, "parallax_error": 0.04}
+    stars = {row["source_id"]: [row], row["designation"]: [row], "5": [row | {"ph_qual": "AAE"}]}
+    asked = []
+
+    def look_up(kind, wanted):
+        asked.extend(wanted)
+        return {name: stars.get(name, []) for name in wanted}, None
+
+    monkeypatch.setattr(identifiers, "_look_up", look_up)
+    return asked
+
+
+BARNARD = {"ks": 4.524, "e_ks": 0.02, "parallax": 546.976, "e_parallax": 0.04}
+
+
+@pytest.mark.parametrize("kind", ["csv", "ecsv", "fits", "vot"])
+def test_identifiers_of_a_table_keep_all_digits_and_may_be_missing(archive, tmp_path, kind):
+    ids = MaskedColumn([4472832130942575872, 0, 0, 0], mask=[False, True, True, True], dtype=np.int64)
+    designations = MaskedColumn(["", "17574849+0441405", "", ""], mask=[True, False, True, True])
+    ks = MaskedColumn([0.0, 0.0, 6.0, 0.0], mask=[True, True, False, True])
+    table = Table({"star": ["A", "B", "C", "D"], "gaia_dr3": ids, "tmass": designations, "ks": ks, "j": [1.0] * 4})
+    table.write(tmp_path / f"t.{kind}", format={"csv": "ascii.csv", "ecsv": "ascii.ecsv", "vot": "votable"}.get(kind))
+    known = read_photometry(tmp_path / f"t.{kind}")
+    assert known == {"A": BARNARD, "B": BARNARD, "C": {"ks": 6.0}, "D": {}}
+    assert sorted(archive) == ["17574849+0441405", "4472832130942575872"]
+
+
+def test_identifiers_give_what_the_magnitudes_give_and_remarks_become_warnings(examples, archive):
+    paths, _, known, _ = examples
+    first, second, third = known
+    model = dtl_core.load()
+    given = {first: BARNARD, second: {"gaia_dr3": 5}, third: {"tmass": "17574849+0441405", "ks": 9.0}}
+    ours = model.predict(paths, photometry=given | {first: {"gaia_dr3": 4472832130942575872}})
+    plain = model.predict(paths[:1], photometry={first: BARNARD})
+    assert all(np.array_equal(np.asarray(ours[name])[:1], np.asarray(plain[name]), equal_nan=True) for name in COLUMNS)
+    assert ours["warnings"][0] == plain["warnings"][0]
+    assert "2MASS flags Ks of J17574849+0441405 as unreliable (quality E)" in ours["warnings"][1]
+    assert "has no ks and parallax" in ours["warnings"][1] and np.isnan(ours["mass"][1])
+    assert "ks = 9.00 of the table and 4.52 of 2MASS" in ours["warnings"][2]
+    checked = photometric.checked_photometry(given)
+    assert photometric.checked_photometry(checked) == checked  # what was read may be given
+
+
+def test_without_a_network_a_table_of_identifiers_is_one_line(examples, tmp_path, monkeypatch):
+    paths, _, known, _ = examples
+    monkeypatch.setenv("DTL_OFFLINE", "1")
+    (tmp_path / "ids.csv").write_text(f"star,gaia_dr3,ks\n{next(iter(known))},77,\nB,,5.0\n")
+    done = dtl("predict", *paths, "--photometry", tmp_path / "ids.csv")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    for words in ("ids.csv", "'gaia_dr3'", next(iter(known)), "Gaia DR3 77", "give both in the table"):
+        assert words in done.stderr
+    (tmp_path / "float.csv").write_text("star,gaia_dr3\nA,4.472832130942576e+18\n")
+    with pytest.raises(DataError, match="float.csv: field 'gaia_dr3': .* of A is not an identifier of Gaia DR3"):
+        read_photometry(tmp_path / "float.csv")
 
 
 def test_what_is_no_photometry_is_refused_before_anything_is_estimated(examples, tmp_path, monkeypatch):
