@@ -3,7 +3,9 @@
     specialist = make_specialist(load_profile("demo"), 53_000)
     specialist.save("my_models/R053000.safetensors")
 
-The networks and the emulator are trained on synthetic spectra of physics drawn at random and rounded to half precision.
+The networks are trained on synthetic spectra of physics drawn at random, in equal parts with the lines of the library and
+with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_corrections`); the emulator on those with corrected
+lines. Weights are rounded to half precision.
 Simulated stars of other surveys, with every kind of gap in turn, calibrate errors and p-values; the figures of the card
 are measured on other surveys, whose stars are not among those of the calibration, and for each kind of gap also with a
 calibration that has not met this kind.
@@ -32,7 +34,7 @@ from ..preparing.chain import prepare_many
 from ..spectra import operators
 from ..spectra.operators import doppler_shift, window_grid
 from ..spectra.spectrum import Spectrum
-from ..synthetic import generation, libraries, simulated_survey
+from ..synthetic import generation, libraries, line_corrections, simulated_survey
 from ..synthetic.kinds import KINDS
 from .ensemble import Ensemble
 from .specialist import DERIVED, FORMAT, REFERENCE, Specialist, settings_of
@@ -54,12 +56,13 @@ __all__ = [
 
 
 N_COARSE = 600  # emulated spectra; a fit starts from the best of them
-N_SURVEYS = 3 * len(KINDS)  # of the reference stars: many, because stars of one survey share errors
+N_SURVEYS = 4 * len(KINDS)  # of the reference stars: many, because stars of one survey share errors
 CALIBRATION, REPORT = 0, 1  # halves of each library
-SURVEYS_OF_A_KIND = 3  # surveys that a kind of gap is tested on
+SURVEYS_OF_A_KIND = 4  # surveys that a kind of gap is tested on
 MOST_STARS = 286  # of a library of stars
 FASTEST = 40.0  # km/s, radial velocity of a simulated star
 SHARPER = 1.3  # largest ratio of the reference stars' original resolving power to the model's
+TRAINING_SHARE = 0.75  # of the draws of the corrections; simulated stars have the others
 TEST_SEEDS = tuple(range(1, 21))  # of the surveys for the figures of the card
 TEST_SNR = ((100, 400), (40, 100), (20, 40))  # per detector pixel; the first is that of the benchmark survey
 
@@ -69,7 +72,18 @@ def steps(config):
     return config.models.members * config.models.epochs + config.models.emulator_epochs
 
 
-def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},), half=None):
+def corrections_of(config):
+    """Corrections of the lines of a configuration's library: None unless it is the embedded one."""
+    return line_corrections.load_corrections() if config.synthetic.library == "grid_a" else None
+
+
+def _split(corrections):
+    """Draws of the corrections for training, and for simulated stars."""
+    first = 1 + round(TRAINING_SHARE * corrections.n_draws)
+    return range(1, first), range(first, 1 + corrections.n_draws)
+
+
+def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},), half=None, corrections=None):
     """Simulate stars of several surveys in equal parts, each survey with its own errors of the line list.
 
     The spectra have a radial velocity, and are prepared as those of a user are.
@@ -115,7 +129,8 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},
         native = power * (sharper ** (number / max(1, len(seeds) - 1)) if number % 2 else 1.0)
         window = dataclasses.replace(config.window, resolving_power=float(native))
         own = dataclasses.replace(config, survey=survey, window=window)
-        truth, rows = simulated_survey.draw_truth(libraries.load_library(survey.library), own)
+        library = libraries.load_library(survey.library)
+        truth, rows = simulated_survey.draw_truth(library, own)
         rng = np.random.default_rng([survey.seed, 41])
         among = np.arange(len(rows)) if half is None else simulated_survey.halves(len(rows))[half]
         if len(among) < each:
@@ -125,7 +140,12 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},
         truth, rows = truth.iloc[among].reset_index(drop=True), rows[among]
         if snr is not None:
             truth["snr"] = np.exp(rng.uniform(*np.log(snr), len(truth)))
-        light = simulated_survey.detected(simulated_survey.starlight(truth, rows, own), truth, own)
+        opacity = 1.0
+        if corrections is not None and (number // 2) % 2:
+            drawn = _split(corrections)[1]
+            opacity = corrections.opacity(library, rows, drawn[number // 4 % len(drawn)])
+        light = simulated_survey.starlight(truth, rows, own, opacity=opacity)
+        light = simulated_survey.detected(light, truth, own)
         velocity = rng.uniform(-FASTEST, FASTEST, len(truth))
         error = simulated_survey.photon_noise(light, truth)
         spectra = [
@@ -139,7 +159,7 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def training_problem(config, stars=None, **budget):
+def training_problem(config, stars=None, *, corrections=None, **budget):
     """Input of a domain-adaptation method that is trained on all synthetic spectra of a configuration.
 
     Parameters
@@ -148,6 +168,8 @@ def training_problem(config, stars=None, **budget):
         For window and synthetic spectra.
     stars : (n, n_pixels), optional
         Binned observed spectra.
+    corrections : LineCorrections, optional
+        The spectra have corrected lines; those of other physics have them in one half of the draws.
     **budget
         For :class:`dtl_core.bridging.problem.Problem`.
 
@@ -156,10 +178,25 @@ def training_problem(config, stars=None, **budget):
     Problem
     """
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
+    if corrections is not None:
+        library = corrections.library(generation.source_library(config))
+        flux = generation.spectra_of(config, labels, library=library)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
-    budget["other_physics"] = lambda: torch.as_tensor(generation.physics_set(config, labels))
+    budget["other_physics"] = lambda: torch.as_tensor(_other_physics(config, labels, corrections))
     return _problem(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
+
+
+def _other_physics(config, labels, corrections):
+    """Spectra (n_draws, n, n_pixels) of physics drawn at random, half of the draws with corrected lines."""
+    spectra = generation.physics_set(config, labels)
+    if corrections is None:
+        return spectra
+    options = {"draws": len(spectra), "rng": np.random.default_rng([config.seed, 3])}
+    chosen = _split(corrections)[0]
+    return np.concatenate(
+        [spectra, line_corrections.corrected_set(config, labels, corrections, shared_draws=chosen, **options)]
+    )
 
 
 def _problem(config, wavelength, flux, labels, stars=None, **budget):

@@ -1,0 +1,98 @@
+"""Corrections of the library's lines from the quiet real stars of known parameters, into the package, and their test.
+
+The stars are those of type M3.5 or so without rotation or activity. For the test each of them is left out in turn: its
+parameters are then unknown to the fit, which measures them. The record ``line_corrections`` has what this gives, and
+the embedded file the corrections that are learned from all of them.
+
+    python benchmarks/line_corrections.py [--folder FOLDER]          some minutes
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from dtl_core.config import load_profile
+from dtl_core.errors import DataError
+from dtl_core.files import DATA
+from dtl_core.literature import real_stars
+from dtl_core.parameters import PARAMETERS
+from dtl_core.pipeline import records
+from dtl_core.preparing import chain
+from dtl_core.spectra import operators
+from dtl_core.synthetic.line_fit import FittedStar, fit_lines
+
+STARS = ("GJ 699", "GJ 273", "G 9-40")  # quiet, slowly rotating, published Teff and [M/H]
+RESOLVING_POWER = 53_000.0  # of HPF
+VSINI = 1.0  # km/s: upper limits of 2 are published
+DRAWS = 48
+LABELS = PARAMETERS[:3]
+CODE = records.code_of_script(__file__)
+
+
+def config():
+    """Settings of the window and its preparation at the resolving power of the spectra."""
+    return load_profile("demo", {"window.resolving_power": RESOLVING_POWER})
+
+
+def observed(star, settings, *, known=True):
+    """The first full exposure of a star as the input of the fit; None if its file is not on this machine."""
+    entry = next(entry for entry in star.spectra if not entry.cut)
+    spectrum = real_stars.read_spectrum(star, entry)
+    if spectrum is None:
+        return None
+    flux, report = chain.prepare(spectrum, settings)
+    published = {p: real_stars.published_of(star, p) for p in LABELS if known}
+    values = {p: one.values[0] for p, one in published.items() if one}  # of the source on the best scale
+    labels, errors = ({p: getattr(one, name) for p, one in values.items()} for name in ("value", "error"))
+    binned = operators.binned(flux[None], settings.window.step)[0]
+    return FittedStar(star.name, binned, report.snr, VSINI, labels, errors)
+
+
+def learn(names=STARS, left_out=None, *, draws=0, progress=None):
+    """Fit real stars; what is known of ``left_out`` is not used.
+
+    Errors
+    ------
+    DataError : a spectrum is not on this machine.
+    """
+    stars, settings = real_stars.load_real_stars(), config()
+    fitted = [observed(stars[name], settings, known=name != left_out) for name in names]
+    if None in fitted:
+        raise DataError("a spectrum is missing", file="observed/", remedy="dtl data fetch hpf, or set DTL_DATA")
+    return fit_lines(fitted, settings, draws=draws, progress=progress)
+
+
+def test(names=STARS):
+    """Measure each star while its parameters are unknown: DataFrame, one row per star and parameter."""
+    rows, stars = [], real_stars.load_real_stars()
+    for name in names:
+        begun = time.perf_counter()
+        _, found, evidence = learn(names, name)
+        own = found.set_index("star").loc[name]
+        for p in LABELS:
+            published = real_stars.published_of(stars[name], p)
+            if published is None:
+                continue
+            row = {"star": name, "parameter": p, "ours": own[p], "error": own[f"e_{p}"], "published": published.value}
+            row |= {"e_published": published.error, "rms": own["rms"], "alpha": own["alpha"], "evidence": evidence}
+            rows.append(row)
+        print(pd.DataFrame(rows[-2:]).to_string(), f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    return pd.DataFrame(rows)
+
+
+@click.command()
+@click.option("--folder", type=click.Path(path_type=Path), help="Of the record; the package's by default.")
+@click.option("--file", type=click.Path(path_type=Path), default=DATA / "line_corrections.npz", help="To write.")
+def main(folder, file):
+    """Learn the corrections, test them, and write both."""
+    corrections, found, evidence = learn(draws=DRAWS)
+    print(corrections.save(file), file=sys.stderr)
+    values = {"stars": records.lines(found), "evidence": evidence, "left_out": records.lines(test())}
+    print(records.write("line_corrections", values, folder, code=CODE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Corrections of the library's lines: what they do to spectra, and whether the fit finds those that were put in."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dtl_core.config import load_profile
+from dtl_core.errors import DataError
+from dtl_core.spectra import operators
+from dtl_core.synthetic import generation, simulated_survey
+from dtl_core.synthetic.libraries import load_library
+from dtl_core.synthetic.line_corrections import (
+    MIDDLE,
+    LineCorrections,
+    corrected_set,
+    load_corrections,
+    smooth_basis,
+)
+from dtl_core.synthetic.line_fit import ADDED, STRENGTH, FittedStar, fit_lines
+
+
+def planted(n_draws=0, seed=1, strength=STRENGTH, added=ADDED):
+    """Corrections drawn from the priors of the fit, without shared physics."""
+    wavelength, rng = load_library("grid_a").wavelength, np.random.default_rng(seed)
+    knots = np.arange(wavelength[0], wavelength[-1], 0.05)
+    fields = rng.standard_normal((2, 1 + n_draws, len(knots)))
+    slopes = np.vstack([np.zeros(2), rng.normal(0, 0.3, (n_draws, 2))])
+    return LineCorrections(knots, strength * fields[0], added * np.abs(fields[1]), {}, slopes, {"stars": []})
+
+
+def spectra(corrections, labels, config):
+    """Spectra of labels (n, 4) with corrected lines, in the pixels of the fit."""
+    library = corrections.library(load_library("grid_a"))
+    return operators.binned(generation.spectra_of(config, labels, library=library), config.window.step)
+
+
+def test_basis_gives_fields_of_unit_variance():
+    wavelength = np.linspace(8800, 8830, 3001)
+    basis = smooth_basis(wavelength, np.arange(8800, 8830.01, 0.05))
+    variance = np.asarray(basis.power(2).sum(axis=1)).ravel()
+    assert np.abs(variance[200:-200] - 1).max() < 0.02
+
+
+def test_corrections_of_zero_change_nothing():
+    library = load_library("grid_a")
+    nothing = dataclasses.replace(planted(strength=0.0, added=0.0))
+    np.testing.assert_allclose(nothing.library(library).norm, np.minimum(library.norm, 1), rtol=0, atol=1e-12)
+
+
+def test_depth_is_that_of_the_definition_and_never_negative():
+    library, corrections = load_library("grid_a"), planted(n_draws=3)
+    labels = np.array([[3300.0, 4.9, -0.2], [3000.0, 5.1, 0.2]])
+    depth = np.full((2, len(library.wavelength)), 0.3)
+    factor, added = corrections.fields(library.wavelength, 2)
+    teff_slope, mh_slope = corrections.slopes[2]
+    scale = np.exp(teff_slope * (MIDDLE[0] - labels[:, 0]) / 300) * 10 ** (mh_slope * (labels[:, 2] - MIDDLE[1]))
+    expected = np.maximum(depth * factor + scale[:, None] * added, 0)
+    np.testing.assert_allclose(corrections.depth(depth, labels, library.wavelength, 2), expected)
+    assert scale[0] == 1
+    emission = dataclasses.replace(corrections, added=corrections.added - 1)
+    assert emission.depth(depth, labels, library.wavelength, 2).min() == 0
+
+
+def test_stars_of_another_code_get_the_same_corrections_as_the_library():
+    """Factors of optical depth, applied to a star's own lines, are what the corrected library has."""
+    survey, corrections = load_library("survey_b"), planted()
+    rows = np.array([3, 40])
+    factors = corrections.opacity(survey, rows)
+    own = -np.log(survey.norm[rows])
+    expected = corrections.depth(own, survey.label[rows], survey.wavelength)
+    usual = own > 1e-3  # elsewhere a factor of almost nothing is limited
+    np.testing.assert_allclose((factors * own)[usual], expected[usual], rtol=1e-9, atol=0.02)
+
+
+def test_simulated_stars_with_corrected_lines_differ_as_the_library_does():
+    config = load_profile("smoke", {"survey.n_stars": 10})
+    settings = dataclasses.replace(config.survey, line_strength=0.0, missing_lines=0.0, unknown_lines=0.0)
+    config = dataclasses.replace(config, survey=settings)
+    library, corrections = load_library(config.survey.library), planted()
+    truth, rows = simulated_survey.draw_truth(library, config)
+    plain = simulated_survey.starlight(truth, rows, config)
+    changed = simulated_survey.starlight(truth, rows, config, opacity=corrections.opacity(library, rows))
+    assert np.std(changed / plain - 1) > 0.01
+
+
+def test_sets_are_reproducible_and_each_spectrum_has_one_of_the_draws():
+    config, labels = load_profile("smoke"), np.array([[3300.0, 4.9, 0.0, 2.0], [3500.0, 4.8, -0.2, 5.0]])
+    corrections = planted(n_draws=3)
+    first, again = (
+        corrected_set(config, labels, corrections, draws=2, rng=np.random.default_rng(0)) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    one = corrected_set(config, labels, corrections, draws=1, rng=np.random.default_rng(0), shared_draws=[2])
+    assert one.shape == (1, 2, first.shape[2])
+    assert not np.array_equal(one[0], first[0])
+
+
+def test_file_has_what_was_saved(tmp_path):
+    corrections = dataclasses.replace(planted(n_draws=2), physics={"tio": np.array([-0.2, 0.1, 0.0])})
+    again = load_corrections(corrections.save(tmp_path / "lines.npz"))
+    np.testing.assert_allclose(again.strength, corrections.strength, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(again.knots, corrections.knots)
+    np.testing.assert_allclose(again.physics["tio"], corrections.physics["tio"], rtol=1e-3)
+    assert (again.n_draws, again.meta) == (2, corrections.meta)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive"])
+def test_broken_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "lines.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"lines.npz.*reinstall"):
+        load_corrections(path)
+
+
+@pytest.mark.slow
+def test_fit_finds_planted_corrections_and_measures_the_star_that_it_does_not_know():
+    """Three stars of the library with planted corrections and noise; the labels of the third are not given."""
+    config = load_profile("demo", {"window.resolving_power": 53_000.0})
+    labels = np.array([[3250.0, 5.02, -0.4, 1.0], [3330.0, 4.93, -0.1, 1.0], [3420.0, 4.90, 0.05, 1.0]])
+    corrections = planted(seed=4)
+    flux = spectra(corrections, labels, config)
+    flux = flux + np.random.default_rng(0).normal(0, 0.004, flux.shape)
+    errors = {"teff": 30.0, "logg": 0.04, "mh": 0.05}
+    stars = [
+        FittedStar(f"S{k}", one, 250.0, 1.0, dict(zip(errors, row[:3], strict=True)) if k < 2 else {}, errors)
+        for k, (one, row) in enumerate(zip(flux, labels, strict=True))
+    ]
+    stars[2].errors = {}
+    found, table, evidence = fit_lines(stars, config, draws=4)
+    again, same, _ = fit_lines(stars, config, draws=4)
+    np.testing.assert_array_equal(found.strength, again.strength)
+    row = table.iloc[2]
+    assert not row["known"] and table["known"].iloc[:2].all()
+    for k, name in enumerate(("teff", "logg", "mh")):
+        assert abs(row[name] - labels[2, k]) < 3.5 * row[f"e_{name}"]
+    assert row["e_mh"] < 0.15 and row["e_teff"] < 100
+    wavelength = load_library("grid_a").wavelength
+    inside = (wavelength > wavelength[0] + 3) & (wavelength < wavelength[-1] - 3)
+    true, ours = (each.fields(wavelength)[1][inside] for each in (corrections, found))
+    smooth = lambda x: np.convolve(x, np.ones(15) / 15, "same")  # noqa: E731 - the resolution of the spectra
+    assert np.corrcoef(smooth(true), smooth(ours))[0, 1] > 0.5
+    assert table["rms"].max() < 0.006
+    assert np.isfinite(evidence)
+    # the posterior's draws scatter around the most probable correction
+    assert 0 < np.std(found.strength[1:] - found.strength[0]) < 2 * STRENGTH
+
+
+def test_fit_refuses_what_it_cannot_use():
+    config = load_profile("demo", {"window.resolving_power": 53_000.0})
+    known = {"teff": 3300.0, "logg": 4.9, "mh": 0.0}
+    with pytest.raises(DataError, match="S1.*pixels"):
+        fit_lines([FittedStar("S1", np.ones(10), 100.0, 1.0, known, known)], config)
+    with pytest.raises(DataError, match="no star has known"):
+        fit_lines([FittedStar("S1", np.ones(1167), 100.0, 1.0)], config)
