@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pandas as pd
 
 from dtl_core.config import load_profile
@@ -48,7 +49,16 @@ def observed(star, settings, *, known=True):
     values = {p: one.values[0] for p, one in published.items() if one}  # of the source on the best scale
     labels, errors = ({p: getattr(one, name) for p, one in values.items()} for name in ("value", "error"))
     binned = operators.binned(flux[None], settings.window.step)[0]
-    return FittedStar(star.name, binned, report.snr, VSINI, labels, errors)
+    lost = telluric(spectrum, report.velocity, settings)
+    return FittedStar(star.name, binned, report.snr, VSINI, labels, errors, lost)
+
+
+def telluric(spectrum, velocity, settings):
+    """Pixels of the fit (n_pixels,) that telluric lines or bad pixels touch."""
+    grid = operators.window_grid(settings.window, margin=False)
+    rest = operators.doppler_shift(spectrum.wavelength, -velocity)
+    touched = np.interp(grid, rest, spectrum.telluric | spectrum.mask) > 0
+    return operators.binned(touched[None].astype(float), settings.window.step)[0] > 0
 
 
 def learn(names=STARS, left_out=None, *, draws=0, progress=None):

@@ -54,6 +54,8 @@ class FittedStar:
     vsini : float, km/s
     labels, errors : dict of str to float
         Of ``teff``, ``logg``, ``mh``; those left out are unknown.
+    lost : (n_pixels,) array of bool, optional
+        Pixels that say nothing about the star, as those under telluric lines.
     """
 
     name: str
@@ -62,6 +64,7 @@ class FittedStar:
     vsini: float
     labels: dict = field(default_factory=dict)
     errors: dict = field(default_factory=dict)
+    lost: np.ndarray | None = None
 
 
 def _is_known(star):
@@ -118,7 +121,9 @@ class _Star:
         self.related = "logg" not in star.labels  # its log g follows the main sequence
         self.start = np.array(centre)
         noise = np.hypot(NOISE, 0 if np.isnan(star.snr) else 1 / star.snr)
-        covariance = model.model_error + noise**2 * np.eye(len(star.flux))
+        self.used = np.ones(len(star.flux), bool) if star.lost is None else ~star.lost
+        variance = np.where(self.used, noise**2, 1.0)
+        covariance = model.model_error + np.diag(variance)
         self.whiten = np.linalg.inv(np.linalg.cholesky(covariance))
 
     def clipped(self, x):
@@ -264,7 +269,7 @@ def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
         row = {"star": one.star.name, "known": _is_known(one.star)}
         for name, value, error in zip((*PARAMETERS[:3], *OWN), x, errors, strict=True):
             row |= {name: value, f"e_{name}": error}
-        rows.append(row | {"rms": float(np.sqrt(np.mean(one.residual(x, *fields(z))[0] ** 2)))})
+        rows.append(row | {"rms": float(np.sqrt(np.mean(one.residual(x, *fields(z))[0][one.used] ** 2)))})
     rng, lower = np.random.default_rng([seed, 51]), np.linalg.cholesky(curvature)
     noise = scipy.linalg.solve_triangular(lower, rng.standard_normal((len(z), draws)), trans="T", lower=True)
     strength, added, shared, _ = np.split(np.vstack([z, z + noise.T]), split[:3], axis=1)
