@@ -1,0 +1,667 @@
+"""Tables of the benchmark's results, from its record: methods, kinds of gap, goals, anchor stars, gap metrics, log g.
+
+``benchmarks/transfer.py`` writes the record ``transfer``. What the record lacks gives an empty table.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..bridging.benchmark import N_COMPANIONS, N_INTERFEROMETRIC
+from ..bridging.methods import METHODS
+from ..errors import DataError
+from ..estimates import gravity
+from ..estimates.calibration import group_edges, groups_of
+from ..missing import unless_empty
+from ..parameters import PARAMETERS, TABLE, heading
+from . import records
+from .headline import known_stars, recovery
+from .stages.shared import ENCODERS
+
+__all__ = [
+    "ANCHORED_GOALS",
+    "BARS",
+    "DIGITS",
+    "GOALS",
+    "RECOMMENDED",
+    "REFERENCE",
+    "across_kinds",
+    "bar_table",
+    "best_by_kind",
+    "by_anchors",
+    "error_table",
+    "goal_ratios",
+    "goals",
+    "gravity_errors",
+    "gravity_table",
+    "known_truths",
+    "meaning",
+    "method_table",
+    "metric_verdicts",
+    "paired",
+    "paper_and_recommended",
+    "read",
+    "real_table",
+    "relative_errors",
+    "selected",
+    "state",
+    "unmeasured",
+    "with_ensemble",
+    "worst_kinds",
+]
+
+
+REFERENCE, RECOMMENDED = "no transfer", "combined"
+ENSEMBLES = {"direct": "ensemble", "transfer": "ensemble, fine-tuned"}
+N_ANCHORS = N_INTERFEROMETRIC + N_COMPANIONS  # known truths of the recommended method
+
+# Largest rmse for any kind of gap, fixed before the kinds were measured. In log g a method is to be better than the
+# relations in estimates.gravity.
+GOALS = {"teff": 75.0, "mh": 0.12, "vsini": 1.0}  # K, dex, km/s: without known truths
+ANCHORED_GOALS = {"teff": 45.0, "mh": 0.06}  # with anchor stars
+BARS = {68: (0.60, 0.76), 90: (0.84, 0.95)}  # share of true values inside the intervals
+
+_ERRORS = "parameter,region,n,rmse,bias,scatter,truths"
+_STARS = ",".join(f"{name},found_{name},spread_{name}" for name in PARAMETERS)
+TABLES = {  # header of each table of each part
+    "arms": {
+        "errors": f"{_ERRORS},arm,seed",
+        "gaps": "metric,value,error,p,arm,seed",
+        "axes": "unit,live,correlation,moved,arm,seed",
+    },
+    "ensemble": {"errors": f"{_ERRORS},encoder,profile,members,seed"},
+    "kinds": {"errors": f"{_ERRORS.replace('region,', '')},kind,arm,seed"},
+    "strengths": {"errors": "parameter,rmse,bias,scatter,truths,effect,strength,arm"},
+    "anchors": {"errors": f"{_ERRORS},n_teff,n_mh,arm,seed"},
+    "recommended": {"stars": f"survey,star,{_STARS}", "strangers": "survey,kind,n,flagged"},
+    "real": {"stars": f"{','.join(PARAMETERS)},star,arm,seed"},
+}
+
+DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in TABLE.items()}  # of an rmse
+DIGITS |= {f"logg_{name}": DIGITS["logg"] for name in gravity.RELATIONS}
+_RELATIONS = [f"logg_{name}" for name in gravity.RELATIONS]
+HEADINGS = {name: heading(name) for name in PARAMETERS}
+HEADINGS |= {"logg_relation": "log g, main-sequence relation", "logg_survey_relation": "log g, relation of these stars"}
+THIRDS = ("cool", "middle", "hot")
+
+
+# ---------------------------------------------------------------- the record
+
+
+def read(part, table, folder=None):
+    """Read a table of the record ``transfer``.
+
+    Parameters
+    ----------
+    part, table : str
+        Keys of ``TABLES``.
+    folder : path, optional
+        Of the records.
+
+    Returns
+    -------
+    DataFrame
+        Without rows where the record lacks it.
+    """
+    try:
+        return records.frame(records.read("transfer", folder)["values"][part]["values"][table])
+    except (DataError, KeyError):
+        return records.frame([TABLES[part][table]])
+
+
+def state(part, folder=None):
+    """Say whether a part of the record is there, when it was measured, and what measures it.
+
+    Parameters
+    ----------
+    part : str
+    folder : path, optional
+        Of the records.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    command = f"python benchmarks/transfer.py {part}"
+    try:
+        entry = records.read("transfer", folder)["values"][part]
+    except (DataError, KeyError):
+        return f"The part {part} of the record has not been measured yet: {command} measures it."
+    again = f" ({command} measures it again)" if records.is_stale(entry) else ""
+    return f"The part {part} of the record was {records.dated(entry)}{again}."
+
+
+def unmeasured(errors):
+    """Say which methods the record lacks.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    new = [f"*{name}*" for name in METHODS if name not in set(errors["arm"])]
+    return f"Added since the record was measured, and not in it: {listed(new, '; ')}." if new else "All were measured."
+
+
+def listed(texts, between=", "):
+    """Join texts as in a sentence: ``a, b and c``."""
+    *others, last = texts
+    return f"{between.join(others)} and {last}" if others else last
+
+
+_or_note = unless_empty(lambda: pd.DataFrame({"result": ["not measured"]}))
+
+
+# ---------------------------------------------------------------- methods
+
+
+def error_table(errors, region="all", column="rmse"):
+    """Median, smallest and largest value over the surveys of the errors of each method.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    region : str or int
+        ``all``, or a third of Teff.
+    column : str
+        ``rmse``, ``bias`` or ``scatter``.
+
+    Returns
+    -------
+    median, least, most : DataFrame
+        Methods by parameters, and by ``logg_relation`` and ``logg_survey_relation`` where the record has them (see
+        :func:`dtl_core.bridging.benchmark.scores`).
+    """
+    own = errors[errors["region"].astype(str) == str(region)].pivot_table(
+        index="arm", columns="parameter", values=column, aggfunc=["median", "min", "max"], sort=False
+    )
+    columns = [name for name in DIGITS if name in own["median"]]
+    return tuple(own[name][columns].loc[errors["arm"].unique()] for name in ("median", "min", "max"))
+
+
+def known_truths(errors):
+    """Number of stars whose truth each method knows, none of which is counted in its errors.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    Series
+        By method.
+    """
+    return errors.groupby("arm", sort=False)["truths"].max()
+
+
+def with_range(middle, least, most, digits):
+    """Format a value and its range over the surveys: ``118 (72 to 190)``."""
+    return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+
+
+@_or_note
+def method_table(errors, region="all", column="rmse"):
+    """Median and range over the surveys of the errors of each method, as text.
+
+    Parameters
+    ----------
+    errors, region, column
+        As for :func:`error_table`.
+
+    Returns
+    -------
+    DataFrame
+        Methods by parameters, with the number of known truths in the first column.
+    """
+    median, least, most = error_table(errors, region, column)
+    out = pd.DataFrame({"known truths": known_truths(errors).loc[median.index]}, index=median.index)
+    for name in median:
+        values = zip(median[name], least[name], most[name], strict=True)
+        out[HEADINGS[name]] = [with_range(*value, DIGITS[name]) for value in values]
+    return out.rename_axis(index=None)
+
+
+def selected(errors, methods):
+    """Rows of some methods, in the order of ``methods``; those that the record lacks are left out."""
+    return pd.concat([errors[errors["arm"] == name] for name in methods], ignore_index=True)
+
+
+def with_ensemble(errors, ensemble):
+    """Add the paper's whole ensemble, before and after fine-tuning, to the methods of the same surveys.
+
+    Parameters
+    ----------
+    errors, ensemble : DataFrame
+        Errors of the parts ``arms`` and ``ensemble``.
+
+    Returns
+    -------
+    DataFrame
+        As ``errors``.
+    """
+    return pd.concat([errors, ensemble.assign(arm=ensemble["encoder"].map(ENSEMBLES))])[list(errors)]
+
+
+def paired(errors, method, reference, parameter, region="all"):
+    """Compare the errors of two methods survey by survey, so that what makes a survey difficult counts for both.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of the record.
+    method, reference : str
+    parameter : str
+    region : str or int
+        ``all``, or a third of Teff.
+
+    Returns
+    -------
+    dict
+        ``difference``, median over the surveys of the rmse of the method minus that of the reference; ``low`` and
+        ``high``, the central 68 % of these differences; ``equal``, whether this range contains zero, and for fewer than
+        five surveys whether they do not all agree on the better method; ``method`` and ``reference``, median rmse of
+        each; ``smaller``, number of surveys in which the method has the smaller rmse; ``n``, number of surveys.
+
+    Raises
+    ------
+    DataError
+        No survey was measured with both methods.
+    """
+    own = errors[(errors["region"].astype(str) == str(region)) & (errors["parameter"] == parameter)]
+    rmse = own[own["arm"].isin([method, reference])].pivot_table(index="seed", columns="arm", values="rmse")
+    both = rmse.reindex(columns=[method, reference]).dropna()
+    if both.empty:
+        known = ", ".join(errors["arm"].unique())
+        raise DataError(
+            f"no survey has errors in {parameter} of {method!r} and {reference!r}", remedy=f"known: {known}"
+        )
+    difference = both[method] - both[reference]
+    low, middle, high = np.percentile(difference, [16, 50, 84])
+    few = len(both) < 5 and difference.min() <= 0 <= difference.max()
+    return {
+        "difference": middle,
+        "low": low,
+        "high": high,
+        "equal": bool(low <= 0 <= high or few),
+        "method": both[method].median(),
+        "reference": both[reference].median(),
+        "smaller": int((difference < 0).sum()),
+        "n": len(both),
+    }
+
+
+def relative_errors(errors, scale):
+    """Geometric mean over some parameters of the rmse in units of a scale.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        With parameter and rmse, region ``all`` only.
+    scale : dict of str to float
+        By parameter, such as the spread of the truth, or the goals.
+
+    Returns
+    -------
+    Series
+        By method and seed, and by kind, or by effect and strength, where there are any.
+    """
+    errors = errors[errors["parameter"].isin(list(scale))]
+    keys = [name for name in ("kind", "effect", "strength", "arm", "seed") if name in errors]
+    ratio = np.log(errors["rmse"].astype(float) / errors["parameter"].map(scale).astype(float))
+    return np.exp(ratio.groupby([errors[name] for name in keys], sort=False).mean()).rename("relative")
+
+
+def by_anchors(errors):
+    """Errors of the part ``anchors`` with the numbers of anchor stars in the name of the method.
+
+    Parameters
+    ----------
+    errors : DataFrame
+
+    Returns
+    -------
+    DataFrame
+        As the errors of the part ``arms``, of methods such as ``combined, 14 + 6 anchors``: with known Teff and log g,
+        and with known [M/H].
+    """
+    errors = errors.sort_values("arm", kind="stable")
+    names = errors["arm"] + ", " + errors["n_teff"].astype(str) + " + " + errors["n_mh"].astype(str) + " anchors"
+    return errors.assign(arm=names)
+
+
+# ---------------------------------------------------------------- kinds of gap
+
+
+def across_kinds(kinds):
+    """Errors against every kind of gap as those of as many surveys, for :func:`paired` and :func:`error_table`.
+
+    Parameters
+    ----------
+    kinds : DataFrame
+        Errors of the part ``kinds``.
+
+    Returns
+    -------
+    DataFrame
+        As the errors of the part ``arms``.
+    """
+    return kinds.assign(region="all", seed=kinds.groupby(["kind", "seed"], sort=False).ngroup())
+
+
+def _medians(kinds):
+    return kinds.pivot_table(index=["kind", "arm"], columns="parameter", values="rmse", aggfunc="median", sort=False)
+
+
+def goal_ratios(kinds):
+    """Rmse of each method against every kind of gap, in units of the goal.
+
+    Parameters
+    ----------
+    kinds : DataFrame
+        Errors of the part ``kinds``.
+
+    Returns
+    -------
+    DataFrame
+        By kind and method: median over the surveys of Teff, [M/H] and v sin i over ``GOALS``, and log g over what the
+        better of the relations in :mod:`dtl_core.estimates.gravity` gives at the estimated Teff and [M/H].
+    """
+    median = _medians(kinds)
+    wanted = pd.DataFrame(GOALS, index=median.index).assign(logg=median[_RELATIONS].min(axis=1))
+    return median[list(PARAMETERS)] / wanted[list(PARAMETERS)]
+
+
+@_or_note
+def worst_kinds(kinds):
+    """The kind of gap for which each method has the largest errors in each parameter, as text.
+
+    Parameters
+    ----------
+    kinds : DataFrame
+        Errors of the part ``kinds``.
+
+    Returns
+    -------
+    DataFrame
+        Methods by parameters: rmse, the median over the surveys, and the kind. The first columns are the number of
+        known truths and the largest ratio of an rmse to its goal.
+    """
+    median, ratio = _medians(kinds)[list(PARAMETERS)], goal_ratios(kinds)[list(GOALS)].groupby("arm", sort=False).max()
+    truths, rows = known_truths(kinds), {}
+    for method, own in median.groupby("arm", sort=False):
+        row = {"known truths": truths[method], "largest rmse / goal": f"{ratio.loc[method].max():.1f}"}
+        rows[method] = row | {HEADINGS[p]: f"{own[p].max():.{DIGITS[p]}f}, {own[p].idxmax()[0]}" for p in PARAMETERS}
+    return pd.DataFrame(rows).T
+
+
+@_or_note
+def best_by_kind(kinds):
+    """Of the methods without known truths, the best one for every kind of gap.
+
+    The best has the smallest geometric mean of rmse / goal over Teff, [M/H] and v sin i, median over the surveys.
+
+    Parameters
+    ----------
+    kinds : DataFrame
+        Errors of the part ``kinds``.
+
+    Returns
+    -------
+    DataFrame
+        By kind: best method, its known truths, its errors in units of the goals, and the other methods that do not
+        differ from it within the scatter of the surveys.
+    """
+    own = kinds[kinds["truths"] == 0]
+    relative = relative_errors(own, GOALS).rename("rmse").reset_index().assign(parameter="relative", region="all")
+    rows = {}
+    for kind, table in relative.groupby("kind", sort=False):
+        median = table.groupby("arm", sort=False)["rmse"].median().sort_values()
+        best, *others = median.index
+        equal = [name for name in others if paired(table, name, best, "relative")["equal"]]
+        row = {"best": best, "known truths": 0, "rmse / goal": f"{median[best]:.2f}"}
+        rows[kind] = row | {"not different from it": "; ".join(equal)}
+    return pd.DataFrame(rows).T
+
+
+@_or_note
+def goals(kinds):
+    """Goals for the errors, and what the best method reaches against the worst kind of gap.
+
+    Parameters
+    ----------
+    kinds : DataFrame
+        Errors of the part ``kinds``.
+
+    Returns
+    -------
+    DataFrame
+        Goal, parameter, the method that comes nearest to all goals, its known truths, the kind that is the worst for
+        it, wanted, found (median over the surveys), least and most (range over the surveys), met.
+    """
+    median, truths, rows = _medians(kinds), known_truths(kinds), []
+    for goal, wanted, methods in (
+        ("without known truths", GOALS, truths.index[truths == 0]),
+        ("with anchor stars", ANCHORED_GOALS, truths.index[truths > 0]),
+    ):
+        if not len(methods):
+            continue
+        worst = median[list(wanted)].groupby("arm", sort=False).max().loc[methods]
+        method = (worst / pd.Series(wanted)).max(axis=1).idxmin()
+        for name, value in wanted.items():
+            kind = median.xs(method, level="arm")[name].idxmax()
+            found = kinds[(kinds["arm"] == method) & (kinds["kind"] == kind) & (kinds["parameter"] == name)]["rmse"]
+            row = {"goal": goal, "parameter": name, "method": method, "known truths": truths[method]}
+            row |= {"worst kind": kind, "wanted": value, "found": found.median()}
+            rows.append(row | {"least": found.min(), "most": found.max(), "met": bool(found.median() <= value)})
+    return pd.DataFrame(rows)
+
+
+@_or_note
+def bar_table(cards):
+    """Coverage of the error bars of the models in the package for the kind of gap that is the worst for each.
+
+    Parameters
+    ----------
+    cards : DataFrame
+        See :func:`dtl_core.models.cards.kinds_table`.
+
+    Returns
+    -------
+    DataFrame
+        Parameter, level in per cent, known truths, wanted shares, least and most over kinds of gap and models, with the
+        kinds, and in how many of ``n`` cases the share is as wanted.
+    """
+    rows = []
+    for name, own in cards.groupby("parameter", sort=False):
+        for level, (low, high) in BARS.items():
+            share, kind = own[f"inside_{level}"].reset_index(drop=True), own["kind"].reset_index(drop=True)
+            row = {"parameter": name, "level": level, "known truths": 0, "wanted": f"{low:.2f} to {high:.2f}"}
+            row |= {"least": share.min(), "kind of least": kind[share.idxmin()]}
+            row |= {"most": share.max(), "kind of most": kind[share.idxmax()]}
+            rows.append(row | {"as wanted": int(share.between(low, high).sum()), "n": len(share)})
+    return pd.DataFrame(rows)
+
+
+# ---------------------------------------------------------------- log g
+
+
+def gravity_errors(stars):
+    """Errors in log g of the recommended method, and of what its Teff and [M/H] imply, survey by survey.
+
+    Parameters
+    ----------
+    stars : DataFrame
+        Part ``recommended`` of the record.
+
+    Returns
+    -------
+    DataFrame
+        As the errors of the part ``arms``: as ``arm`` the spectrum and each relation in
+        :data:`dtl_core.estimates.gravity.RELATIONS` at the estimated Teff and [M/H]; as ``region`` all stars, and the
+        cool, middle and hot third of true Teff.
+    """
+    thirds = np.array(THIRDS)[groups_of(stars["teff"], group_edges(stars["teff"]))] if len(stars) else []
+    regions = pd.concat([stars.assign(region="all"), stars.assign(region=thirds)])
+    rows = []
+    for (region, survey), own in regions.groupby(["region", "survey"], sort=False):
+        found = own[[f"found_{name}" for name in PARAMETERS]].to_numpy()
+        errors = {"spectrum": float(np.sqrt(np.mean((own["found_logg"] - own["logg"]) ** 2)))}
+        errors |= gravity.relation_errors(found, own["logg"].to_numpy())
+        rows += [
+            ("logg", region, rmse, N_ANCHORS, gravity.TITLES.get(name, name), survey) for name, rmse in errors.items()
+        ]
+    return pd.DataFrame(rows, columns=["parameter", "region", "rmse", "truths", "arm", "seed"])
+
+
+@_or_note
+def gravity_table(errors):
+    """Median and range over the surveys of the errors in log g, as text.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Result of :func:`gravity_errors`.
+
+    Returns
+    -------
+    DataFrame
+        The spectrum and each relation, by thirds of Teff, with the number of known truths in the first column.
+    """
+    tables = {region: method_table(errors, region) for region in ("all", *THIRDS)}
+    out = tables["all"][["known truths"]].copy()
+    return out.assign(**{region: table[HEADINGS["logg"]] for region, table in tables.items()})
+
+
+# ---------------------------------------------------------------- latents and gap metrics
+
+
+def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
+    """Measure how well each gap metric ranks the methods by their errors.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        Of the record: metrics in the latent space of each method.
+    relative : Series
+        As of :func:`relative_errors`.
+    n_resamples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Metric, Spearman's correlation with the errors over all methods and seeds, its 68 % interval, and n. The
+        interval is from a bootstrap over methods, because seeds of one method are correlated.
+    """
+    from scipy.stats import spearmanr
+
+    rng, rows = np.random.default_rng(seed), []
+    for metric, own in gaps[gaps["arm"] != "fluxes"].groupby("metric", sort=False):
+        joined = own.set_index(["arm", "seed"])["value"].to_frame().join(relative, how="inner").reset_index()
+        methods = joined["arm"].unique()
+        parts = {method: part for method, part in joined.groupby("arm")}
+        found = []
+        for _ in range(n_resamples):
+            drawn = pd.concat([parts[method] for method in rng.choice(methods, len(methods))])
+            found.append(spearmanr(drawn["value"], drawn["relative"]).statistic)
+        low, high = np.nanpercentile(found, [16, 84])
+        middle = spearmanr(joined["value"], joined["relative"]).statistic
+        rows.append({"metric": metric, "correlation": middle, "low": low, "high": high, "n": len(joined)})
+    return pd.DataFrame(rows, columns=["metric", "correlation", "low", "high", "n"])
+
+
+def meaning(axes):
+    """How fine-tuning changes the meaning of the latent units.
+
+    Parameters
+    ----------
+    axes : DataFrame
+        Of the record.
+
+    Returns
+    -------
+    dict of str to float
+        ``units_total`` and ``units_live`` (mean over surveys). For each way of fine-tuning, medians over live units:
+        ``kept_``, correlation of a unit with itself before; ``moved_``, rms change in units of the synthetic spread;
+        ``turned_``, share of units with a correlation below 0.5; ``woken_``, units per survey that are dead on
+        synthetic spectra but not on stars.
+    """
+    n = axes["seed"].nunique() or np.nan
+    own = axes[axes["arm"] == "autoencoder"]
+    out = {"units_total": int(own["unit"].nunique()), "units_live": float(own["live"].sum() / n)}
+    for method in ("fine-tuned", "frozen decoder"):
+        part, name = axes[axes["arm"] == method], method.replace("-", "_").replace(" ", "_")
+        live = part[part["live"].astype(bool)]
+        out[f"kept_{name}"] = float(live["correlation"].median())
+        out[f"moved_{name}"] = float(live["moved"].median())
+        out[f"turned_{name}"] = float((live["correlation"] < 0.5).mean())
+        out[f"woken_{name}"] = float((np.isinf(part["moved"].astype(float))).sum() / n)
+    return out
+
+
+# ---------------------------------------------------------------- a run, and real stars
+
+
+def paper_and_recommended(run):
+    """Errors of all methods on the same stars of a run's survey, whose truth none of them used.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    DataFrame
+        One row per parameter and method: parameter, estimates, the number of stars whose truth the method knows, the
+        number of stars that are counted, rmse, bias (estimate minus truth), pearson, and the share of stars whose truth
+        is within 1 sigma.
+    """
+    methods = (*ENCODERS, "recommended")
+    known = {method: known_stars(run, method) for method in methods}
+    counted = ~np.any(list(known.values()), axis=0)
+    found, n = {method: recovery(run, method, counted) for method in methods}, int(counted.sum())
+    rows = []
+    for p in PARAMETERS:
+        for method in methods:
+            values = found[method][p]
+            row = {"parameter": p, "estimates": method, "known truths": int(known[method].sum()), "stars": n}
+            row |= {name: values[name] for name in ("rmse", "bias", "pearson")}
+            rows.append(row | {"coverage": values["coverage"] / n})
+    return pd.DataFrame(rows)
+
+
+@_or_note
+def real_table(stars, published):
+    """Estimates of the real stars by every method, mean and spread over seeds, with published values.
+
+    Parameters
+    ----------
+    stars : DataFrame
+        Of the record.
+    published : dict
+        See :data:`dtl_core.pipeline.headline.PUBLISHED_STARS`.
+
+    Returns
+    -------
+    DataFrame
+        Of text. No method knows a value of a real star.
+    """
+    rows = []
+    for star, own in stars.groupby("star", sort=False):
+        for method, part in own.groupby("arm", sort=False):
+            mean, spread = (getattr(part[list(PARAMETERS)], name)() for name in ("mean", "std"))
+            values = {p: f"{mean[p]:.{DIGITS[p]}f} ± {spread[p]:.{DIGITS[p]}f}" for p in PARAMETERS}
+            rows.append({"star": star, "by": method, "known truths": "0"} | values)
+        for *values, source in published.get(star, []):
+            text = {p: "" if v is None else f"{v:g}" for p, v in zip(PARAMETERS, values, strict=True)}
+            rows.append({"star": star, "by": source, "known truths": ""} | text)
+    return pd.DataFrame(rows)
