@@ -80,8 +80,8 @@ _NO_CARDS = "The cards of the models in the package have no figures for kinds of
 
 
 def bullets(sentences):
-    """Markdown list of sentences."""
-    return "\n".join(f"- {text}" for text in sentences)
+    """Markdown list of sentences, each of them once."""
+    return "\n".join(f"- {text}" for text in dict.fromkeys(sentences))
 
 
 def _percent(share, digits=0):
@@ -123,7 +123,7 @@ def sentence(errors, method, reference, parameters=PARAMETERS):
     >>> rows = [("teff", "all", arm, seed, rmse + seed) for arm, rmse in (("A", 40), ("B", 97)) for seed in range(5)]
     >>> errors = pd.DataFrame(rows, columns=["parameter", "region", "arm", "seed", "rmse"])
     >>> sentence(errors, "A", "B", ["teff"])
-    '*A* is better than *B* in Teff by 57 K (in 5 of 5 surveys).'
+    '*A* is better than *B* in Teff by 57 K (5 of 5 surveys).'
     """
     texts = {"better": [], "worse": [], "equal": []}
     own, other = _named(errors, method), _named(errors, reference)
@@ -134,7 +134,7 @@ def sentence(errors, method, reference, parameters=PARAMETERS):
             continue
         word, count = ("better", found["smaller"]) if found["high"] < 0 else ("worse", found["n"] - found["smaller"])
         difference = f"{abs(found['difference']):.{DIGITS[p]}f} {TABLE[p].unit}"
-        texts[word].append(f"in {symbol} by {difference} (in {count} of {found['n']} surveys)")
+        texts[word].append(f"in {symbol} by {difference} ({count} of {found['n']} surveys)")
     parts = [f"{word} than {other} {listed(texts[word])}" for word in ("better", "worse") if texts[word]]
     clauses = [f"{own} is {', but '.join(parts)}"] if parts else []
     if texts["equal"]:
@@ -221,7 +221,8 @@ def kind_sentences(kinds):
     )
     pairs = [(wins.index[0], REFERENCE), (wins.index[0], "fine-tuned"), ("fine-tuned", REFERENCE)]
     pairs += [("combined, no anchors", "informed"), ("combined", "combined, no anchors")]
-    return [first, *comparisons(every, [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]])]
+    found = comparisons(every, [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]])
+    return [first, *(f"Over all kinds of gap: {text}" for text in found)]
 
 
 @unless_empty(lambda: [_UNMEASURED])
@@ -351,11 +352,11 @@ def gravity_sentences(errors):
         clauses = []
         for third in THIRDS:
             found = paired(errors, "spectrum", relation, "logg", third)
-            word = "better than" if found["difference"] < 0 else "worse than"
-            verdict = "not different from" if found["equal"] else word
+            word = "better" if found["difference"] < 0 else "worse"
+            verdict = "not different within the scatter of the surveys" if found["equal"] else word
             values = f"{found['method']:.{DIGITS['logg']}f} against {found['reference']:.{DIGITS['logg']}f} dex"
-            clauses.append(f"{verdict} it in the {third} third ({values})")
-        out.append(f"Against the {relation}, log g of the spectrum is {listed(clauses)}.")
+            clauses.append(f"{verdict} in the {third} third ({values})")
+        out.append(f"Compared with the {relation}, log g of the spectrum is {listed(clauses)}.")
     return out
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "best_by_kind",
     "by_anchors",
     "error_table",
+    "flag_table",
     "goal_ratios",
     "goals",
     "gravity_errors",
@@ -162,6 +163,7 @@ _or_note = unless_empty(lambda: pd.DataFrame({"result": ["not measured"]}))
 # ---------------------------------------------------------------- methods
 
 
+@unless_empty(lambda: (pd.DataFrame(),) * 3)
 def error_table(errors, region="all", column="rmse"):
     """Median, smallest and largest value over the surveys of the errors of each method.
 
@@ -361,6 +363,7 @@ def _medians(kinds):
     return kinds.pivot_table(index=["kind", "arm"], columns="parameter", values="rmse", aggfunc="median", sort=False)
 
 
+@unless_empty(pd.DataFrame)
 def goal_ratios(kinds):
     """Rmse of each method against every kind of gap, in units of the goal.
 
@@ -608,7 +611,7 @@ def meaning(axes):
     return out
 
 
-# ---------------------------------------------------------------- a run, and real stars
+# ---------------------------------------------------------------- a run, unusual spectra, real stars
 
 
 def paper_and_recommended(run):
@@ -637,6 +640,29 @@ def paper_and_recommended(run):
             row |= {name: values[name] for name in ("rmse", "bias", "pearson")}
             rows.append(row | {"coverage": values["coverage"] / n})
     return pd.DataFrame(rows)
+
+
+@_or_note
+def flag_table(strangers):
+    """Share of spectra with a p-value of at most 5 %, by the recommended method, as text.
+
+    Parameters
+    ----------
+    strangers : DataFrame
+        Part ``recommended`` of the record.
+
+    Returns
+    -------
+    DataFrame
+        By kind of spectrum: the method's known truths, the number of surveys, and median and range over them in
+        per cent.
+    """
+    out = {}
+    for kind, own in strangers.groupby("kind", sort=False):
+        share = 100 * own["flagged"]
+        flagged = with_range(share.median(), share.min(), share.max(), 0)
+        out[kind] = {"known truths": N_ANCHORS, "surveys": len(own), "flagged [%]": flagged}
+    return pd.DataFrame(out).T
 
 
 @_or_note

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from ..extras import import_extra
 from ..missing import unless_empty
@@ -80,6 +80,10 @@ def method_errors(median, least, most, truths, scale=None):
         if scale:
             ax.axvline(scale[name], color=GREY, ls=":", lw=1)
         ax.set(xscale="log", xlabel=LABELS[name], yticks=place, yticklabels=with_truths(median.index, truths))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=9))
+        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.tick_params("x", labelsize=7)
         ax.grid(axis="x", which="major", lw=0.3)
     fig.supxlabel("rmse against the truth", fontsize=9)
     return fig
@@ -108,7 +112,15 @@ def kind_ratios(ratios, truths):
         cells = ax.imshow(own.to_numpy(), cmap="cividis_r", norm=norm, aspect="auto")
         for (row, column), value in np.ndenumerate(own.to_numpy()):
             dark = norm(value) > 0.5
-            ax.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
+            ax.text(
+                column,
+                row,
+                f"{value:.{1 + (value < 0.95)}f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="w" if dark else "k",
+            )
             if value <= 1:
                 frame = {"fill": False, "edgecolor": "k", "lw": 1.2}
                 ax.add_patch(plt.Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **frame))
@@ -116,9 +128,10 @@ def kind_ratios(ratios, truths):
         ax.set_title(f"{LABELS[name].partition(' [')[0]}, rmse / {unit}", fontsize=9)
         ax.set_xticks(range(own.shape[1]), with_truths(own.columns, truths), rotation=90)
         ax.set_yticks(range(len(own)), list(own.index))
-        ax.tick_params(length=0)
-    fig.colorbar(cells, ax=axes, location="bottom", shrink=0.5, aspect=40, extend="both", ticks=[0.5, 1, 2, 4],
-                 format="%g")  # fmt: skip
+        ax.tick_params(length=0, labelsize=8)
+    bar = fig.colorbar(cells, ax=axes, location="top", shrink=0.5, aspect=40, extend="both", ticks=[0.5, 1, 2, 4])
+    bar.ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    bar.ax.minorticks_off()
     return fig
 
 
@@ -156,15 +169,13 @@ def anchor_curves(errors):
 
 
 @_or_note
-def region_bias(errors, methods):
-    """Bias of some methods in each third of Teff, one panel per parameter: median and range over the surveys.
+def region_bias(errors):
+    """Bias of methods in each third of Teff, one panel per parameter: median and range over the surveys.
 
     Parameters
     ----------
     errors : pandas.DataFrame
-        Columns parameter, region, bias, arm and seed.
-    methods : list of str
-        Values of ``arm`` to draw.
+        Columns parameter, region, bias, arm and seed; all methods in it are drawn.
 
     Returns
     -------
@@ -173,7 +184,7 @@ def region_bias(errors, methods):
     import seaborn as sns
 
     fig, axes = _panels()
-    errors = errors.assign(region=errors["region"].astype(str))
+    errors, methods = errors.assign(region=errors["region"].astype(str)), list(errors["arm"].unique())
     count = len(methods)
     style = {"palette": COLOURS[:count], "markers": list(MARKERS[:count]), "markersize": 4, "linewidth": 0.8}
     style |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"linewidth": 0.8}}
@@ -245,7 +256,8 @@ def metrics_against_error(gaps, relative):
         logarithmic = metric != "AUC" and (own["value"] > 0).all()
         ax.set(yscale="log", xscale="log" if logarithmic else "linear", xlabel=metric)
         ax.get_legend().remove()
-    axes[0].set_ylabel("rmse / spread of the truth")
+    axes[0].set(ylabel="rmse / spread of the truth", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
+    axes[0].yaxis.set_minor_formatter(NullFormatter())
     shared_legend(fig, axes[0], 5)
     return fig
 
