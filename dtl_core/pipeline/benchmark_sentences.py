@@ -243,11 +243,11 @@ def goal_sentences(kinds):
     for row in goals(kinds).to_dict("records"):
         entry, digits = TABLE[row["parameter"]], DIGITS[row["parameter"]]
         who = _named(kinds, row["method"])
-        found, least, most = (f"{row[name]:.{digits}f}" for name in ("found", "least", "most"))
+        goal = "with anchor stars" if row["known truths"] else "without known truths"
         out.append(
-            f"Goal {row['goal']}, at most {row['wanted']:g} {entry.unit} in {entry.symbol} for every kind of gap: "
-            f"{'met' if row['met'] else 'missed'}. For {who} the worst kind is {row['worst kind']}, with {found} "
-            f"{entry.unit} ({least} to {most})."
+            f"Goal {goal}, at most {row['wanted']:g} {entry.unit} in {entry.symbol} for every kind of gap: "
+            f"{'met' if row['met'] else 'missed'}. For {who} the worst kind is {row['worst kind']}, with "
+            f"{row['found']:.{digits}f} {entry.unit} ({row['range']})."
         )
     return out
 

@@ -24,6 +24,7 @@ __all__ = [
     "BARS",
     "DIGITS",
     "GOALS",
+    "GRAVITIES",
     "RECOMMENDED",
     "REFERENCE",
     "across_kinds",
@@ -82,6 +83,7 @@ TABLES = {  # header of each table of each part
 DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in TABLE.items()}  # of an rmse
 DIGITS |= {f"logg_{name}": DIGITS["logg"] for name in gravity.RELATIONS}
 _RELATIONS = [f"logg_{name}" for name in gravity.RELATIONS]
+GRAVITIES = ("logg", *_RELATIONS)  # log g of the spectrum, and what its Teff and [M/H] imply
 HEADINGS = {name: heading(name) for name in PARAMETERS}
 HEADINGS |= {"logg_relation": "log g, main-sequence relation", "logg_survey_relation": "log g, relation of these stars"}
 THIRDS = ("cool", "middle", "hot")
@@ -123,9 +125,9 @@ def state(part, folder=None):
     Returns
     -------
     str
-        One or two sentences.
+        One sentence, with the command as code in Markdown.
     """
-    command = f"python benchmarks/transfer.py {part}"
+    command = f"`python benchmarks/transfer.py {part}`"
     try:
         entry = records.read("transfer", folder)["values"][part]
     except (DataError, KeyError):
@@ -205,18 +207,27 @@ def known_truths(errors):
     return errors.groupby("arm", sort=False)["truths"].max()
 
 
+def span(least, most, digits):
+    """Format a range, ``72–190``, so that it stays on one line."""
+    return f"{least:.{digits}f}\N{EN DASH}\N{WORD JOINER}{most:.{digits}f}"
+
+
 def with_range(middle, least, most, digits):
-    """Format a value and its range over the surveys: ``118 (72 to 190)``."""
-    return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+    """Format a value and its range over the surveys, ``118 (72–190)``."""
+    return f"{middle:.{digits}f} ({span(least, most, digits)})"
 
 
 @_or_note
-def method_table(errors, region="all", column="rmse"):
-    """Median and range over the surveys of the errors of each method, as text.
+def method_table(errors, parameters=PARAMETERS, region="all"):
+    """Median and range over the surveys of the rmse of each method, as text.
 
     Parameters
     ----------
-    errors, region, column
+    errors : DataFrame
+        Of the record.
+    parameters : sequence of str
+        Columns, such as ``GRAVITIES``; those that the record lacks are left out.
+    region : str or int
         As for :func:`error_table`.
 
     Returns
@@ -224,9 +235,9 @@ def method_table(errors, region="all", column="rmse"):
     DataFrame
         Methods by parameters, with the number of known truths in the first column.
     """
-    median, least, most = error_table(errors, region, column)
+    median, least, most = error_table(errors, region)
     out = pd.DataFrame({"known truths": known_truths(errors).loc[median.index]}, index=median.index)
-    for name in median:
+    for name in [name for name in parameters if name in median]:
         values = zip(median[name], least[name], most[name], strict=True)
         out[HEADINGS[name]] = [with_range(*value, DIGITS[name]) for value in values]
     return out.rename_axis(index=None)
@@ -447,14 +458,12 @@ def goals(kinds):
     Returns
     -------
     DataFrame
-        Goal, parameter, the method that comes nearest to all goals, its known truths, the kind that is the worst for
-        it, wanted, found (median over the surveys), least and most (range over the surveys), met.
+        Parameter, wanted, known truths of the method that comes nearest to all goals, this method, the kind that is
+        the worst for it, found (median over the surveys), range over the surveys as text, met. The first rows are for
+        methods without known truths, the last for those with anchor stars.
     """
     median, truths, rows = _medians(kinds), known_truths(kinds), []
-    for goal, wanted, methods in (
-        ("without known truths", GOALS, truths.index[truths == 0]),
-        ("with anchor stars", ANCHORED_GOALS, truths.index[truths > 0]),
-    ):
+    for wanted, methods in ((GOALS, truths.index[truths == 0]), (ANCHORED_GOALS, truths.index[truths > 0])):
         if not len(methods):
             continue
         worst = median[list(wanted)].groupby("arm", sort=False).max().loc[methods]
@@ -462,9 +471,9 @@ def goals(kinds):
         for name, value in wanted.items():
             kind = median.xs(method, level="arm")[name].idxmax()
             found = kinds[(kinds["arm"] == method) & (kinds["kind"] == kind) & (kinds["parameter"] == name)]["rmse"]
-            row = {"goal": goal, "parameter": name, "method": method, "known truths": truths[method]}
-            row |= {"worst kind": kind, "wanted": value, "found": found.median()}
-            rows.append(row | {"least": found.min(), "most": found.max(), "met": bool(found.median() <= value)})
+            row = {"parameter": name, "wanted": value, "known truths": truths[method], "method": method}
+            row |= {"worst kind": kind, "found": found.median(), "range": span(found.min(), found.max(), DIGITS[name])}
+            rows.append(row | {"met": bool(found.median() <= value)})
     return pd.DataFrame(rows)
 
 
@@ -539,7 +548,7 @@ def gravity_table(errors):
     DataFrame
         The spectrum and each relation, by thirds of Teff, with the number of known truths in the first column.
     """
-    tables = {region: method_table(errors, region) for region in ("all", *THIRDS)}
+    tables = {region: method_table(errors, region=region) for region in ("all", *THIRDS)}
     out = tables["all"][["known truths"]].copy()
     return out.assign(**{region: table[HEADINGS["logg"]] for region, table in tables.items()})
 

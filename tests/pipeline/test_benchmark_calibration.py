@@ -53,7 +53,10 @@ def test_coverage_in_words_has_a_row_a_parameter_and_third():
     columns = ["parameter", "third", "level", "share", "error", "least", "most", "n", "truths"]
     covered = pd.DataFrame(rows, columns=columns)
     found = benchmark_calibration.coverage_table(covered, (0.68,))
-    assert found.loc[("teff", "cool"), "inside 68 % intervals"] == "0.70 (0.17 to 0.88)" and len(found) == 4
+    assert (
+        found.loc[("teff", "cool"), "inside 68 % intervals"] == "0.70 (0.17\N{EN DASH}\N{WORD JOINER}0.88)"
+        and len(found) == 4
+    )
     assert found["known truths"].tolist() == [143] * 4
     assert benchmark_calibration.coverage_range(covered) == "17 to 88 % in Teff"
     both = pd.concat([covered, covered.assign(parameter="mh", least=0.0, most=1.0)])

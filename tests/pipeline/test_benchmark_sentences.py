@@ -221,4 +221,4 @@ def test_the_notebook_names_every_method_and_says_the_state_of_every_part():
     rows = re.findall(r"^\s*\"\| ([^|]+) \|", text, re.M)
     listed = {*rows, "least squares self-calibrated", "least squares anchored"}
     assert set(METHODS) <= listed and {"ensemble", "ensemble, fine-tuned"} <= listed
-    assert set(re.findall(r"`state_(\w+):s`", text)) == set(benchmark_tables.TABLES)
+    assert set(re.findall(r"`state_(\w+)`", text)) == set(benchmark_tables.TABLES)
