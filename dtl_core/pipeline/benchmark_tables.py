@@ -289,15 +289,16 @@ def paired(errors, method, reference, parameter, region="all"):
     DataError
         No survey was measured with both methods.
     """
-    own = errors[(errors["region"].astype(str) == str(region)) & (errors["parameter"] == parameter)]
-    rmse = own[own["arm"].isin([method, reference])].pivot_table(index="seed", columns="arm", values="rmse")
-    both = rmse.reindex(columns=[method, reference]).dropna()
+    own = errors[(errors["parameter"] == parameter) & errors["arm"].isin([method, reference])]
+    own = own[own["region"].astype(str) == str(region)]
+    pair = {name: own[own["arm"] == arm].set_index("seed")["rmse"] for name, arm in (("a", method), ("b", reference))}
+    both = pd.DataFrame(pair).dropna()
     if both.empty:
         known = ", ".join(errors["arm"].unique())
         raise DataError(
             f"no survey has errors in {parameter} of {method!r} and {reference!r}", remedy=f"known: {known}"
         )
-    difference = both[method] - both[reference]
+    difference = both["a"] - both["b"]
     low, middle, high = np.percentile(difference, [16, 50, 84])
     few = len(both) < 5 and difference.min() <= 0 <= difference.max()
     return {
@@ -305,8 +306,8 @@ def paired(errors, method, reference, parameter, region="all"):
         "low": low,
         "high": high,
         "equal": bool(low <= 0 <= high or few),
-        "method": both[method].median(),
-        "reference": both[reference].median(),
+        "method": both["a"].median(),
+        "reference": both["b"].median(),
         "smaller": int((difference < 0).sum()),
         "n": len(both),
     }

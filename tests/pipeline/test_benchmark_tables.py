@@ -26,6 +26,7 @@ from dtl_core.synthetic.kinds import KINDS
 from dtl_core.synthetic.label_grid import main_sequence_logg
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=30)
+FEW = settings(derandomize=True, deadline=None, max_examples=10)  # each takes a while
 RECORDED = [(part, table) for part, own in benchmark_tables.TABLES.items() for table in own]
 
 
@@ -160,7 +161,8 @@ def by_hand(table, kind, method, parameter):
     return float(np.median(rows))
 
 
-@PROPERTY
+@pytest.mark.slow
+@FEW
 @given(st.integers(0, 1000))
 def test_goals_are_those_of_the_worst_kind_for_the_method_that_comes_nearest(seed):
     table = kinds(seed)
@@ -180,7 +182,8 @@ def test_goals_are_those_of_the_worst_kind_for_the_method_that_comes_nearest(see
             assert row["met"] == (worst <= wanted[p]) and least - half <= worst <= most + half
 
 
-@PROPERTY
+@pytest.mark.slow
+@FEW
 @given(st.integers(0, 1000))
 def test_the_worst_and_the_best_do_not_depend_on_the_order_of_the_rows(seed):
     table = kinds(seed)
