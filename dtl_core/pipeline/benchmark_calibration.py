@@ -15,7 +15,7 @@ from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..missing import unless_empty
 from ..parameters import PARAMETERS, TABLE
-from .benchmark_tables import N_ANCHORS, THIRDS, listed, with_range
+from .benchmark_tables import N_ANCHORS, THIRDS, listed, or_note, with_range
 
 __all__ = [
     "calibrate",
@@ -179,7 +179,7 @@ def coverage_range(covered, level=0.68):
     return listed([text.replace("%", "", 1).replace("%", " %") for text in ranges])
 
 
-@unless_empty(lambda: pd.DataFrame({"result": ["not measured"]}))
+@or_note
 def coverage_table(covered, levels=(0.68, 0.90)):
     """Coverage of intervals, mean and range over the surveys, as text.
 

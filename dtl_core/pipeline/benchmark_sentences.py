@@ -9,22 +9,8 @@ from __future__ import annotations
 from ..errors import DataError
 from ..missing import unless_empty
 from ..parameters import PARAMETERS, TABLE
-from .benchmark_tables import (
-    BARS,
-    DIGITS,
-    GOALS,
-    REFERENCE,
-    THIRDS,
-    across_kinds,
-    bar_table,
-    best_by_kind,
-    by_anchors,
-    goals,
-    known_truths,
-    listed,
-    meaning,
-    paired,
-)
+from .benchmark_kinds import BARS, GOALS, across_kinds, bar_table, best_by_kind, goals
+from .benchmark_tables import DIGITS, REFERENCE, THIRDS, by_anchors, known_truths, listed, meaning, paired
 
 __all__ = [
     "CLOSING",

@@ -20,21 +20,13 @@ from .headline import known_stars, recovery
 from .stages.shared import ENCODERS
 
 __all__ = [
-    "ANCHORED_GOALS",
-    "BARS",
     "DIGITS",
-    "GOALS",
     "GRAVITIES",
     "RECOMMENDED",
     "REFERENCE",
-    "across_kinds",
-    "bar_table",
-    "best_by_kind",
     "by_anchors",
     "error_table",
     "flag_table",
-    "goal_ratios",
-    "goals",
     "gravity_errors",
     "gravity_table",
     "known_truths",
@@ -50,19 +42,12 @@ __all__ = [
     "state",
     "unmeasured",
     "with_ensemble",
-    "worst_kinds",
 ]
 
 
 REFERENCE, RECOMMENDED = "no transfer", "combined"
 ENSEMBLES = {"direct": "ensemble", "transfer": "ensemble, fine-tuned"}
 N_ANCHORS = N_INTERFEROMETRIC + N_COMPANIONS  # known truths of the recommended method
-
-# Largest rmse for any kind of gap, fixed before the kinds were measured. In log g a method is to be better than the
-# relations in estimates.gravity.
-GOALS = {"teff": 75.0, "mh": 0.12, "vsini": 1.0}  # K, dex, km/s: without known truths
-ANCHORED_GOALS = {"teff": 45.0, "mh": 0.06}  # with anchor stars
-BARS = {68: (0.60, 0.76), 90: (0.84, 0.95)}  # share of true values inside the intervals
 
 _ERRORS = "parameter,region,n,rmse,bias,scatter,truths"
 _STARS = ",".join(f"{name},found_{name},spread_{name}" for name in PARAMETERS)
@@ -82,8 +67,8 @@ TABLES = {  # header of each table of each part
 
 DIGITS = {name: parameter.digits + (parameter.digits > 0) for name, parameter in TABLE.items()}  # of an rmse
 DIGITS |= {f"logg_{name}": DIGITS["logg"] for name in gravity.RELATIONS}
-_RELATIONS = [f"logg_{name}" for name in gravity.RELATIONS]
-GRAVITIES = ("logg", *_RELATIONS)  # log g of the spectrum, and what its Teff and [M/H] imply
+RELATIONS = [f"logg_{name}" for name in gravity.RELATIONS]
+GRAVITIES = ("logg", *RELATIONS)  # log g of the spectrum, and what its Teff and [M/H] imply
 HEADINGS = {name: heading(name) for name in PARAMETERS}
 HEADINGS |= {"logg_relation": "log g, main-sequence relation", "logg_survey_relation": "log g, relation of these stars"}
 THIRDS = ("cool", "middle", "hot")
@@ -159,7 +144,7 @@ def listed(texts, between=", "):
     return f"{between.join(others)} and {last}" if others else last
 
 
-_or_note = unless_empty(lambda: pd.DataFrame({"result": ["not measured"]}))
+or_note = unless_empty(lambda: pd.DataFrame({"result": ["not measured"]}))
 
 
 # ---------------------------------------------------------------- methods
@@ -217,7 +202,7 @@ def with_range(middle, least, most, digits):
     return f"{middle:.{digits}f} ({span(least, most, digits)})"
 
 
-@_or_note
+@or_note
 def method_table(errors, parameters=PARAMETERS, region="all"):
     """Median and range over the surveys of the rmse of each method, as text.
 
@@ -352,158 +337,6 @@ def by_anchors(errors):
     return errors.assign(arm=names)
 
 
-# ---------------------------------------------------------------- kinds of gap
-
-
-def across_kinds(kinds):
-    """Errors against every kind of gap as those of as many surveys, for :func:`paired` and :func:`error_table`.
-
-    Parameters
-    ----------
-    kinds : DataFrame
-        Errors of the part ``kinds``.
-
-    Returns
-    -------
-    DataFrame
-        As the errors of the part ``arms``.
-    """
-    return kinds.assign(region="all", seed=kinds.groupby(["kind", "seed"], sort=False).ngroup())
-
-
-def _medians(kinds):
-    return kinds.pivot_table(index=["kind", "arm"], columns="parameter", values="rmse", aggfunc="median", sort=False)
-
-
-@unless_empty(pd.DataFrame)
-def goal_ratios(kinds):
-    """Rmse of each method against every kind of gap, in units of the goal.
-
-    Parameters
-    ----------
-    kinds : DataFrame
-        Errors of the part ``kinds``.
-
-    Returns
-    -------
-    DataFrame
-        By kind and method: median over the surveys of Teff, [M/H] and v sin i over ``GOALS``, and log g over what the
-        better of the relations in :mod:`dtl_core.estimates.gravity` gives at the estimated Teff and [M/H].
-    """
-    median = _medians(kinds)
-    wanted = pd.DataFrame(GOALS, index=median.index).assign(logg=median[_RELATIONS].min(axis=1))
-    return median[list(PARAMETERS)] / wanted[list(PARAMETERS)]
-
-
-@_or_note
-def worst_kinds(kinds):
-    """The kind of gap for which each method has the largest errors in each parameter, as text.
-
-    Parameters
-    ----------
-    kinds : DataFrame
-        Errors of the part ``kinds``.
-
-    Returns
-    -------
-    DataFrame
-        Methods by parameters: rmse, the median over the surveys, and the kind. The first columns are the number of
-        known truths and the largest ratio of an rmse to its goal.
-    """
-    median, ratio = _medians(kinds)[list(PARAMETERS)], goal_ratios(kinds)[list(GOALS)].groupby("arm", sort=False).max()
-    truths, rows = known_truths(kinds), {}
-    for method, own in median.groupby("arm", sort=False):
-        row = {"known truths": truths[method], "largest rmse / goal": f"{ratio.loc[method].max():.1f}"}
-        rows[method] = row | {HEADINGS[p]: f"{own[p].max():.{DIGITS[p]}f}, {own[p].idxmax()[0]}" for p in PARAMETERS}
-    return pd.DataFrame(rows).T
-
-
-@_or_note
-def best_by_kind(kinds):
-    """Of the methods without known truths, the best one for every kind of gap.
-
-    The best has the smallest geometric mean of rmse / goal over Teff, [M/H] and v sin i, median over the surveys.
-
-    Parameters
-    ----------
-    kinds : DataFrame
-        Errors of the part ``kinds``.
-
-    Returns
-    -------
-    DataFrame
-        By kind: best method, its known truths, its errors in units of the goals, and the other methods that do not
-        differ from it within the scatter of the surveys.
-    """
-    own = kinds[kinds["truths"] == 0]
-    relative = relative_errors(own, GOALS).rename("rmse").reset_index().assign(parameter="relative", region="all")
-    rows = {}
-    for kind, table in relative.groupby("kind", sort=False):
-        median = table.groupby("arm", sort=False)["rmse"].median().sort_values()
-        best, *others = median.index
-        equal = [name for name in others if paired(table, name, best, "relative")["equal"]]
-        row = {"best": best, "known truths": 0, "rmse / goal": f"{median[best]:.2f}"}
-        rows[kind] = row | {"not different from it": "; ".join(equal)}
-    return pd.DataFrame(rows).T
-
-
-@_or_note
-def goals(kinds):
-    """Goals for the errors, and what the best method reaches against the worst kind of gap.
-
-    Parameters
-    ----------
-    kinds : DataFrame
-        Errors of the part ``kinds``.
-
-    Returns
-    -------
-    DataFrame
-        Parameter, wanted, known truths of the method that comes nearest to all goals, this method, the kind that is
-        the worst for it, found (median over the surveys), range over the surveys as text, met. The first rows are for
-        methods without known truths, the last for those with anchor stars.
-    """
-    median, truths, rows = _medians(kinds), known_truths(kinds), []
-    for wanted, methods in ((GOALS, truths.index[truths == 0]), (ANCHORED_GOALS, truths.index[truths > 0])):
-        if not len(methods):
-            continue
-        worst = median[list(wanted)].groupby("arm", sort=False).max().loc[methods]
-        method = (worst / pd.Series(wanted)).max(axis=1).idxmin()
-        for name, value in wanted.items():
-            kind = median.xs(method, level="arm")[name].idxmax()
-            found = kinds[(kinds["arm"] == method) & (kinds["kind"] == kind) & (kinds["parameter"] == name)]["rmse"]
-            row = {"parameter": name, "wanted": value, "known truths": truths[method], "method": method}
-            row |= {"worst kind": kind, "found": found.median(), "range": span(found.min(), found.max(), DIGITS[name])}
-            rows.append(row | {"met": bool(found.median() <= value)})
-    return pd.DataFrame(rows)
-
-
-@_or_note
-def bar_table(cards):
-    """Coverage of the error bars of the models in the package for the kind of gap that is the worst for each.
-
-    Parameters
-    ----------
-    cards : DataFrame
-        See :func:`dtl_core.models.cards.kinds_table`.
-
-    Returns
-    -------
-    DataFrame
-        Parameter, level in per cent, known truths, wanted shares, least and most over kinds of gap and models, with the
-        kinds, and in how many of ``n`` cases the share is as wanted.
-    """
-    rows = []
-    for name, own in cards.groupby("parameter", sort=False):
-        for level, (low, high) in BARS.items():
-            share, kind = own[f"inside_{level}"].reset_index(drop=True), own["kind"].reset_index(drop=True)
-            row = {"parameter": name, "level": level, "known truths": 0, "wanted": f"{low:.2f} to {high:.2f}"}
-            row |= {"least": share.min(), "kind of least": kind[share.idxmin()]}
-            row |= {"most": share.max(), "kind of most": kind[share.idxmax()]}
-            rows.append(row | {"as wanted": int(share.between(low, high).sum()), "n": len(share)})
-    return pd.DataFrame(rows)
-
-
 # ---------------------------------------------------------------- log g
 
 
@@ -535,7 +368,7 @@ def gravity_errors(stars):
     return pd.DataFrame(rows, columns=["parameter", "region", "rmse", "truths", "arm", "seed"])
 
 
-@_or_note
+@or_note
 def gravity_table(errors):
     """Median and range over the surveys of the errors in log g, as text.
 
@@ -652,7 +485,7 @@ def paper_and_recommended(run):
     return pd.DataFrame(rows)
 
 
-@_or_note
+@or_note
 def flag_table(strangers):
     """Share of spectra with a p-value of at most 5 %, by the recommended method, as text.
 
@@ -675,7 +508,7 @@ def flag_table(strangers):
     return pd.DataFrame(out).T
 
 
-@_or_note
+@or_note
 def real_table(stars, published):
     """Estimates of the real stars by every method, mean and spread over seeds, with published values.
 

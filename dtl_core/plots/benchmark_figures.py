@@ -96,7 +96,7 @@ def kind_ratios(ratios, truths):
     Parameters
     ----------
     ratios : pandas.DataFrame
-        By kind and method, see :func:`dtl_core.pipeline.benchmark_tables.goal_ratios`.
+        By kind and method, see :func:`dtl_core.pipeline.benchmark_kinds.goal_ratios`.
     truths : pandas.Series
         Number of known truths of each method.
 

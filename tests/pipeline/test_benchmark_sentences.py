@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dtl_core.bridging.methods import METHODS
 from dtl_core.models import cards
 from dtl_core.parameters import TABLE
-from dtl_core.pipeline import benchmark_calibration, benchmark_sentences, benchmark_tables
+from dtl_core.pipeline import benchmark_calibration, benchmark_kinds, benchmark_sentences, benchmark_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "07_does_transfer_close_the_gap.ipynb"
@@ -55,7 +55,7 @@ def test_pairs_that_were_not_measured_are_named_last():
 @PROPERTY
 @given(st.integers(0, 1000))
 def test_the_leaders_have_the_smallest_medians(seed):
-    table = benchmark_tables.across_kinds(kinds(seed))
+    table = benchmark_kinds.across_kinds(kinds(seed))
     median = table.groupby(["arm", "parameter"])["rmse"].median()
     groups = (("no transfer", "informed"), ("combined", "zero points"))
     for text, group in zip(benchmark_sentences.leaders(table), groups, strict=True):
@@ -83,16 +83,16 @@ def test_methods_that_do_not_differ_from_the_best_are_named():
 @given(st.integers(0, 1000))
 def test_sentences_on_goals_and_kinds_follow_from_their_tables(seed):
     table = kinds(seed)
-    goals = benchmark_tables.goals(table)
+    goals = benchmark_kinds.goals(table)
     said = benchmark_sentences.goal_sentences(table)
     for text, row in zip(said, goals.to_dict("records"), strict=True):
         assert (": met." in text) == row["met"] and (": missed." in text) != row["met"]
         assert f"*{row['method']}*" in text and f"the worst kind is {row['worst kind']}," in text
     first, *others = benchmark_sentences.kind_sentences(table)
-    best = benchmark_tables.best_by_kind(table)
+    best = benchmark_kinds.best_by_kind(table)
     wins = {method: int(n) for method, n in re.findall(r"\*([\w ]+)\* for (\d+)", first)}
     assert wins == best["best"].value_counts().to_dict()
-    every = benchmark_tables.across_kinds(table)
+    every = benchmark_kinds.across_kinds(table)
     if best["best"].value_counts().index[0] == "informed":
         assert f"Over all kinds of gap: {benchmark_sentences.sentence(every, 'informed', 'no transfer')}" in others
 

@@ -19,7 +19,7 @@ from dtl_core.errors import DataError
 from dtl_core.estimates import gravity
 from dtl_core.models import cards, making
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
-from dtl_core.pipeline import benchmark_tables, headline, records
+from dtl_core.pipeline import benchmark_kinds, benchmark_tables, headline, records
 from dtl_core.spectra import operators
 from dtl_core.synthetic import simulated_survey
 from dtl_core.synthetic.kinds import KINDS
@@ -166,10 +166,10 @@ def by_hand(table, kind, method, parameter):
 @given(st.integers(0, 1000))
 def test_goals_are_those_of_the_worst_kind_for_the_method_that_comes_nearest(seed):
     table = kinds(seed)
-    every, found = table["kind"].unique(), benchmark_tables.goals(table)
+    every, found = table["kind"].unique(), benchmark_kinds.goals(table)
     for truths, wanted, methods in (
-        (0, benchmark_tables.GOALS, ["no transfer", "informed"]),
-        (20, benchmark_tables.ANCHORED_GOALS, ["combined", "zero points"]),
+        (0, benchmark_kinds.GOALS, ["no transfer", "informed"]),
+        (20, benchmark_kinds.ANCHORED_GOALS, ["combined", "zero points"]),
     ):
         own = found[found["known truths"] == truths].set_index("parameter")
         ratio = {m: max(by_hand(table, k, m, p) / w for k in every for p, w in wanted.items()) for m in methods}
@@ -188,12 +188,12 @@ def test_goals_are_those_of_the_worst_kind_for_the_method_that_comes_nearest(see
 def test_the_worst_and_the_best_do_not_depend_on_the_order_of_the_rows(seed):
     table = kinds(seed)
     mixed = table.sample(frac=1, random_state=seed)
-    for summary in (benchmark_tables.worst_kinds, benchmark_tables.best_by_kind):
+    for summary in (benchmark_kinds.worst_kinds, benchmark_kinds.best_by_kind):
         first, second = summary(table), summary(mixed)
         pd.testing.assert_frame_equal(first, second.loc[first.index])
-    best = benchmark_tables.best_by_kind(table)
+    best = benchmark_kinds.best_by_kind(table)
     assert (best["known truths"] == 0).all() and set(best["best"]) <= {"no transfer", "informed"}
-    worst = benchmark_tables.worst_kinds(table)
+    worst = benchmark_kinds.worst_kinds(table)
     value, kind = worst.loc["informed", "Teff [K]"].split(", ")
     assert float(value) == pytest.approx(by_hand(table, kind, "informed", "teff"), abs=0.5)
     assert float(value) == pytest.approx(max(by_hand(table, k, "informed", "teff") for k in best.index), abs=0.5)
@@ -206,7 +206,7 @@ def test_a_method_that_is_better_in_both_surveys_of_a_kind_is_the_best_and_no_ot
     mixed = (table["arm"] == "informed") & (table["kind"] == "zeeman")
     table.loc[better, "rmse"] *= 0.5
     table.loc[mixed, "rmse"] *= table.loc[mixed, "seed"].map({1: 0.5, 2: 1.1})
-    best = benchmark_tables.best_by_kind(table)
+    best = benchmark_kinds.best_by_kind(table)
     assert best.loc["spots", "best"] == "informed" and best.loc["spots", "not different from it"] == ""
     assert best.loc["zeeman", "best"] == "informed" and best.loc["zeeman", "not different from it"] == "no transfer"
 
@@ -214,11 +214,11 @@ def test_a_method_that_is_better_in_both_surveys_of_a_kind_is_the_best_and_no_ot
 def test_ratios_to_goals_are_those_of_medians_and_log_g_is_compared_with_the_better_relation():
     table = kinds()
     table.loc[table["parameter"] == "logg_relation", "rmse"] = 0.05
-    found = benchmark_tables.goal_ratios(table)
+    found = benchmark_kinds.goal_ratios(table)
     assert found.loc[("spots", "informed"), "teff"] == by_hand(table, "spots", "informed", "teff") / 75
     better = min(by_hand(table, "spots", "informed", p) for p in ("logg_relation", "logg_survey_relation"))
     assert found.loc[("spots", "informed"), "logg"] == by_hand(table, "spots", "informed", "logg") / better
-    every = benchmark_tables.across_kinds(table)
+    every = benchmark_kinds.across_kinds(table)
     assert every.groupby(["arm", "parameter"])["seed"].nunique().eq(6).all() and set(every["region"]) == {"all"}
 
 
@@ -236,7 +236,7 @@ def test_cards_say_where_error_bars_fail_and_where_silently():
     found, n = cards.kinds_table(models), len(KINDS) * len(PARAMETERS)
     assert len(found) == 3 * n and found[found["silent"]]["model"].unique().tolist() == [53_000.0]
     assert found["silent"].sum() == sum(len(making.silent(own)) for m in models for own in m.card["kinds"].values())
-    bars = benchmark_tables.bar_table(found).set_index(["parameter", "level"])
+    bars = benchmark_kinds.bar_table(found).set_index(["parameter", "level"])
     assert bars.loc[("mh", 68), "least"] == 0.3 and bars.loc[("mh", 68), "most"] == 0.7
     assert bars.loc[("mh", 68), "as wanted"] == len(KINDS) and bars.loc[("mh", 90), "as wanted"] == 3 * len(KINDS)
     old = Model(80_000.0, 0.7, 0.0)
@@ -407,13 +407,13 @@ def test_tables_of_a_part_that_is_missing_say_so():
     shown = [
         benchmark_tables.method_table(arms),
         benchmark_tables.method_table(benchmark_tables.by_anchors(empty["anchors", "errors"])),
-        benchmark_tables.worst_kinds(gap),
-        benchmark_tables.best_by_kind(gap),
-        benchmark_tables.goals(gap),
-        benchmark_tables.bar_table(cards.kinds_table([])),
+        benchmark_kinds.worst_kinds(gap),
+        benchmark_kinds.best_by_kind(gap),
+        benchmark_kinds.goals(gap),
+        benchmark_kinds.bar_table(cards.kinds_table([])),
         benchmark_tables.gravity_table(benchmark_tables.gravity_errors(empty["recommended", "stars"])),
         benchmark_tables.flag_table(empty["recommended", "strangers"]),
         benchmark_tables.real_table(empty["real", "stars"], {}),
     ]
     assert all(table.to_numpy().tolist() == [["not measured"]] for table in shown)
-    assert benchmark_tables.goal_ratios(gap).empty and benchmark_tables.error_table(arms)[0].empty
+    assert benchmark_kinds.goal_ratios(gap).empty and benchmark_tables.error_table(arms)[0].empty
