@@ -121,6 +121,7 @@ def state(part, folder=None):
     return f"The part {part} of the record was {records.dated(entry)}{again}."
 
 
+@unless_empty(lambda: "No method has been measured.")
 def unmeasured(errors):
     """Say which methods the record lacks.
 

@@ -382,6 +382,7 @@ def test_on_record_flags_are_shares_of_all_planted_spectra():
 def test_methods_that_the_record_lacks_are_named():
     rows = pd.DataFrame({"arm": list(METHODS)})
     assert benchmark_tables.unmeasured(rows) == "All were measured."
+    assert benchmark_tables.unmeasured(rows[:0]) == "No method has been measured."
     lacking = rows[~rows["arm"].isin(["informed", "augmented"])]
     assert benchmark_tables.unmeasured(lacking).endswith("not in it: *augmented* and *informed*.")
 
