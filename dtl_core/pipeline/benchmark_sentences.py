@@ -434,7 +434,7 @@ def silent_surveys(intervals, strangers):
         clauses.append(f"{len(few)} in {TABLE[name].symbol}")
     text = (
         f"Of {len(share)} surveys with errors of the line list, those whose 68 % intervals hold less than half of the "
-        f"true values are {listed(clauses)}."
+        f"true values are {listed(clauses)}, if other surveys calibrate them."
     )
     known = ordinary[ordinary.index.isin(failing)]
     if not len(known):

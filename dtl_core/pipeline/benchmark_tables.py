@@ -363,8 +363,9 @@ def gravity_errors(stars):
         found = own[[f"found_{name}" for name in PARAMETERS]].to_numpy()
         errors = {"spectrum": float(np.sqrt(np.mean((own["found_logg"] - own["logg"]) ** 2)))}
         errors |= gravity.relation_errors(found, own["logg"].to_numpy())
+        names = (gravity.TITLES.get(name, name).partition(" at the ")[0] for name in errors)
         rows += [
-            ("logg", region, rmse, N_ANCHORS, gravity.TITLES.get(name, name), survey) for name, rmse in errors.items()
+            ("logg", region, rmse, N_ANCHORS, name, survey) for name, rmse in zip(names, errors.values(), strict=True)
         ]
     return pd.DataFrame(rows, columns=["parameter", "region", "rmse", "truths", "arm", "seed"])
 
