@@ -1,4 +1,4 @@
-"""Adapt a model to an instrument with a survey's spectra, which need no labels: the best method of the benchmark.
+"""Adapt a model to an instrument with a survey's spectra, which need no labels: the benchmark's ``combined``.
 
     adapted = model.adapt("survey/")
     adapted.save("my_instrument")            then: dtl predict --models my_instrument FILES...

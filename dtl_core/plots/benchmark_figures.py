@@ -5,23 +5,28 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import NullFormatter
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from ..extras import import_extra
+from ..missing import unless_empty
 from ..parameters import PARAMETERS
 from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
 
 __all__ = [
+    "anchor_curves",
     "axes_kept",
     "corner_plot",
     "coverage_curves",
     "expected_coverage",
+    "kind_ratios",
     "method_errors",
     "metrics_against_error",
     "rank_histograms",
     "region_bias",
     "strength_curves",
     "widths",
+    "with_truths",
 ]
 
 
@@ -33,15 +38,32 @@ def _panels(count=4, figsize=(10, 3.2), **options):
     return plt.subplots(1, count, figsize=figsize, layout="constrained", **options)
 
 
-def method_errors(mean, spread, best="combined", scale=None):
-    """Rmse of every method with its spread over seeds, one logarithmic panel per parameter.
+def _not_measured():
+    """Figure in place of one whose part of the record is missing."""
+    fig, ax = plt.subplots(figsize=(6, 1), layout="constrained")
+    ax.text(0.5, 0.5, "not measured yet", ha="center", va="center")
+    ax.set_axis_off()
+    return fig
+
+
+_or_note = unless_empty(_not_measured)
+
+
+def with_truths(names, truths):
+    """Names of methods with the number of known truths in brackets, where they use any."""
+    return [f"{name} ({truths[name]})" if truths[name] else name for name in names]
+
+
+@_or_note
+def method_errors(median, least, most, truths, scale=None):
+    """Rmse of every method with its range over the surveys, one logarithmic panel per parameter.
 
     Parameters
     ----------
-    mean, spread : pandas.DataFrame
+    median, least, most : pandas.DataFrame
         One row per method, drawn from top to bottom, and one column per parameter.
-    best : str
-        Method drawn in colour.
+    truths : pandas.Series
+        Number of known truths of each method; those that use any are drawn in another colour and shape.
     scale : dict of str to float, optional
         Rmse of predicting the mean of each parameter, a dotted line.
 
@@ -49,29 +71,111 @@ def method_errors(mean, spread, best="combined", scale=None):
     -------
     matplotlib.figure.Figure
     """
-    fig, axes = _panels(figsize=(9.5, 0.28 * len(mean) + 1.2), sharey=True)
-    place = np.arange(len(mean))[::-1]
-    colours = [BLUE if method == best else GREY for method in mean.index]
+    fig, axes = _panels(figsize=(9.5, 0.28 * len(median) + 1.2), sharey=True)
+    place, knowing = np.arange(len(median))[::-1], (truths.loc[median.index] > 0).to_numpy()
     for ax, name in zip(axes, PARAMETERS, strict=True):
-        ax.hlines(place, mean[name] - spread[name], mean[name] + spread[name], colors=colours, lw=1.2)
-        ax.scatter(mean[name], place, c=colours, s=22, zorder=3)
+        for rows, colour, marker in ((~knowing, BLUE, "o"), (knowing, RED, "D")):
+            ax.hlines(place[rows], least[name][rows], most[name][rows], colors=colour, lw=1.2)
+            ax.scatter(median[name][rows], place[rows], c=colour, marker=marker, s=22, zorder=3)
         if scale:
-            ax.axvline(scale[name], color=RED, ls=":", lw=1)
-        ax.set(xscale="log", xlabel=LABELS[name], yticks=place, yticklabels=list(mean.index))
+            ax.axvline(scale[name], color=GREY, ls=":", lw=1)
+        ax.set(xscale="log", xlabel=LABELS[name], yticks=place, yticklabels=with_truths(median.index, truths))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=9))
+        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.tick_params("x", labelsize=7)
         ax.grid(axis="x", which="major", lw=0.3)
     fig.supxlabel("rmse against the truth", fontsize=9)
     return fig
 
 
-def region_bias(errors, methods):
-    """Bias of some methods in each third of Teff, one panel per parameter: mean and spread over seeds.
+@_or_note
+def kind_ratios(ratios, truths):
+    """Errors of methods against every kind of gap in units of the goals, as coloured cells, one panel per parameter.
+
+    Parameters
+    ----------
+    ratios : pandas.DataFrame
+        By kind and method, see :func:`dtl_core.pipeline.benchmark_kinds.goal_ratios`.
+    truths : pandas.Series
+        Number of known truths of each method.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Cells of at most 1, which reach the goal, have a frame.
+    """
+    fig, axes = plt.subplots(2, 2, figsize=(9.5, 11), sharex=True, sharey=True, layout="constrained")
+    norm = LogNorm(0.4, 5.0)
+    for ax, name in zip(axes.flat, PARAMETERS, strict=True):
+        own = ratios[name].unstack("arm", sort=False)
+        cells = ax.imshow(own.to_numpy(), cmap="cividis_r", norm=norm, aspect="auto")
+        for (row, column), value in np.ndenumerate(own.to_numpy()):
+            dark = norm(value) > 0.5
+            ax.text(
+                column,
+                row,
+                f"{value:.{1 + (value < 0.95)}f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="w" if dark else "k",
+            )
+            if value <= 1:
+                frame = {"fill": False, "edgecolor": "k", "lw": 1.2}
+                ax.add_patch(plt.Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **frame))
+        unit = "error of the better relation" if name == "logg" else "goal"
+        ax.set_title(f"{LABELS[name].partition(' [')[0]}, rmse / {unit}", fontsize=9)
+        ax.set_xticks(range(own.shape[1]), with_truths(own.columns, truths), rotation=90)
+        ax.set_yticks(range(len(own)), list(own.index))
+        ax.tick_params(length=0, labelsize=8)
+    bar = fig.colorbar(cells, ax=axes, location="top", shrink=0.5, aspect=40, extend="both", ticks=[0.5, 1, 2, 4])
+    bar.ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    bar.ax.minorticks_off()
+    return fig
+
+
+@_or_note
+def anchor_curves(errors):
+    """Rmse of methods against the number of anchor stars, one panel per parameter: median and range over the surveys.
 
     Parameters
     ----------
     errors : pandas.DataFrame
-        Columns parameter, region, bias, arm and seed.
-    methods : list of str
-        Values of ``arm`` to draw.
+        Columns parameter, region, rmse, n_teff, n_mh, arm and seed, as recorded by the benchmark.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig, axes = _panels()
+    overall = errors[errors["region"].astype(str) == "all"]
+    methods = overall["arm"].unique()
+    for ax, name in zip(axes, PARAMETERS, strict=True):
+        for number, method in enumerate(methods):
+            own = overall[(overall["parameter"] == name) & (overall["arm"] == method)]
+            found = own.groupby("n_teff")["rmse"].agg(["median", "min", "max"])
+            place = found.index + 0.15 * number
+            bars = [found["median"] - found["min"], found["max"] - found["median"]]
+            style = {"color": (RED, BLUE)[number % 2], "marker": MARKERS[number], "ms": 4, "lw": 0.9}
+            ax.errorbar(place, found["median"], bars, label=method, **style)
+        ticks = overall[["n_teff", "n_mh"]].drop_duplicates()
+        ax.set_xticks(ticks["n_teff"], [f"{n}\n+ {m}" for n, m in ticks.to_numpy()])
+        ax.set(title=LABELS[name], ylim=(0, None))
+    axes[0].set_ylabel("rmse against the truth")
+    fig.supxlabel("anchor stars with Teff and log g, + with [M/H]", fontsize=9)
+    shared_legend(fig, axes[0], len(methods), loc="outside upper center")
+    return fig
+
+
+@_or_note
+def region_bias(errors):
+    """Bias of methods in each third of Teff, one panel per parameter: median and range over the surveys.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Columns parameter, region, bias, arm and seed; all methods in it are drawn.
 
     Returns
     -------
@@ -80,13 +184,14 @@ def region_bias(errors, methods):
     import seaborn as sns
 
     fig, axes = _panels()
-    errors = errors.assign(region=errors["region"].astype(str))
+    errors, methods = errors.assign(region=errors["region"].astype(str)), list(errors["arm"].unique())
     count = len(methods)
     style = {"palette": COLOURS[:count], "markers": list(MARKERS[:count]), "markersize": 4, "linewidth": 0.8}
+    style |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"linewidth": 0.8}}
     for ax, name in zip(axes, PARAMETERS, strict=True):
         sns.pointplot(
             errors[errors["parameter"] == name], x="region", y="bias", hue="arm", order=list("012"), hue_order=methods,
-            errorbar="sd", dodge=0.12 * (count - 1), err_kws={"linewidth": 0.8}, ax=ax, **style,
+            dodge=0.12 * (count - 1), ax=ax, **style,
         )  # fmt: skip
         ax.axhline(0, color="k", lw=0.6)
         ax.set(xlabel="", xticks=range(3), xticklabels=THIRDS, ylabel=f"bias of {LABELS[name]}")
@@ -95,6 +200,7 @@ def region_bias(errors, methods):
     return fig
 
 
+@_or_note
 def axes_kept(axes):
     """Histograms of how much each latent unit changes in fine-tuning: correlation and rms change.
 
@@ -123,6 +229,7 @@ def axes_kept(axes):
     return fig
 
 
+@_or_note
 def metrics_against_error(gaps, relative):
     """Relative error of the methods against each gap metric of their latents, one panel per metric, one point per seed.
 
@@ -149,11 +256,13 @@ def metrics_against_error(gaps, relative):
         logarithmic = metric != "AUC" and (own["value"] > 0).all()
         ax.set(yscale="log", xscale="log" if logarithmic else "linear", xlabel=metric)
         ax.get_legend().remove()
-    axes[0].set_ylabel("rmse / spread of the truth")
+    axes[0].set(ylabel="rmse / spread of the truth", yticks=TICKS, yticklabels=[f"{tick:g}" for tick in TICKS])
+    axes[0].yaxis.set_minor_formatter(NullFormatter())
     shared_legend(fig, axes[0], 5)
     return fig
 
 
+@_or_note
 def strength_curves(relative, marked="combined"):
     """Relative error of some methods against the strength of each injected effect, one panel per effect.
 
@@ -197,13 +306,14 @@ def strength_curves(relative, marked="combined"):
     return fig
 
 
+@_or_note
 def coverage_curves(coverage, others=None):
     """Share of stars inside their intervals against the level, one panel per parameter, one curve per third of Teff.
 
     Parameters
     ----------
     coverage : pandas.DataFrame
-        See :func:`dtl_core.pipeline.benchmark_results.coverage`.
+        See :func:`dtl_core.pipeline.benchmark_calibration.coverage`.
     others : dict of str to pandas.DataFrame, optional
         Dashed curves by label: columns parameter, level and share.
 
@@ -229,6 +339,7 @@ def coverage_curves(coverage, others=None):
     return fig
 
 
+@_or_note
 def rank_histograms(ranks, n_bins=10):
     """Histograms of the rank of the truth in each star's posterior; the band holds 95 % of the bins if uniform.
 
@@ -254,14 +365,15 @@ def rank_histograms(ranks, n_bins=10):
     return fig
 
 
+@_or_note
 def expected_coverage(curves):
     """Expected coverage of joint posteriors against the level, one panel per calibration.
 
     Parameters
     ----------
     curves : dict of str to pandas.DataFrame
-        By title, see :func:`dtl_core.pipeline.benchmark_results.joint_diagnostics`. Surveys are thin lines, their mean
-        is a thick one.
+        By title, see :func:`dtl_core.pipeline.benchmark_calibration.joint_diagnostics`. Surveys are thin lines, their
+        mean is a thick one.
 
     Returns
     -------
@@ -277,6 +389,7 @@ def expected_coverage(curves):
     return fig
 
 
+@_or_note
 def widths(tables):
     """Rms error of stars against the half width of their intervals, in bins, one panel per parameter.
 

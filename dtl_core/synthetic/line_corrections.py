@@ -200,9 +200,7 @@ def load_corrections(path=None):
     >>> bool((corrected.norm < library.norm).mean() > 0.5)  # most wavelengths lacked absorption
     True
     """
-    data = embedded_arrays(
-        path or DATA / "line_corrections.npz", ["knots", "strength", "added", "slopes", "meta"]
-    )
+    data = embedded_arrays(path or DATA / "line_corrections.npz", ["knots", "strength", "added", "slopes", "meta"])
     arrays = {name: values.astype(float) for name, values in data.items() if name != "meta"}
     physics = {name.removeprefix("physics."): arrays.pop(name) for name in list(arrays) if name.startswith("physics.")}
     return LineCorrections(**arrays, physics=physics, meta=json.loads(str(data["meta"])))

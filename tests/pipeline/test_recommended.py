@@ -16,7 +16,7 @@ from dtl_core.files import load_arrays, save_arrays
 from dtl_core.literature.real_stars import published_rows
 from dtl_core.models import exports
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
-from dtl_core.pipeline import benchmark_results, headline, results
+from dtl_core.pipeline import benchmark_calibration, headline, results
 from dtl_core.pipeline.stages import recommended
 from dtl_core.pipeline.store import Store
 from dtl_core.synthetic import generation, simulated_survey
@@ -100,11 +100,11 @@ def test_joint_posteriors_hold_the_truth_as_often_as_they_say(smoke):
     _, reported = benchmark.halves(smoke.truth)
     truth, inside = smoke.truth[list(PARAMETERS)].to_numpy(), []
     for star in reported:
-        low, high = np.percentile(benchmark_results.posterior(smoke, star, 500), [16, 84], axis=0)
+        low, high = np.percentile(benchmark_calibration.posterior(smoke, star, 500), [16, 84], axis=0)
         inside.append((truth[star] >= low) & (truth[star] <= high))
     bounded("mean coverage", np.mean(inside), above=0.5, below=0.8)  # a third if half as wide
     bounded("coverage", np.mean(inside, 0), above=0.45, below=0.9)
-    samples = benchmark_results.posterior(smoke, reported[0], 3000)
+    samples = benchmark_calibration.posterior(smoke, reported[0], 3000)
     assert np.all(np.isfinite(np.corrcoef(samples.T))) and samples.shape == (3000, 4)
 
 
@@ -112,14 +112,15 @@ def test_a_flow_says_much_the_same(smoke):
     pytest.importorskip("zuko")
     _, reported = benchmark.halves(smoke.truth)
     star = int(reported[0])
-    flow, other = benchmark_results.flow_posterior(smoke, star, 500), benchmark_results.posterior(smoke, star, 500)
+    flow = benchmark_calibration.flow_posterior(smoke, star, 500)
+    other = benchmark_calibration.posterior(smoke, star, 500)
     assert flow.shape == (500, 4) and np.isfinite(flow).all()
     spread = smoke.truth[list(PARAMETERS)].std().to_numpy()
     bounded("medians apart, over the spread", np.abs(np.median(flow, 0) - np.median(other, 0)) / spread, below=1)
 
 
 def test_few_star_coverage_counts_stars_and_says_where_they_are_too_few(smoke):
-    table = benchmark_results.few_star_coverage(smoke)
+    table = benchmark_calibration.few_star_coverage(smoke)
     ours = table[table["sample"] == "simulated, recommended"].set_index("parameter")
     assert ours["n"].to_dict() == {"teff": 14, "logg": 14, "mh": 6}
     assert np.isnan(ours.loc["mh", "calibrated, 68%"])

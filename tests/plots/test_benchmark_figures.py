@@ -6,7 +6,7 @@ import pytest
 from drawing import close_figures, drawn  # noqa: F401
 
 from dtl_core.parameters import PARAMETERS
-from dtl_core.pipeline import benchmark_results
+from dtl_core.pipeline import benchmark_tables
 from dtl_core.plots import benchmark_figures
 
 METHODS = ["no transfer", "fine-tuned", "combined"]
@@ -14,9 +14,9 @@ RNG = np.random.default_rng(0)
 
 
 def errors():
-    rows = [(name, region, 9, 1.0 + k, 0.1 * k, 1.0, method, seed) for name in PARAMETERS
+    rows = [(name, region, 9, 1.0 + k, 0.1 * k, 1.0, 20 * (k == 2), method, seed) for name in PARAMETERS
             for k, method in enumerate(METHODS) for region in ("all", "0", "1", "2") for seed in range(2)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "arm", "seed"])
+    return pd.DataFrame(rows, columns=["parameter", "region", "n", "rmse", "bias", "scatter", "truths", "arm", "seed"])
 
 
 def gaps():
@@ -31,17 +31,48 @@ def test_every_figure_function_is_tested():
 
 
 def test_method_errors():
-    mean, spread = benchmark_results.error_table(errors())
-    figure = drawn(benchmark_figures.method_errors(mean, spread, scale=dict.fromkeys(PARAMETERS, 2.0)))
+    tables, truths = benchmark_tables.error_table(errors()), benchmark_tables.known_truths(errors())
+    figure = drawn(benchmark_figures.method_errors(*tables, truths, scale=dict.fromkeys(PARAMETERS, 2.0)))
     assert len(figure.axes) == 4 and all(ax.get_xscale() == "log" for ax in figure.axes)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == METHODS  # the first stands highest
-    points = figure.axes[0].collections[1].get_offsets()
-    np.testing.assert_allclose(points, [[1, 2], [2, 1], [3, 0]])
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["no transfer", "fine-tuned", "combined (20)"]  # the first stands highest
+    without, knowing = (figure.axes[0].collections[k].get_offsets() for k in (1, 3))
+    np.testing.assert_allclose(without, [[1, 2], [2, 1]])
+    np.testing.assert_allclose(knowing, [[3, 0]])
     np.testing.assert_allclose(figure.axes[2].lines[0].get_xdata(), 2.0)
 
 
+def test_with_truths():
+    assert benchmark_figures.with_truths(["a", "b"], {"a": 0, "b": 20}) == ["a", "b (20)"]
+
+
+def test_kind_ratios():
+    index = pd.MultiIndex.from_product([["spots", "zeeman"], METHODS], names=["kind", "arm"])
+    ratios = pd.DataFrame({name: [0.5, 1.0, 2.0, 0.9, 3.0, 4.0] for name in PARAMETERS}, index)
+    figure = drawn(benchmark_figures.kind_ratios(ratios, {"no transfer": 0, "fine-tuned": 0, "combined": 20}))
+    panel = figure.axes[0]
+    np.testing.assert_allclose(panel.images[0].get_array(), [[0.5, 1.0, 2.0], [0.9, 3.0, 4.0]])
+    assert [text.get_text() for text in panel.texts] == ["0.50", "1.0", "2.0", "0.90", "3.0", "4.0"]
+    assert len(panel.patches) == 3  # those that reach the goal
+    assert "relation" in figure.axes[1].get_title() and "goal" in panel.get_title()
+
+
+def test_anchor_curves():
+    table = pd.concat([errors().assign(n_teff=n, n_mh=m, rmse=9.0 - m) for n, m in ((0, 0), (14, 6))])
+    figure = drawn(benchmark_figures.anchor_curves(table.query("arm != 'fine-tuned'")))
+    assert len(figure.axes) == 4 and len(figure.axes[0].containers) == 2
+    np.testing.assert_allclose(figure.axes[1].containers[0].lines[0].get_xydata(), [[0, 9], [14, 3]])
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["0\n+ 0", "14\n+ 6"]
+
+
+def test_what_was_not_measured_is_a_note():
+    for draw in (benchmark_figures.method_errors, benchmark_figures.kind_ratios):
+        figure = drawn(draw(pd.DataFrame()))
+        assert [text.get_text() for text in figure.axes[0].texts] == ["not measured yet"]
+
+
 def test_region_bias():
-    figure = drawn(benchmark_figures.region_bias(errors(), METHODS))
+    figure = drawn(benchmark_figures.region_bias(errors()))
     assert len(figure.axes) == 4
     lines = [line for line in figure.axes[1].lines if line.get_marker() == "D"]
     np.testing.assert_allclose(lines[0].get_ydata(), 0.2)
@@ -59,7 +90,7 @@ def test_axes_kept():
 
 
 def test_metrics_against_error():
-    relative = benchmark_results.relative_errors(errors().query("region == 'all'"), dict.fromkeys(PARAMETERS, 1.0))
+    relative = benchmark_tables.relative_errors(errors().query("region == 'all'"), dict.fromkeys(PARAMETERS, 1.0))
     figure = drawn(benchmark_figures.metrics_against_error(gaps(), relative))
     assert [ax.get_xlabel() for ax in figure.axes] == ["AUC", "MMD^2"]
     assert [ax.get_xscale() for ax in figure.axes] == ["linear", "log"]

@@ -87,9 +87,7 @@ def test_simulated_stars_with_corrected_lines_differ_as_the_library_does():
 def test_sets_are_reproducible_and_each_spectrum_has_one_of_the_draws():
     config, labels = load_profile("smoke"), np.array([[3300.0, 4.9, 0.0, 2.0], [3500.0, 4.8, -0.2, 5.0]])
     corrections = planted(n_draws=3)
-    first, again = (
-        corrected_set(config, labels, corrections, draws=2, rng=np.random.default_rng(0)) for _ in range(2)
-    )
+    first, again = (corrected_set(config, labels, corrections, draws=2, rng=np.random.default_rng(0)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     one = corrected_set(config, labels, corrections, draws=1, rng=np.random.default_rng(0), shared_draws=[2])
     assert one.shape == (1, 2, first.shape[2])
