@@ -3,9 +3,9 @@
     specialist = make_specialist(load_profile("demo"), 53_000)
     specialist.save("my_models/R053000.safetensors")
 
-The networks are trained on synthetic spectra of physics drawn at random, in equal parts with the lines of the library and
-with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_corrections`); the emulator on those with corrected
-lines. Weights are rounded to half precision.
+The networks are trained on synthetic spectra of physics drawn at random, in equal parts with the lines of the library
+and with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_corrections`), the emulator on those with
+corrected lines. Weights are rounded to half precision.
 Simulated stars of other surveys, with every kind of gap in turn, calibrate errors and p-values; the figures of the card
 are measured on other surveys, whose stars are not among those of the calibration, and for each kind of gap also with a
 calibration that has not met this kind.

@@ -1,9 +1,9 @@
 """Corrections of a library's lines, learned from real stars of known parameters.
 
 No line list has the right strengths of all lines, and none has all lines. At the published parameters of three quiet
-M3.5 dwarfs the embedded library leaves 3 to 4 % rms, most of it common to the three stars. The corrections describe what
-is common: a factor of the optical depth of the known lines and an additional optical depth, both smooth functions of
-wavelength at the resolution of the library, and factors of TiO, FeH and atomic lines and of the damping.
+M3.5 dwarfs the embedded library leaves 3 to 4 % rms, most of it common to the three stars. The corrections describe
+what is common: a factor of the optical depth of the known lines and an additional optical depth, both smooth functions
+of wavelength at the resolution of the library, and factors of TiO, FeH and atomic lines and of the damping.
 :mod:`dtl_core.synthetic.line_fit` learns them; ``benchmarks/line_corrections.py`` writes the embedded table.
 
 The additional optical depth is the same for all stars of the fit. How it changes towards other stars is not known, so

@@ -2,8 +2,8 @@
 
 One fit has all unknowns: the corrections, which the stars share, and the parameters of each star, with priors from
 published values. A star whose parameters are not known has broad priors; what the fit finds for it is then a
-measurement in which the uncertainty of the corrections is marginalised. The posterior is approximated as Gaussian around
-its maximum (Gauss-Newton, with steps that are halved until the posterior grows).
+measurement in which the uncertainty of the corrections is marginalised. The posterior is approximated as Gaussian
+around its maximum (Gauss-Newton, with steps that are halved until the posterior grows).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["FittedStar", "fit_lines"]
 # Chosen by the evidence of the fit: strength among 0.18, 0.25, 0.4, depth among 0.03, 0.05, 0.1, errors 0.003 to 0.01.
 STRENGTH = 0.25  # standard deviation of ln of the factor of optical depth
 ADDED = 0.05  # of the optical depth that is added
-NOISE, MODEL_ERROR, MODEL_LENGTH = 0.003, 0.008, 0.1  # of a pixel; of the model, and its correlation length in A
+NOISE, MODEL_ERROR, MODEL_LENGTH = 0.003, 0.005, 0.1  # of a pixel; of the model, and its correlation length in A
 SHARED = {"tio": (0.0, 0.3), "feh": (0.0, 0.3), "atoms": (0.0, 0.15), "unsold": (0.3, 0.3)}  # mean and deviation
 OWN = {"alpha": (0.03, 0.1)}  # nuisances that each star has for itself
 BROAD = {"teff": (3350.0, 300.0), "logg": (4.95, 0.09), "mh": (-0.2, 0.4)}  # log g: around the main sequence
