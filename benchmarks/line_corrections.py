@@ -1,8 +1,9 @@
 """Corrections of the library's lines from the quiet real stars of known parameters, into the package, and their test.
 
 The stars are those of type M3.5 or so without rotation or activity. For the test each of them is left out in turn: its
-parameters are then unknown to the fit, which measures them. The record ``line_corrections`` has what this gives, and
-the embedded file the corrections that are learned from all of them.
+published values are then unknown to the fit, which measures its parameters, but its spectrum takes part in the fit. For
+comparison the star is also measured with the lines of the library. The record ``line_corrections`` has what this gives,
+and the embedded file the corrections that are learned from all of them.
 
     python benchmarks/line_corrections.py [--folder FOLDER]          some minutes
 """
@@ -17,13 +18,15 @@ import pandas as pd
 
 from dtl_core.config import load_profile
 from dtl_core.errors import DataError
-from dtl_core.files import DATA
+from dtl_core.files import file_hash
 from dtl_core.literature import real_stars
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import records
 from dtl_core.preparing import chain
 from dtl_core.spectra import operators
-from dtl_core.synthetic.line_fit import FittedStar, fit_lines
+from dtl_core.synthetic import line_corrections
+from dtl_core.synthetic.label_grid import main_sequence_logg
+from dtl_core.synthetic.line_fit import BROAD, SHARED, FittedStar, fit_lines
 
 STARS = ("GJ 699", "GJ 273", "G 9-40")  # quiet, slowly rotating, published Teff and [M/H]
 RESOLVING_POWER = 53_000.0  # of HPF
@@ -61,8 +64,8 @@ def telluric(spectrum, velocity, settings):
     return operators.binned(touched[None].astype(float), settings.window.step)[0] > 0
 
 
-def learn(names=STARS, left_out=None, *, draws=0, progress=None):
-    """Fit real stars; what is known of ``left_out`` is not used.
+def learn(names=STARS, left_out=None, *, lines=True, draws=0, progress=None):
+    """Fit real stars; the published values of ``left_out`` are not used. Other arguments: as of ``fit_lines``.
 
     Errors
     ------
@@ -72,36 +75,57 @@ def learn(names=STARS, left_out=None, *, draws=0, progress=None):
     fitted = [observed(stars[name], settings, known=name != left_out) for name in names]
     if None in fitted:
         raise DataError("a spectrum is missing", file="observed/", remedy="dtl data fetch hpf, or set DTL_DATA")
-    return fit_lines(fitted, settings, draws=draws, progress=progress)
+    return fit_lines(fitted, settings, lines=lines, draws=draws, progress=progress)
+
+
+def guess():
+    """What the fit assumes of a star before it sees the spectrum: dict of the labels."""
+    teff, mh = BROAD["teff"][0], BROAD["mh"][0]
+    return {"teff": teff, "logg": float(main_sequence_logg(teff, mh)), "mh": mh}
 
 
 def test(names=STARS):
-    """Measure each star while its parameters are unknown: DataFrame, one row per star and parameter."""
-    rows, stars = [], real_stars.load_real_stars()
+    """Measure each star while its published values are unknown.
+
+    Returns
+    -------
+    measured : DataFrame
+        One row per star and parameter, as for :func:`dtl_core.synthetic.line_corrections.left_out_summary`; also error
+        (of ours), e_published and source.
+    residuals : DataFrame
+        One row per star: rms of its residual when left out, ``corrected`` and with the lines of the ``library``, and
+        the evidence of the former fit.
+    """
+    rows, residuals, stars, prior = [], [], real_stars.load_real_stars(), guess()
     for name in names:
         begun = time.perf_counter()
-        _, found, evidence = learn(names, name)
-        own = found.set_index("star").loc[name]
+        (_, corrected, evidence), (_, plain, _) = (learn(names, name, lines=lines) for lines in (True, False))
+        own, plain = (found.set_index("star").loc[name] for found in (corrected, plain))
+        residuals.append({"star": name, "corrected": own["rms"], "library": plain["rms"], "evidence": evidence})
         for p in LABELS:
             published = real_stars.published_of(stars[name], p)
             if published is None:
                 continue
-            row = {"star": name, "parameter": p, "ours": own[p], "error": own[f"e_{p}"], "published": published.value}
-            row |= {"e_published": published.error, "rms": own["rms"], "alpha": own["alpha"], "evidence": evidence}
-            rows.append(row)
+            row = {"star": name, "parameter": p, "ours": own[p], "error": own[f"e_{p}"], "library": plain[p]}
+            row |= {"prior": prior[p], "published": published.value, "e_published": published.error}
+            rows.append(row | {"source": published.source})
         print(pd.DataFrame(rows[-2:]).to_string(), f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), pd.DataFrame(residuals)
 
 
 @click.command()
 @click.option("--folder", type=click.Path(path_type=Path), help="Of the record; the package's by default.")
-@click.option("--file", type=click.Path(path_type=Path), default=DATA / "line_corrections.npz", help="To write.")
+@click.option("--file", type=click.Path(path_type=Path), default=line_corrections.FILE, help="To write.")
 def main(folder, file):
     """Learn the corrections, test them, and write both."""
     corrections, found, evidence = learn(draws=DRAWS)
     print(corrections.save(file), file=sys.stderr)
-    values = {"stars": records.lines(found), "evidence": evidence, "left_out": records.lines(test())}
-    print(records.write("line_corrections", values, folder, code=CODE))
+    measured, residuals = test()
+    summary = line_corrections.left_out_summary(measured)
+    values = {"sha256": file_hash(file), "stars": records.lines(found), "evidence": evidence}
+    values |= {"resolving_power": RESOLVING_POWER, "vsini": VSINI, "broad": BROAD, "shared": SHARED}
+    values |= {"left_out": records.lines(measured), "residuals": records.lines(residuals)}
+    print(records.write("line_corrections", values | {"summary": records.lines(summary)}, folder, code=CODE))
 
 
 if __name__ == "__main__":

@@ -19,21 +19,38 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from ..files import DATA, write_atomic
+from ..lines import LINES
 from ..spectra import operators
 from . import generation
-from .libraries import embedded_arrays
+from .libraries import embedded_arrays, load_library
 from .physics import draw_physics, log_change
 
-__all__ = ["LineCorrections", "corrected_set", "load_corrections", "smooth_basis"]
+__all__ = [
+    "LineCorrections",
+    "corrected_set",
+    "left_out_summary",
+    "line_table",
+    "load_corrections",
+    "most_probable",
+    "reference_depths",
+    "smooth_basis",
+]
 
 
 SPACING = 0.05  # A, of the knots and the standard deviation of their Gaussians
 MIDDLE = 3300.0, -0.2  # K and dex, where the additional depth is as the fit finds it
 TEFF_SLOPE, MH_SLOPE = 0.5, 0.3  # standard deviations of its slopes: ln per 300 K, dex per dex
 MOST = 50.0  # largest factor of an optical depth
+FILE = DATA / "line_corrections.npz"
+REFERENCE = 3300.0, 4.9, -0.2  # Teff [K], log g and [M/H] of the star that tables and figures show; at MIDDLE
+HALF_WIDTH = 0.15  # A, of the range over which a line is averaged, to either side
+RANGE = 15.87, 84.13  # percentiles of the draws that contain 68 %
+ESTIMATES = "ours", "library", "prior"  # of the test
+GOALS = {"teff": (np.nan, 80.0), "logg": (np.nan, 0.08), "mh": (0.05, 0.12)}  # of real M1-M5 dwarfs: bias and rmse
 
 
 def smooth_basis(wavelength, knots):
@@ -52,6 +69,12 @@ def smooth_basis(wavelength, knots):
     basis[basis < 1e-5] = 0
     inside = (wavelength >= knots[0]) & (wavelength <= knots[-1])
     return sp.csr_array(basis / np.sqrt((basis[inside] ** 2).sum(1)).mean())
+
+
+@functools.lru_cache(maxsize=4)
+def _known_basis(wavelength, knots):
+    """The same for arrays as bytes, kept because all draws need it."""
+    return smooth_basis(np.frombuffer(wavelength), np.frombuffer(knots))
 
 
 @dataclass(frozen=True)
@@ -98,7 +121,7 @@ class LineCorrections:
         factor, added : (n,) arrays
             Factor of the optical depth of known lines, and optical depth added to it at ``MIDDLE``.
         """
-        basis = smooth_basis(wavelength, self.knots)
+        basis = _known_basis(np.asarray(wavelength, float).tobytes(), self.knots.tobytes())
         return np.exp(basis @ self.strength[draw]), basis @ self.added[draw]
 
     def depth(self, depth, labels, wavelength, draw=0):
@@ -200,7 +223,7 @@ def load_corrections(path=None):
     >>> bool((corrected.norm < library.norm).mean() > 0.5)  # most wavelengths lacked absorption
     True
     """
-    data = embedded_arrays(path or DATA / "line_corrections.npz", ["knots", "strength", "added", "slopes", "meta"])
+    data = embedded_arrays(path or FILE, ["knots", "strength", "added", "slopes", "meta"])
     arrays = {name: values.astype(float) for name, values in data.items() if name != "meta"}
     physics = {name.removeprefix("physics."): arrays.pop(name) for name in list(arrays) if name.startswith("physics.")}
     return LineCorrections(**arrays, physics=physics, meta=json.loads(str(data["meta"])))
@@ -250,3 +273,122 @@ def corrected_set(config, labels, corrections, *, draws, rng, shared_draws=None,
                 out = np.empty((draws, len(labels), binned.shape[1]), np.float32)
             out[number, rows] = binned
     return out
+
+
+# ---------------------------------------------------------------- what they change
+
+
+def reference_depths(corrections):
+    """Optical depths of the reference star: Teff 3300 K, log g 4.9, [M/H] -0.2.
+
+    Parameters
+    ----------
+    corrections : LineCorrections
+
+    Returns
+    -------
+    wavelength : (n_pixels,) array, vacuum A
+        Of ``grid_a``.
+    library : (n_pixels,) array
+        Of the lines of the library.
+    known, added : (1 + n_draws, n_pixels) arrays
+        Of the same lines with their corrected strengths, those of components included, and of what is added. The first
+        row is the most probable.
+    """
+    library = load_library("grid_a")
+    level = dataclasses.replace(library, continuum=np.ones_like(library.norm))
+    depth = -np.log(generation.expand(level, [REFERENCE]))
+    strengths = dataclasses.replace(corrections, added=np.zeros_like(corrections.added))
+    draws = range(1 + corrections.n_draws)
+    known, both = (
+        np.concatenate([one.depth(depth, REFERENCE, library.wavelength, draw) for draw in draws])
+        for one in (strengths, corrections)
+    )
+    return library.wavelength, depth[0], known, both - known
+
+
+def most_probable(values):
+    """Most probable value, and the 68 % range of the draws.
+
+    Parameters
+    ----------
+    values : (1 + n_draws, ...) array
+        The first is the most probable.
+
+    Returns
+    -------
+    (3, ...) array
+        Most probable, low, high; NaN for the ends without draws.
+    """
+    ends = np.percentile(values[1:], RANGE, axis=0) if len(values) > 1 else np.full((2, *values.shape[1:]), np.nan)
+    return np.stack([values[0], *ends])
+
+
+def line_table(corrections, lines=LINES):
+    """List what the corrections do to single lines of the reference star.
+
+    Parameters
+    ----------
+    corrections : LineCorrections
+    lines : sequence of Line
+        Each is averaged over 0.15 A to either side of its wavelength.
+
+    Returns
+    -------
+    DataFrame
+        One row per line: wavelength (vacuum A) and species; library_width, the equivalent width of this range in the
+        library [mA]; and with their 68 % ranges (as ``low_factor``, ``high_factor``) factor, of the optical depth of
+        the known lines; added, mean optical depth added to it; change, of the equivalent width [mA]. Spectra are those
+        before rotation and instrument.
+    """
+    wavelength, library, known, added = reference_depths(corrections)
+    rows = []
+    for line in lines:
+        inside = np.abs(wavelength - line.wavelength) <= HALF_WIDTH
+        before, after = library[inside], known[:, inside] + added[:, inside]
+        width = 2e3 * HALF_WIDTH  # mA
+        values = {
+            "factor": known[:, inside].sum(1) / before.sum(),
+            "added": added[:, inside].mean(1),
+            "change": width * (np.exp(-before) - np.exp(-after)).mean(1),
+        }
+        row = {"wavelength": line.wavelength, "species": line.species}
+        row["library_width"] = width * (1 - np.exp(-before)).mean()
+        for name, each in values.items():
+            row |= dict(zip((name, f"low_{name}", f"high_{name}"), most_probable(each), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# ---------------------------------------------------------------- the test
+
+
+def left_out_summary(measured):
+    """Summarise the test on stars whose published values the fit did not know.
+
+    Parameters
+    ----------
+    measured : DataFrame
+        One row per star and parameter: parameter, published, and three estimates: ours (corrected lines), library (the
+        same fit with the lines of the library), prior (what the fit assumes before it sees the spectrum).
+
+    Returns
+    -------
+    DataFrame
+        One row per estimate and parameter: estimate, parameter, n; bias, its standard error e_bias (NaN for one star),
+        and rmse; goal_bias and goal_rmse (NaN if there is none), and met, whether both are.
+    """
+    rows = []
+    for estimate in ESTIMATES:
+        for parameter, (goal_bias, goal_rmse) in GOALS.items():
+            part = measured[measured["parameter"] == parameter]
+            difference = (part[estimate] - part["published"]).to_numpy(float)
+            n = len(difference)
+            if not n:
+                continue
+            bias, rmse = difference.mean(), np.sqrt(np.mean(difference**2))
+            error = difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+            met = rmse <= goal_rmse and not abs(bias) > goal_bias
+            row = {"estimate": estimate, "parameter": parameter, "n": n, "bias": bias, "e_bias": error, "rmse": rmse}
+            rows.append(row | {"goal_bias": goal_bias, "goal_rmse": goal_rmse, "met": bool(met)})
+    return pd.DataFrame(rows)

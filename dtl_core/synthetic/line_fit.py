@@ -180,7 +180,7 @@ class _Star:
         return jacobian - continuum @ (continuum.T @ jacobian), residual - continuum @ (continuum.T @ residual)
 
 
-def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
+def fit_lines(stars, config, *, lines=True, draws=0, seed=0, progress=None):
     """Learn the corrections of the lines of ``grid_a`` from stars.
 
     Parameters
@@ -189,6 +189,8 @@ def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
         At least one has known labels.
     config : Config
         For window and resolving power, that of the spectra.
+    lines : bool
+        Whether the lines may change. If not, the stars are fitted with those of the library.
     draws : int
         Of the posterior of the corrections.
     seed : int
@@ -219,10 +221,10 @@ def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
         raise DataError("no star has known Teff and [M/H]", field="stars", remedy="give one that has")
     own, n, n_shared = [_Star(star, model) for star in stars], len(model.knots), len(SHARED)
     split = np.cumsum([n, n, n_shared, *(len(one.centre) for one in own)])
-    means, widths = np.array(list(SHARED.values())).T
+    means, widths = lines * np.array(list(SHARED.values())).T
 
     def fields(z):
-        strength, added, shared = np.split(z[: split[2]], split[:2])
+        strength, added, shared = np.split(lines * z[: split[2]], split[:2])
         shared = dict(zip(SHARED, means + widths * shared, strict=True))
         return shared, np.exp(STRENGTH * (model.basis @ strength)), ADDED * (model.basis @ added)
 
@@ -242,6 +244,7 @@ def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
         for one, start, end in zip(own, split[2:-1], split[3:], strict=True):
             x, rows = z[start:end], np.r_[np.arange(split[2]), np.arange(start, end)]
             jacobian, residual = one.jacobian(x, *known)
+            jacobian[:, : split[2]] *= lines
             curvature[np.ix_(rows, rows)] += jacobian.T @ jacobian
             slope[rows] += jacobian.T @ residual
             departure, derivative = one.prior(x)
@@ -272,7 +275,7 @@ def fit_lines(stars, config, *, draws=0, seed=0, progress=None):
         rows.append(row | {"rms": float(np.sqrt(np.mean(one.residual(x, *fields(z))[0][one.used] ** 2)))})
     rng, lower = np.random.default_rng([seed, 51]), np.linalg.cholesky(curvature)
     noise = scipy.linalg.solve_triangular(lower, rng.standard_normal((len(z), draws)), trans="T", lower=True)
-    strength, added, shared, _ = np.split(np.vstack([z, z + noise.T]), split[:3], axis=1)
+    strength, added, shared, _ = np.split(lines * np.vstack([z, z + noise.T]), split[:3], axis=1)
     slopes = np.vstack([np.zeros(2), rng.normal(0, (TEFF_SLOPE, MH_SLOPE), (draws, 2))])
     corrections = LineCorrections(
         model.knots,
