@@ -33,6 +33,8 @@ RESOLVING_POWER = 53_000.0  # of HPF
 VSINI = 1.0  # km/s: upper limits of 2 are published
 DRAWS = 48
 LABELS = PARAMETERS[:3]
+# Assumed slopes of the added depth, as mean and deviation.
+SLOPES = {"teff slope": (0.0, line_corrections.TEFF_SLOPE), "mh slope": (0.0, line_corrections.MH_SLOPE)}
 CODE = records.code_of_script(__file__)
 
 
@@ -123,7 +125,7 @@ def main(folder, file):
     measured, residuals = test()
     summary = line_corrections.left_out_summary(measured)
     values = {"sha256": file_hash(file), "stars": records.lines(found), "evidence": evidence}
-    values |= {"resolving_power": RESOLVING_POWER, "vsini": VSINI, "broad": BROAD, "shared": SHARED}
+    values |= {"resolving_power": RESOLVING_POWER, "vsini": VSINI, "broad": BROAD, "shared": SHARED | SLOPES}
     values |= {"left_out": records.lines(measured), "residuals": records.lines(residuals)}
     print(records.write("line_corrections", values | {"summary": records.lines(summary)}, folder, code=CODE))
 

@@ -1,4 +1,4 @@
-"""Pages of the book that are made from code and from a run: origins of the data, real stars, fidelity, fragments.
+"""Pages of the book that are made from code and from a run: origins of the data, real stars, lines, fidelity.
 
     write(run)      book/generated/*.md and *.svg, which ``book.build`` then finds
 
@@ -20,6 +20,7 @@ from .documents import document
 from .explore import explore_files
 from .fidelity import fidelity_page
 from .interpolation_page import interpolation_page
+from .line_corrections_page import line_corrections_files
 from .markdown import cite, code, escape, table
 from .model_page import model_files
 from .real_stars_page import real_stars_page
@@ -151,6 +152,6 @@ def _files(run):
     """Name below ``book/generated`` -> text or bytes."""
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
-    files |= {"real_stars.md": real_stars_page()}
+    files |= {"real_stars.md": real_stars_page()} | line_corrections_files()
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | slider_files(run)

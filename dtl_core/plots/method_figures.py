@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from ..estimates.density import kde_curve, kde_mode
 from ..lines import STRONG_LINES
 from ..parameters import PARAMETERS, TABLE
-from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SMALL, WAVELENGTH, shared_legend
+from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SKY, SMALL, WAVELENGTH, shared_legend
 
 __all__ = [
     "architecture",
@@ -27,6 +27,7 @@ __all__ = [
     "latent_image",
     "latent_maps",
     "latent_units",
+    "line_corrections",
     "loss_curves",
     "model_comparison",
     "predictions",
@@ -507,6 +508,49 @@ def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
                 ax.axvspan(start, stop, color=GREY, alpha=0.25, lw=0)
     fig.axes[0].legend(loc="lower left", ncols=2, **SMALL)
     fig.axes[-1].set_xlabel(WAVELENGTH)
+    return fig
+
+
+def line_corrections(wavelength, spectra, factor, added, lines):
+    """Spectra with the lines of a library and with corrected ones, and the corrections below them.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,) array, vacuum A
+    spectra : dict of str to (n_pixels,) array
+        Flux over continuum of two spectra by name, the corrected one last.
+    factor, added : (3, n_pixels) arrays
+        Most probable value, low and high end of its range: ln of the factor of the optical depth of known lines, and
+        optical depth that is added.
+    lines : iterable of (float, str)
+        Wavelength [A] and species of each line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig = plt.figure(figsize=(9, 7.2))
+    # no constrained layout, see star_spectrum
+    grid = fig.add_gridspec(3, 1, left=0.085, right=0.985, bottom=0.07, top=0.93, hspace=0.08, height_ratios=(2, 1, 1))
+    top, *below = grid.subplots(sharex=True)
+    for (name, flux), (colour, dash) in zip(spectra.items(), ((BLUE, "--"), ("k", "-")), strict=True):
+        top.plot(wavelength, flux, color=colour, ls=dash, lw=0.9, label=name)
+    labels = r"$\ln$ factor of optical depth", "added optical depth"
+    for ax, (middle, low, high), label in zip(below, (factor, added), labels, strict=True):
+        ax.fill_between(wavelength, low, high, color=SKY, alpha=0.5, lw=0, label="68 % of the draws")
+        ax.plot(wavelength, middle, color="k", lw=0.8, label="most probable")
+        ax.axhline(0, color=GREY, lw=0.6)
+        ax.set_ylabel(label)
+    for line, species in lines:
+        colour, dash = (GREY, ":") if species == "FeH" else (RED, "--")
+        for ax in (top, *below):
+            ax.axvline(line, color=colour, ls=dash, lw=0.7, zorder=0)
+        place = {"transform": top.get_xaxis_transform(), "ha": "center", "va": "bottom", "rotation": 90}
+        top.text(line, 1.02, species, color=colour, fontsize=8, **place)
+    top.set(ylabel="flux / continuum", xlim=wavelength[[0, -1]])
+    below[-1].set_xlabel(WAVELENGTH)
+    top.legend(loc="lower left", ncols=2, **SMALL)
+    below[0].legend(loc="lower left", ncols=2, **SMALL)
     return fig
 
 

@@ -119,6 +119,7 @@ FIGURES = {
     "errors": lambda: method_figures.error_change(10 ** RNG.normal(-3, 0.2, N), 10 ** RNG.normal(-4, 0.2, N)),
     "votes": lambda: method_figures.kde_panel(RNG.normal(3500, 20, N), 3510.0),
     "star": lambda: method_figures.star_spectrum(WAVE, *FLUX[:2]),
+    "lines": lambda: method_figures.line_corrections(WAVE, {"a": FLUX[0], "b": FLUX[1]}, FLUX[2:], FLUX[2:], ()),
     "Kiel, isochrones": lambda: star_figures.kiel(TEFF, LOGG, MH, VSINI, CURVES, marks=MARKS),
     "HR, isochrones": lambda: star_figures.hr_isochrones(TEFF, L, STARS["active"], CURVES, marks=MARKS),
     "colours": lambda: star_figures.colour_colour(TEFF, L, TEFF, marks=MARKS),

@@ -200,6 +200,24 @@ def test_star_spectrum(alone):
         assert len(low.patches) == len(masked)
 
 
+def test_line_corrections():
+    lines = [(8802.0, "FeH"), (8809.2, "Mg I")]
+    factor, added = (np.stack([middle, middle - 0.1, middle + 0.2]) for middle in (FLUX[2], FLUX[3]))
+    spectra = {"library": FLUX[0], "corrected": FLUX[1]}
+    figure = drawn(method_figures.line_corrections(WAVE, spectra, factor, added, lines))
+    top, *below = figure.axes
+    assert legend(top) == list(spectra) and "vacuum wavelength" in below[-1].get_xlabel()
+    for drawn_line, flux in zip(top.lines, spectra.values(), strict=False):
+        np.testing.assert_array_equal(drawn_line.get_ydata(), flux)
+    assert [(text.get_position()[0], text.get_text()) for text in top.texts] == lines
+    for ax, (middle, low, high), label in zip(below, (factor, added), ("factor", "added"), strict=True):
+        assert label in ax.get_ylabel()
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), middle)
+        shaded = ax.collections[0].get_paths()[0].vertices
+        assert (shaded[:, 1].min(), shaded[:, 1].max()) == (low.min(), high.max())
+        assert [line.get_xdata()[0] for line in ax.lines[2:]] == [line for line, _ in lines]
+
+
 def test_job_graph():
     graph = {"first": (), "beside": (), "second": ("first",), "last": ("first", "beside", "second")}
     rows = {"first": 0, "beside": 1, "second": 0, "last": 0}
