@@ -193,6 +193,8 @@ def _shared_table(corrections, priors):
 
 
 def _csv(frame):
+    if "wavelength" in frame:  # has more digits than the others
+        frame = frame.assign(wavelength=frame["wavelength"].map("{:.4f}".format))
     return frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
 
 

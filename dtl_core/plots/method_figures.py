@@ -535,12 +535,13 @@ def line_corrections(wavelength, spectra, factor, added, lines):
     top, *below = grid.subplots(sharex=True)
     for (name, flux), (colour, dash) in zip(spectra.items(), ((BLUE, "--"), ("k", "-")), strict=True):
         top.plot(wavelength, flux, color=colour, ls=dash, lw=0.9, label=name)
-    labels = r"$\ln$ factor of optical depth", "added optical depth"
+    labels = "$\\ln$ factor of\noptical depth", "added\noptical depth"
     for ax, (middle, low, high), label in zip(below, (factor, added), labels, strict=True):
         ax.fill_between(wavelength, low, high, color=SKY, alpha=0.5, lw=0, label="68 % of the draws")
         ax.plot(wavelength, middle, color="k", lw=0.8, label="most probable")
         ax.axhline(0, color=GREY, lw=0.6)
         ax.set_ylabel(label)
+        ax.yaxis.set_label_coords(-0.055, 0.5)
     for line, species in lines:
         colour, dash = (GREY, ":") if species == "FeH" else (RED, "--")
         for ax in (top, *below):
@@ -550,7 +551,7 @@ def line_corrections(wavelength, spectra, factor, added, lines):
     top.set(ylabel="flux / continuum", xlim=wavelength[[0, -1]])
     below[-1].set_xlabel(WAVELENGTH)
     top.legend(loc="lower left", ncols=2, **SMALL)
-    below[0].legend(loc="lower left", ncols=2, **SMALL)
+    below[0].legend(loc="upper right", ncols=2, **SMALL)
     return fig
 
 

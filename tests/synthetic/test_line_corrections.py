@@ -3,18 +3,27 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dtl_core.config import load_profile
 from dtl_core.errors import DataError
+from dtl_core.lines import Line
 from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, simulated_survey
 from dtl_core.synthetic.libraries import load_library
 from dtl_core.synthetic.line_corrections import (
+    GOALS,
+    HALF_WIDTH,
     MIDDLE,
+    REFERENCE,
     LineCorrections,
     corrected_set,
+    left_out_summary,
+    line_table,
     load_corrections,
+    most_probable,
+    reference_depths,
     smooth_basis,
 )
 from dtl_core.synthetic.line_fit import ADDED, STRENGTH, FittedStar, fit_lines
@@ -109,6 +118,101 @@ def test_broken_file_is_refused_in_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"lines.npz.*reinstall"):
         load_corrections(path)
+
+
+# ---------------------------------------------------------------- what they change
+
+
+def one_line(strength, added, line=8816.2):
+    """Corrections with draws of a single line at 8816.2 A: coefficients of the knots within 0.4 A of it."""
+    nothing = planted(n_draws=len(strength) - 1, strength=0.0, added=0.0)
+    near = np.abs(nothing.knots - line) < 0.4
+    fields = [np.outer(each, near) for each in (strength, added)]
+    return dataclasses.replace(nothing, strength=fields[0], added=fields[1])
+
+
+def test_reference_star_has_the_spectrum_of_the_corrected_library():
+    wavelength, library, known, added = reference_depths(planted(n_draws=2))
+    raw = load_library("grid_a")
+    level = dataclasses.replace(raw, continuum=np.ones_like(raw.norm))
+    np.testing.assert_allclose(np.exp(-library), generation.expand(level, [REFERENCE])[0])
+    assert known.shape == added.shape == (3, len(wavelength))
+    expected = planted(n_draws=2).depth(library[None], REFERENCE, wavelength, 2)[0]
+    np.testing.assert_allclose(known[2] + added[2], expected)
+    assert (REFERENCE[0], REFERENCE[2]) == MIDDLE  # so that slopes of the added depth change nothing
+
+
+def test_line_table_has_what_was_planted_in_one_line_and_nothing_elsewhere():
+    strengths, added = np.array([0.10, 0.02, 0.08, 0.12, 0.20]), np.array([0.02, 0.03, 0.01, 0.0, 0.04])
+    corrections = one_line(strengths, added)
+    table = line_table(corrections, (Line(8816.2, "X", None), Line(8826.65, "Fe I", None)))
+    here, there = table.to_dict("records")
+    wavelength, *_ = reference_depths(corrections)
+    inside = np.abs(wavelength - 8816.2) <= HALF_WIDTH
+    basis = smooth_basis(wavelength, corrections.knots)[inside]
+    level = float(basis.sum(axis=1).mean())  # of a field whose coefficients are 1
+    assert here["factor"] == pytest.approx(np.exp(0.10 * level), rel=2e-3)
+    assert here["added"] == pytest.approx(0.02 * level, rel=1e-3)
+    ends = np.percentile(np.exp(strengths[1:] * level), [15.87, 84.13])
+    assert (here["low_factor"], here["high_factor"]) == pytest.approx(tuple(ends), rel=2e-3)
+    ends = np.percentile(added[1:] * level, [15.87, 84.13])
+    assert (here["low_added"], here["high_added"]) == pytest.approx(tuple(ends), rel=1e-3)
+    assert (there["factor"], there["added"], there["change"]) == pytest.approx((1, 0, 0), abs=1e-9)
+    # the equivalent width is that of an integral over the corrected spectrum
+    norm = np.exp(-corrections.depth(reference_depths(corrections)[1][None], REFERENCE, wavelength)[0])
+    edges = np.linspace(8816.2 - HALF_WIDTH, 8816.2 + HALF_WIDTH, 3001)
+    integral = 1e3 * np.trapezoid(1 - np.interp(edges, wavelength, norm), edges)
+    assert here["library_width"] + here["change"] == pytest.approx(integral, rel=0.03)
+    assert here["low_change"] < here["change"] < here["high_change"]
+
+
+def test_components_count_as_factors_of_known_lines():
+    nothing = planted(strength=0.0, added=0.0)
+    table = line_table(dataclasses.replace(nothing, physics={"feh": np.array([np.log(1.4)])})).set_index("species")
+    assert table.loc["FeH", "factor"].min() > 1.1 and table.loc["Mg I", "factor"] == pytest.approx(1, abs=0.03)
+    assert table["added"].abs().max() < 1e-9 and np.isnan(table["low_factor"]).all()  # no draws
+
+
+def test_range_of_the_draws_does_not_contain_the_first_row():
+    values = np.r_[99.0, np.linspace(0, 1, 1001)]
+    np.testing.assert_allclose(most_probable(values), [99.0, 0.1587, 0.8413], atol=1e-6)
+
+
+def test_summary_of_the_test_has_bias_rmse_and_the_verdict_on_the_goals():
+    rows = [("teff", 3200.0, 0.0, 90.0), ("teff", 3400.0, 60.0, -90.0), ("mh", 0.0, 0.1, 0.1), ("mh", 0.2, 0.05, -0.1)]
+    rows = [dict(zip(("parameter", "published", "ours", "library"), row, strict=True), prior=1.0) for row in rows]
+    frame = pd.DataFrame(rows)
+    frame[["ours", "library"]] = frame[["ours", "library"]].add(frame["published"], axis=0)
+    found = left_out_summary(frame).set_index(["estimate", "parameter"])
+    assert set(found.index.get_level_values("parameter")) == {"teff", "mh"} < set(GOALS)  # no star has log g
+    teff, mh = found.loc[("ours", "teff")], found.loc[("ours", "mh")]
+    assert (teff["n"], teff["bias"], teff["e_bias"]) == pytest.approx((2, 30, 30))
+    assert teff["rmse"] == pytest.approx(np.sqrt(1800)) and teff["met"]
+    assert mh["bias"] == pytest.approx(0.075) and mh["rmse"] < 0.12 and not mh["met"]  # for its bias
+    assert not found.loc[("library", "teff"), "met"]  # for its rmse
+    assert found.loc[("library", "mh"), "bias"] == pytest.approx(0, abs=1e-12) and found.loc[("library", "mh"), "met"]
+    one = left_out_summary(frame.iloc[:1])
+    assert np.isnan(one["e_bias"]).all() and one["n"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_fit_without_freedom_of_lines_keeps_those_of_the_library():
+    config = load_profile("demo", {"window.resolving_power": 53_000.0})
+    labels = np.array([[3250.0, 5.02, -0.4, 1.0], [3420.0, 4.90, 0.05, 1.0]])
+    flux = spectra(planted(strength=0.0, added=0.0), labels, config)
+    known = dict(zip(("teff", "logg", "mh"), labels[0, :3], strict=True))
+    stars = [
+        FittedStar("S0", flux[0], 500.0, 1.0, known, {"teff": 30.0, "logg": 0.04, "mh": 0.05}),
+        FittedStar("S1", flux[1], 500.0, 1.0),
+    ]
+    corrections, found, _ = fit_lines(stars, config, lines=False, draws=2)
+    for values in (corrections.strength, corrections.added, *corrections.physics.values()):
+        assert not values.any()
+    row = found.iloc[1]
+    assert abs(row["teff"] - 3420) < 25 and abs(row["mh"] - 0.05) < 0.05 and row["rms"] < 0.004
+    changed = dataclasses.replace(stars[1], flux=spectra(planted(seed=4), labels, config)[1])
+    free, fixed = (fit_lines([stars[0], changed], config, lines=lines)[1] for lines in (True, False))
+    assert free.iloc[1]["rms"] < 0.5 * fixed.iloc[1]["rms"]
 
 
 @pytest.mark.slow
