@@ -165,7 +165,7 @@ def _base(model, spectra):
         raise DataError(problem, field="adapt", remedy=why)
     first = [item if isinstance(item, Spectrum) else item[0] for item in spectra]
     base = model.specialist_for(min(spectrum.resolving_power for spectrum in first))
-    if base.card["method"] not in ("randomised", "informed"):
+    if base.card["method"] not in ("randomised", "informed", "calibrated"):
         problem = f"the model {model.name} is of the method {base.card['method']}"
         raise ConfigError(problem, field="models", remedy="adapt the models of the package, or of dtl models build")
     return base

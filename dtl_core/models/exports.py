@@ -41,7 +41,7 @@ _OTHERS = {
     "spt": ("", "src.spType", "Spectral type"),
     "ra": ("deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, Gaia DR3"),
     "dec": ("deg", "pos.eq.dec;meta.main", "Declination, ICRS, Gaia DR3"),
-    "method": ("", "meta.code", "Method of the recommended values: combined, randomised or paper"),
+    "method": ("", "meta.code", "Method: randomised, informed, calibrated, combined or paper"),
     "p_domain": ("", "stat.probability", "Probability of a spectrum this strange among those that the method knows"),
     "strange": ("", "meta.note", "What is strangest about the spectrum: reconstruction, latent, disagreement or grain"),
     "star": ("", "meta.id;meta.main", "Name of the star, as the file gives it"),

@@ -4,8 +4,8 @@
     specialist.save("my_models/R053000.safetensors")
 
 The networks are trained on synthetic spectra of physics drawn at random, in equal parts with the lines of the library
-and with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_corrections`), the emulator on those with
-corrected lines. Weights are rounded to half precision.
+and with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_corrections`). Their weights and those of the
+emulator are rounded to half precision.
 Simulated stars of other surveys, with every kind of gap in turn, calibrate errors and p-values; the figures of the card
 are measured on other surveys, whose stars are not among those of the calibration, and for each kind of gap also with a
 calibration that has not met this kind.
@@ -36,6 +36,7 @@ from ..spectra.operators import doppler_shift, window_grid
 from ..spectra.spectrum import Spectrum
 from ..synthetic import generation, libraries, line_corrections, simulated_survey
 from ..synthetic.kinds import KINDS
+from .calibrated import Calibrated
 from .ensemble import Ensemble
 from .specialist import DERIVED, FORMAT, REFERENCE, Specialist, settings_of
 
@@ -169,7 +170,7 @@ def training_problem(config, stars=None, *, corrections=None, **budget):
     stars : (n, n_pixels), optional
         Binned observed spectra.
     corrections : LineCorrections, optional
-        The spectra have corrected lines; those of other physics have them in one half of the draws.
+        Spectra of other physics have corrected lines in the second half of the draws.
     **budget
         For :class:`dtl_core.bridging.problem.Problem`.
 
@@ -178,9 +179,6 @@ def training_problem(config, stars=None, *, corrections=None, **budget):
     Problem
     """
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
-    if corrections is not None:
-        library = corrections.library(generation.source_library(config))
-        flux = generation.spectra_of(config, labels, library=library)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
     budget["other_physics"] = lambda: torch.as_tensor(_other_physics(config, labels, corrections))
@@ -226,7 +224,7 @@ def rounded(tensors, prefix):
     return out
 
 
-def make_specialist(config, resolving_power, *, progress=None):
+def make_specialist(config, resolving_power, *, corrections=None, progress=None):
     """Train and calibrate a model for one resolving power from scratch.
 
     Parameters
@@ -235,27 +233,35 @@ def make_specialist(config, resolving_power, *, progress=None):
         Its groups ``models``, ``synthetic``, ``window``, ``continuum``, ``chain`` and ``seed`` matter.
     resolving_power : float
         Of the input.
+    corrections : LineCorrections, optional
+        Of the library's lines; by default those of :func:`corrections_of`. The real stars that they were learned from
+        count as seen by the model.
     progress : callable, optional
         Called once per epoch; see :func:`steps`.
 
     Returns
     -------
     Specialist
-        Its card holds the figures of :func:`score` for each of ``TEST_SNR``.
+        Its card holds the figures of :func:`score` for each of ``TEST_SNR``, and with corrected lines (``corrected``)
+        for the first.
     """
     settings = config.models
     window = dataclasses.replace(config.window, resolving_power=float(resolving_power))
     drawn = dataclasses.replace(config.synthetic, n_spectra=settings.n_spectra)
     config = dataclasses.replace(config, window=window, synthetic=drawn)
     budget = {"epochs": settings.epochs, "emulator_epochs": settings.emulator_epochs}
-    own = training_problem(config, progress=progress, **budget)
+    corrections = corrections_of(config) if corrections is None else corrections
+    own = training_problem(config, corrections=corrections, progress=progress, **budget)
     arrays = {}
     for member in range(settings.members):
-        method = _informed(settings.noise)
+        method = Informed() if corrections is None else Calibrated()
+        method.randomiser = Randomiser(noise=settings.noise)
         method.learn(dataclasses.replace(own, seed=1000 * config.seed + member))
         arrays |= rounded(method.model.state_dict(), f"network{member}.")
     about = {"method": "informed", "members": settings.members}
-    return _finished(arrays, about, own, config)
+    if corrections is not None:
+        about |= {"method": "calibrated", "real_stars": sorted(corrections.meta["stars"])}
+    return _finished(arrays, about, own, config, corrections)
 
 
 def paper_specialist(run, *, progress=None):
@@ -285,7 +291,7 @@ def paper_specialist(run, *, progress=None):
     return _finished(rounded(weights, "ensemble."), about, own, config)
 
 
-def _finished(arrays, about, own, config):
+def _finished(arrays, about, own, config, corrections=None):
     """Complete a specialist: add the emulator, the reference stars and the card to its networks."""
     fit = LeastSquares()
     fit.learn(own)
@@ -306,24 +312,21 @@ def _finished(arrays, about, own, config):
     if drawn.library != "phoenix":
         card["library_sha256"] = libraries.library_hash(drawn.library)
     specialist = Specialist(arrays, card)
-    specialist = Specialist(arrays | _calibration(specialist, config), card)
+    specialist = Specialist(arrays | _calibration(specialist, config, corrections), card)
     card["figures"] = {f"{low}-{high}": score(specialist, config, snr=(low, high)) for low, high in TEST_SNR}
+    if corrections is not None:
+        card["corrected"] = score(specialist, config, snr=TEST_SNR[0], corrections=corrections)
     card["kinds"] = {name: score_unknown(specialist, config, name) for name in KINDS}
     return specialist
 
 
-def _informed(noise):
-    method = Informed()
-    method.randomiser = Randomiser(noise=noise)
-    return method
-
-
-def _calibration(specialist, config):
+def _calibration(specialist, config, corrections):
     """Estimates of simulated stars of known truth, as arrays of the specialist's file."""
     settings = config.models
     seeds = [1000 + number for number in range(N_SURVEYS)]
     snr = (settings.lowest_snr, settings.highest_snr)
     options = {"snr": snr, "sharper": SHARPER, "kinds": list(KINDS.values()), "half": CALIBRATION}
+    options["corrections"] = corrections
     flux, truth, level, survey = simulated_stars(config, settings.reference_stars, seeds, **options)
     binned, kind = specialist.input(flux), survey % len(KINDS)
     found, spread = specialist.network.both(binned)
@@ -374,7 +377,7 @@ def latent_map(latent, seed):
         return umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
 
 
-def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds=({},)):
+def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds=({},), corrections=None):
     """Test a model on simulated surveys that it was neither trained nor calibrated on.
 
     The stars are of the half of each library that the calibration does not use.
@@ -383,7 +386,7 @@ def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds
     ----------
     specialist : Specialist
     config : Config
-    seeds, snr, kinds
+    seeds, snr, kinds, corrections
         As for :func:`simulated_stars`.
     n_stars : int, optional
         By default ``models.test_stars``.
@@ -396,7 +399,8 @@ def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds
         log g by the relations in :mod:`dtl_core.estimates.gravity` at the estimated Teff and [M/H].
     """
     n_stars = n_stars or config.models.test_stars
-    flux, truth, level, _ = simulated_stars(config, n_stars, seeds, snr=snr, kinds=kinds, half=REPORT)
+    options = {"snr": snr, "kinds": kinds, "half": REPORT, "corrections": corrections}
+    flux, truth, level, _ = simulated_stars(config, n_stars, seeds, **options)
     found = specialist.estimate(flux, level)
     out = {"n_stars": len(truth), "false_flags": float(np.mean(found["p"] <= 0.05))}
     out |= gravity.relation_errors(found["median"], truth[:, PARAMETERS.index("logg")])

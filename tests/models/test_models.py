@@ -26,6 +26,7 @@ from dtl_core.reading import readers
 from dtl_core.synthetic import generation, label_grid, libraries
 from dtl_core.synthetic.examples import write_examples
 from dtl_core.synthetic.kinds import KINDS
+from dtl_core.synthetic.line_corrections import load_corrections
 
 pytestmark = pytest.mark.uses_tiny
 
@@ -223,6 +224,13 @@ def test_a_model_is_calibrated_on_every_kind_of_gap_and_tested_on_each_without_i
     assert all(len(own) == 1 for own in weight.values()) and len(set.union(*weight.values())) > 3
     for figures in tiny.card["kinds"].values():
         assert figures["n_stars"] >= 3 and np.isfinite([figures[name]["rmse"] for name in PARAMETERS]).all()
+
+
+def test_a_model_names_the_real_stars_of_its_lines_and_is_tested_with_these_lines(tiny):
+    assert tiny.card["method"] == "calibrated"
+    assert tiny.seen == tuple(sorted(load_corrections().meta["stars"]))
+    figures = tiny.card["corrected"]
+    assert figures["n_stars"] >= 20 and figures["teff"] != tiny.card["figures"]["100-400"]["teff"]
 
 
 def test_a_calibration_without_a_kind_knows_nothing_of_it(tiny, monkeypatch):
