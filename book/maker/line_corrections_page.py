@@ -326,8 +326,9 @@ values, and [α/M]. v sin i is set to {vsini} km/s. The posterior is approximate
 
 ## The test: each star left out
 
-The published values of one star at a time are kept from the fit, which then measures the star with lines that the
-other {others} correct. Its spectrum takes part in the fit. The fit assumes of such a star, before it sees the spectrum,
+The published values of one star at a time are kept from the fit, which then measures this star. The lines are
+corrected from the spectra of all stars, its own included, and the published values of the other {others}. The fit
+assumes of such a star, before it sees the spectrum,
 that Teff is {broad_teff} K, that \\[M/H\\] is {broad_mh}, and that log g lies within {broad_logg} dex of the
 main sequence. For comparison, stars are measured with the lines of the library by the same fit, and it is shown how far
 off this assumption is by itself.

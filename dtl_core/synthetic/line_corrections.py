@@ -330,7 +330,7 @@ def line_table(corrections, lines=LINES):
     Parameters
     ----------
     corrections : LineCorrections
-    lines : sequence of Line
+    lines : sequence of dtl_core.lines.Line
         Each is averaged over 0.15 A to either side of its wavelength.
 
     Returns
