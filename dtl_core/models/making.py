@@ -261,6 +261,7 @@ def make_specialist(config, resolving_power, *, corrections=None, progress=None)
     about = {"method": "informed", "members": settings.members}
     if corrections is not None:
         about |= {"method": "calibrated", "real_stars": sorted(corrections.meta["stars"])}
+        about["corrections"] = corrections.meta
     return _finished(arrays, about, own, config, corrections)
 
 
@@ -370,11 +371,14 @@ def latent_map(latent, seed):
     """UMAP of the reference stars' features: (n, 2), for figures only."""
     import warnings
 
+    threads = torch.get_num_threads()
     umap = machine.load_umap()
     standard = (latent - latent.mean(0)) / (latent.std(0) + 1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
+        place = umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
+    torch.set_num_threads(threads)  # numba changes the number that they share, and with it the bytes of what follows
+    return place
 
 
 def score(specialist, config, *, seeds=TEST_SEEDS, snr=None, n_stars=None, kinds=({},), corrections=None):

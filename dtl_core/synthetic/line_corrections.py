@@ -43,7 +43,9 @@ __all__ = [
 
 SPACING = 0.05  # A, of the knots and the standard deviation of their Gaussians
 MIDDLE = 3300.0, -0.2  # K and dex, where the additional depth is as the fit finds it
-TEFF_SLOPE, MH_SLOPE = 0.5, 0.3  # standard deviations of its slopes: ln per 300 K, dex per dex
+# Standard deviations of its slopes: ln per 300 K, dex per dex. The evidence of the fit falls by a factor of e^3 to e^40
+# with slopes of 0.3 or 0.1, of either sign.
+TEFF_SLOPE, MH_SLOPE = 0.08, 0.05
 MOST = 50.0  # largest factor of an optical depth
 FILE = DATA / "line_corrections.npz"
 REFERENCE = 3300.0, 4.9, -0.2  # Teff [K], log g and [M/H] of the star that tables and figures show; at MIDDLE

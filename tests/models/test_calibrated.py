@@ -96,3 +96,14 @@ def test_a_model_is_not_judged_on_the_stars_of_its_corrections():
     for name in seen:
         with pytest.raises(DataError):
             real_stars.check_unseen(stars[name], seen)
+
+
+def test_a_map_leaves_the_number_of_threads_as_it_was():
+    """Numba and PyTorch share it, and what is trained afterwards has other bytes with another number."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        making.latent_map(np.random.default_rng(0).normal(size=(60, 5)), 0)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
