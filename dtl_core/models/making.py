@@ -42,6 +42,7 @@ from .specialist import DERIVED, FORMAT, REFERENCE, Specialist, settings_of
 
 __all__ = [
     "as_arrays",
+    "corrections_of",
     "latent_map",
     "make_specialist",
     "paper_specialist",
