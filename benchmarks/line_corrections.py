@@ -92,7 +92,7 @@ def test(names=STARS):
     Returns
     -------
     measured : DataFrame
-        One row per star and parameter, as for :func:`dtl_core.synthetic.line_corrections.left_out_summary`; also error
+        One row per star and parameter, as for :func:`dtl_core.literature.real_stars.left_out_summary`; also error
         (of ours), e_published and source.
     residuals : DataFrame
         One row per star: rms of its residual when left out, ``corrected`` and with the lines of the ``library``, and
@@ -123,7 +123,7 @@ def main(folder, file):
     corrections, found, evidence = learn(draws=DRAWS)
     print(corrections.save(file), file=sys.stderr)
     measured, residuals = test()
-    summary = line_corrections.left_out_summary(measured)
+    summary = real_stars.left_out_summary(measured)
     values = {"sha256": file_hash(file), "stars": records.lines(found), "evidence": evidence}
     values |= {"resolving_power": RESOLVING_POWER, "vsini": VSINI, "broad": BROAD, "shared": SHARED | SLOPES}
     values |= {"left_out": records.lines(measured), "residuals": records.lines(residuals)}

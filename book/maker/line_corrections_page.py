@@ -89,7 +89,7 @@ def _verdicts(summary):
         text += f"corrected lines ({_reached(ours)}) and {'met' if library['met'] else 'missed'} with the lines of the "
         text += f"library ({_reached(library)})."
         if ours["met"] and prior["met"]:
-            text += f" It shows little: without any spectrum it is met as well ({_reached(prior)}), because the stars "
+            text += f" This says little: without any spectrum it is met as well ({_reached(prior)}), because the stars "
             text += "are so much alike."
         elif ours["rmse"] >= prior["rmse"]:
             text += f" That is no better than what the fit assumes without any spectrum ({_reached(prior)})."
@@ -315,7 +315,7 @@ The stars are {stars}: quiet, with sharp lines, and with published Teff and \\[M
 (R = {power}, the first exposure of each, without pixels under telluric lines) finds what they have in common:
 
 - a factor of the optical depth of the lines of the library, and an optical depth that is added to it for lines that it
-  lacks. Both are smooth functions of wavelength with a knot every {spacing} Å, and are drawn to 1 and 0;
+  lacks. Both are smooth functions of wavelength with a knot every {spacing} Å, and have priors around 1 and 0;
 - factors of all TiO, FeH and atomic lines, and the damping of atomic lines.
 
 The parameters of each star are unknowns of the same fit: Teff, log g and \\[M/H\\] within the errors of the published
@@ -326,7 +326,7 @@ values, and [α/M]. v sin i is set to {vsini} km/s. The posterior is approximate
 
 ## The test: each star left out
 
-The published values of one star at a time are kept from the fit, which then measures this star. The lines are
+The published values of one star at a time are withheld from the fit, which then measures this star. The lines are
 corrected from the spectra of all stars, its own included, and the published values of the other {others}. The fit
 assumes of such a star, before it sees the spectrum,
 that Teff is {broad_teff} K, that \\[M/H\\] is {broad_mh}, and that log g lies within {broad_logg} dex of the

@@ -31,6 +31,7 @@ from .checks import require_columns
 
 __all__ = [
     "EARLY",
+    "GOALS",
     "LATE",
     "ORDER",
     "Published",
@@ -40,6 +41,7 @@ __all__ = [
     "Value",
     "check_unseen",
     "compare",
+    "left_out_summary",
     "load_real_stars",
     "published_of",
     "published_rows",
@@ -53,6 +55,7 @@ __all__ = [
 
 FILE = DATA / "real_stars.toml"
 EARLY, LATE = "to M5", "M6 and later"
+GOALS = {"teff": (np.nan, 80.0), "logg": (np.nan, 0.08), "mh": (0.05, 0.12)}  # to M5, star left out: bias and rmse
 LATEST = 5.5  # subtype from which a star counts as late
 RANGES = {"teff": (2000, 4500), "logg": (4.0, 5.7), "mh": (-1.5, 0.8), "vsini": (0, 100)}  # of M dwarfs
 _ENDS = ("", "low68_", "high68_", "low90_", "high90_")  # columns of an estimate and of its intervals
@@ -552,16 +555,50 @@ def summary(compared):
             part = compared[(compared["group"] == group) & ((compared["parameter"] == p) | (p == "all"))]
             difference = part.loc[~part["limit"].astype(bool), "difference"].to_numpy(float)
             n, found = len(difference), {"group": group, "parameter": p}
-            found |= {"n": n, "n_limits": len(part) - n, "bias": np.nan, "rmse": np.nan, "e_bias": np.nan}
-            if n and p != "all":
-                found |= {"bias": difference.mean(), "rmse": np.sqrt(np.mean(difference**2))}
-            if n > 1 and p != "all":
-                found["e_bias"] = difference.std(ddof=1) / np.sqrt(n)
+            found |= {"n": n, "n_limits": len(part) - n} | _statistics(difference[: 0 if p == "all" else n])
             found |= {name: int(part[name].sum()) for name in ("inside_68", "inside_90")}
             biased = abs(found["bias"]) > stats.t.ppf(0.975, max(n - 1, 1)) * found["e_bias"]  # False for NaN
             few = len(part) > 0 and stats.binom.cdf(found["inside_90"], len(part), 0.90) < 0.05
             rows.append(found | {"fails": bool(biased or few)})
     return pd.DataFrame(rows)
+
+
+def left_out_summary(measured):
+    """Summarise a test on stars whose published values were not used.
+
+    Parameters
+    ----------
+    measured : pandas.DataFrame
+        One row per star and parameter: parameter, published, and three estimates: ours (corrected lines), library (the
+        same fit with the lines of the library), prior (what the fit assumes before it sees the spectrum).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per estimate and parameter: estimate, parameter, n; bias, its standard error e_bias (NaN for one star),
+        and rmse; goal_bias and goal_rmse (NaN if there is none), and met, whether both are.
+    """
+    rows = []
+    for estimate in ("ours", "library", "prior"):
+        for parameter, (goal_bias, goal_rmse) in GOALS.items():
+            part = measured[measured["parameter"] == parameter]
+            if part.empty:
+                continue
+            found = _statistics((part[estimate] - part["published"]).to_numpy(float))
+            met = found["rmse"] <= goal_rmse and not abs(found["bias"]) > goal_bias
+            row = {"estimate": estimate, "parameter": parameter, "n": len(part)} | found
+            rows.append(row | {"goal_bias": goal_bias, "goal_rmse": goal_rmse, "met": bool(met)})
+    return pd.DataFrame(rows)
+
+
+def _statistics(difference):
+    """Bias, its standard error and rmse of differences (n,): dict, NaN where there are too few of them."""
+    n = len(difference)
+    return {
+        "bias": difference.mean() if n else np.nan,
+        "rmse": np.sqrt(np.mean(difference**2)) if n else np.nan,
+        "e_bias": difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan,
+    }
 
 
 def variation(estimates):

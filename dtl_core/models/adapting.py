@@ -40,6 +40,7 @@ __all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
 
 FEWEST = 30  # spectra: the common part of fewer is not distinguishable from their own features
 N_TWINS = 20  # simulated surveys, adapted in the same way, that calibrate the errors
+OF_THE_BASE = ("training", "figures", "kinds", "corrected", "corrections")  # in its card, not true of the adapted model
 MOST_TWINS = 100  # stars in each of them
 COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
 
@@ -172,7 +173,7 @@ def _base(model, spectra):
 
 
 def _card(base, reports, anchors):
-    return {k: v for k, v in base.card.items() if k not in ("training", "figures")} | {
+    return {k: v for k, v in base.card.items() if k not in OF_THE_BASE} | {
         "method": "combined",
         "members": 1,
         "made": datetime.datetime.now(datetime.UTC).date().isoformat(),

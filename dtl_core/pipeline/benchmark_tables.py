@@ -136,7 +136,11 @@ def unmeasured(errors):
         One sentence.
     """
     new = [f"*{name}*" for name in METHODS if name not in set(errors["arm"])]
-    return f"Added since the record was measured, and not in it: {listed(new, '; ')}." if new else "All were measured."
+    return (
+        f"Added since the record was measured, and not in it: {listed(new, '; ')}."
+        if new
+        else "All methods were measured."
+    )
 
 
 def listed(texts, between=", "):

@@ -144,6 +144,13 @@ class _Star:
         weights = np.linalg.lstsq(self.whiten @ columns, self.whiten @ self.star.flux, rcond=None)[0]
         return self.star.flux - columns @ weights, self.model.shape @ weights
 
+    def found(self, x, errors, *fields):
+        """Row of the table of the fitted stars."""
+        row = {"star": self.star.name, "known": _is_known(self.star)}
+        for name, value, error in zip((*PARAMETERS[:3], *OWN), x, errors, strict=True):
+            row |= {name: value, f"e_{name}": error}
+        return row | {"rms": float(np.sqrt(np.mean(self.residual(x, *fields)[0][self.used] ** 2)))}
+
     def prior(self, x):
         """Departures from the priors in units of their width, and their derivatives."""
         departure, slope = (x - self.centre) / self.width, np.diag(1 / self.width)
@@ -265,14 +272,11 @@ def fit_lines(stars, config, *, lines=True, draws=0, seed=0, progress=None):
             progress()
         if gained < SMALL:
             break
-    covariance = np.linalg.inv(curvature)
-    rows = []
-    for one, start, end in zip(own, split[2:-1], split[3:], strict=True):
-        x, errors = z[start:end], np.sqrt(np.diag(covariance)[start:end])
-        row = {"star": one.star.name, "known": _is_known(one.star)}
-        for name, value, error in zip((*PARAMETERS[:3], *OWN), x, errors, strict=True):
-            row |= {name: value, f"e_{name}": error}
-        rows.append(row | {"rms": float(np.sqrt(np.mean(one.residual(x, *fields(z))[0][one.used] ** 2)))})
+    errors, known = np.sqrt(np.diag(np.linalg.inv(curvature))), fields(z)
+    rows = [
+        one.found(z[start:end], errors[start:end], *known)
+        for one, start, end in zip(own, split[2:-1], split[3:], strict=True)
+    ]
     rng, lower = np.random.default_rng([seed, 51]), np.linalg.cholesky(curvature)
     noise = scipy.linalg.solve_triangular(lower, rng.standard_normal((len(z), draws)), trans="T", lower=True)
     strength, added, shared, _ = np.split(lines * np.vstack([z, z + noise.T]), split[:3], axis=1)

@@ -337,3 +337,20 @@ def test_spectra_that_are_not_at_hand_are_none_and_options_reach_the_reader(cach
     ((path, options),) = calls
     assert path == tmp_path / "observed" / "more" / "a.fits" and options["star"] == "A 1" and options["berv"] == -21.0
     assert options["calibration"].resolve() == tmp_path / "observed"
+
+
+def test_summary_of_the_test_has_bias_rmse_and_the_verdict_on_the_goals():
+    rows = [("teff", 3200.0, 0.0, 90.0), ("teff", 3400.0, 60.0, -90.0), ("mh", 0.0, 0.1, 0.1), ("mh", 0.2, 0.05, -0.1)]
+    rows = [dict(zip(("parameter", "published", "ours", "library"), row, strict=True), prior=1.0) for row in rows]
+    frame = pd.DataFrame(rows)
+    frame[["ours", "library"]] = frame[["ours", "library"]].add(frame["published"], axis=0)
+    found = real_stars.left_out_summary(frame).set_index(["estimate", "parameter"])
+    assert set(found.index.get_level_values("parameter")) == {"teff", "mh"} < set(real_stars.GOALS)  # no star has log g
+    teff, mh = found.loc[("ours", "teff")], found.loc[("ours", "mh")]
+    assert (teff["n"], teff["bias"], teff["e_bias"]) == pytest.approx((2, 30, 30))
+    assert teff["rmse"] == pytest.approx(np.sqrt(1800)) and teff["met"]
+    assert mh["bias"] == pytest.approx(0.075) and mh["rmse"] < 0.12 and not mh["met"]  # for its bias
+    assert not found.loc[("library", "teff"), "met"]  # for its rmse
+    assert found.loc[("library", "mh"), "bias"] == pytest.approx(0, abs=1e-12) and found.loc[("library", "mh"), "met"]
+    one = real_stars.left_out_summary(frame.iloc[:1])
+    assert np.isnan(one["e_bias"]).all() and one["n"].tolist() == [1, 1, 1]

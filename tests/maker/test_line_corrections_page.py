@@ -53,7 +53,7 @@ def planted(folder, file, offset=None, prior=None, library=None, **about):
     values = {"sha256": file_hash(file), "resolving_power": 53_000.0, "vsini": 1.0}
     values |= {"broad": {"teff": [3350.0, 300.0], "logg": [4.95, 0.09], "mh": [-0.2, 0.4]}, "shared": {"tio": [0, 0.3]}}
     tables = {"stars": stars, "left_out": measured, "residuals": residuals}
-    tables["summary"] = line_corrections.left_out_summary(measured)
+    tables["summary"] = real_stars.left_out_summary(measured)
     values |= {name: records.lines(table) for name, table in tables.items()}
     records.write("line_corrections", values | about, folder)
     return folder
@@ -80,7 +80,7 @@ def test_estimates_that_are_right_meet_the_goals(tmp_path, file):
     row = goal_row(page, "corrected lines", "\\[M/H\\]")
     assert row[1:] == ["2 stars", "\\[M/H\\]", "3", "0.00\xa0±\xa00.00", "0.00", row[6], "met"]
     assert goal_row(page, "lines of the library", "Teff \\[K\\]")[1::6] == ["none", "**missed**"]
-    assert page.count("It shows little") == 3  # with the prior, too, all is met
+    assert page.count("This says little") == 3  # with the prior, too, all is met
 
 
 def test_a_bias_misses_the_goal_and_the_size_is_said(tmp_path, file):
@@ -88,7 +88,7 @@ def test_a_bias_misses_the_goal_and_the_size_is_said(tmp_path, file):
     assert "is **missed** with corrected lines (bias −0.11\xa0dex, rmse 0.11\xa0dex)" in page
     assert goal_row(page, "corrected lines", "\\[M/H\\]")[-1] == "**missed**"
     assert "That is no better than what the fit assumes without any spectrum (bias +0.06\xa0dex" in page
-    assert "It shows little" not in page.split("The goal for log g")[0]  # Teff: the prior alone misses it
+    assert "This says little" not in page.split("The goal for log g")[0]  # Teff: the prior alone misses it
 
 
 def test_every_star_value_and_source_is_there_once(tmp_path, file):
@@ -168,7 +168,7 @@ def test_the_committed_record_is_of_the_committed_corrections():
     assert values["sha256"] == file_hash(line_corrections.FILE)  # otherwise run benchmarks/line_corrections.py
     measured, stars = records.frame(values["left_out"]), records.frame(values["stars"])
     assert line_corrections.load_corrections().meta["stars"] == stars["star"].tolist()
-    found, said = line_corrections.left_out_summary(measured), records.frame(values["summary"])
+    found, said = real_stars.left_out_summary(measured), records.frame(values["summary"])
     assert found["met"].tolist() == said["met"].tolist()
     np.testing.assert_allclose(found["rmse"], said["rmse"], rtol=2e-3)
     for row in measured.to_dict("records"):

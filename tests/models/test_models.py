@@ -18,7 +18,7 @@ from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.estimates import gravity, outliers
 from dtl_core.estimates.calibration import group_edges, groups_of
-from dtl_core.models import loading, making, specialist
+from dtl_core.models import adapting, loading, making, specialist
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
 from dtl_core.preparing.chain import prepare_many
 from dtl_core.public_data import registry
@@ -231,6 +231,12 @@ def test_a_model_names_the_real_stars_of_its_lines_and_is_tested_with_these_line
     assert tiny.seen == tuple(sorted(load_corrections().meta["stars"]))
     figures = tiny.card["corrected"]
     assert figures["n_stars"] >= 20 and figures["teff"] != tiny.card["figures"]["100-400"]["teff"]
+
+
+def test_an_adapted_model_does_not_show_the_figures_of_the_one_that_it_was_made_from(tiny):
+    card = adapting._card(tiny, [], {})
+    assert card["method"] == "combined" and not {"figures", "kinds", "corrected", "corrections"} & set(card)
+    assert set(card["real_stars"]) == set(tiny.seen)  # its fit starts from that model
 
 
 def test_a_calibration_without_a_kind_knows_nothing_of_it(tiny, monkeypatch):

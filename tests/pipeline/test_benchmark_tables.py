@@ -380,7 +380,7 @@ def test_on_record_flags_are_shares_of_all_planted_spectra():
 
 def test_methods_that_the_record_lacks_are_named():
     rows = pd.DataFrame({"arm": list(METHODS)})
-    assert benchmark_tables.unmeasured(rows) == "All were measured."
+    assert benchmark_tables.unmeasured(rows) == "All methods were measured."
     assert benchmark_tables.unmeasured(rows[:0]) == "No method has been measured."
     lacking = rows[~rows["arm"].isin(["informed", "augmented"])]
     assert benchmark_tables.unmeasured(lacking).endswith("not in it: *augmented* and *informed*.")
@@ -417,3 +417,52 @@ def test_tables_of_a_part_that_is_missing_say_so():
     ]
     assert all(table.to_numpy().tolist() == [["not measured"]] for table in shown)
     assert benchmark_kinds.goal_ratios(gap).empty and benchmark_tables.error_table(arms)[0].empty
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Errors of the part ``arms`` of the record of all stars."""
+    errors = benchmark_tables.read("arms", "errors")
+    return errors[errors["region"].astype(str) == "all"]
+
+
+def test_on_record_the_papers_way_is_better_than_no_transfer_but_not_in_metallicity(measured):
+    mean, spread = (
+        measured.pivot_table(index="arm", columns="parameter", values="rmse", aggfunc=name) for name in ("mean", "std")
+    )
+    tuned, plain, none, chi = (mean.loc[name] for name in ("fine-tuned", "autoencoder", "no transfer", "chi-square"))
+    assert measured["seed"].nunique() >= 5 and set(mean.index) <= set(METHODS)
+    assert tuned["teff"] < plain["teff"]
+    assert abs(tuned["mh"] - none["mh"]) < spread.loc["no transfer", "mh"]
+    for method in (tuned, plain):
+        assert (method[["teff", "logg", "vsini"]] < none[["teff", "logg", "vsini"]]).all()
+        assert method["teff"] > chi["teff"] and method["logg"] > chi["logg"]
+    for p, least in (("logg", 0.02), ("mh", 0.06), ("vsini", 1.0)):
+        assert abs(tuned[p] - plain[p]) < least
+    assert mean.loc["aligned", "vsini"] > tuned["vsini"] and mean.loc["frozen decoder", "teff"] > plain["teff"]
+    assert mean["teff"].idxmin() == mean["mh"].idxmin() == benchmark_tables.RECOMMENDED
+
+
+def test_on_record_units_keep_their_meaning_and_the_nearest_distance_tells_most(measured):
+    found = benchmark_tables.meaning(benchmark_tables.read("arms", "axes"))
+    assert found["kept_fine_tuned"] > 0.95 and found["turned_fine_tuned"] < 0.1
+    gaps = benchmark_tables.read("arms", "gaps")
+    relative = benchmark_tables.relative_errors(measured, {"teff": 300, "logg": 0.12, "mh": 0.15, "vsini": 6})
+    verdicts = benchmark_tables.metric_verdicts(gaps, relative, n_resamples=100).set_index("metric")
+    assert verdicts["correlation"].idxmax() == "nearest distance" and verdicts.loc["nearest distance", "low"] > 0.5
+    auc = gaps[gaps["metric"] == "AUC"].groupby("arm")["value"].mean()
+    assert auc["combined"] > 0.9 and auc["fine-tuned"] >= auc["autoencoder"]
+
+
+def test_on_record_out_of_distribution_spectra_are_flagged_and_ordinary_ones_are_not():
+    rates = benchmark_tables.read("recommended", "strangers").groupby("kind")["flagged"].mean()
+    assert rates["all planted"] >= 0.95 and rates["ordinary"] <= 0.05
+
+
+def test_on_record_log_g_of_the_spectrum_is_hardly_better_than_what_its_teff_and_mh_imply():
+    stars = benchmark_tables.read("recommended", "stars")
+    found = stars[[f"found_{name}" for name in PARAMETERS]].to_numpy()
+    own = np.sqrt(np.mean((stars["found_logg"] - stars["logg"]) ** 2))
+    implied = gravity.relation_errors(found, stars["logg"].to_numpy())
+    assert own == pytest.approx(0.0497, abs=1e-4) and implied["survey_relation"] == pytest.approx(0.0519, abs=1e-4)
+    assert implied["relation"] > 0.06

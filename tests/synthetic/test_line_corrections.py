@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dtl_core.config import load_profile
@@ -13,13 +12,12 @@ from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, simulated_survey
 from dtl_core.synthetic.libraries import load_library
 from dtl_core.synthetic.line_corrections import (
-    GOALS,
     HALF_WIDTH,
     MIDDLE,
+    MOST,
     REFERENCE,
     LineCorrections,
     corrected_set,
-    left_out_summary,
     line_table,
     load_corrections,
     most_probable,
@@ -78,8 +76,9 @@ def test_stars_of_another_code_get_the_same_corrections_as_the_library():
     factors = corrections.opacity(survey, rows)
     own = -np.log(survey.norm[rows])
     expected = corrections.depth(own, survey.label[rows], survey.wavelength)
-    usual = own > 1e-3  # elsewhere a factor of almost nothing is limited
-    np.testing.assert_allclose((factors * own)[usual], expected[usual], rtol=1e-9, atol=0.02)
+    usual = expected < MOST * own  # elsewhere a factor of almost nothing is limited
+    assert usual.mean() > 0.9
+    np.testing.assert_allclose((factors * own)[usual], expected[usual], rtol=1e-9, atol=1e-4)
 
 
 def test_simulated_stars_with_corrected_lines_differ_as_the_library_does():
@@ -176,23 +175,6 @@ def test_components_count_as_factors_of_known_lines():
 def test_range_of_the_draws_does_not_contain_the_first_row():
     values = np.r_[99.0, np.linspace(0, 1, 1001)]
     np.testing.assert_allclose(most_probable(values), [99.0, 0.1587, 0.8413], atol=1e-6)
-
-
-def test_summary_of_the_test_has_bias_rmse_and_the_verdict_on_the_goals():
-    rows = [("teff", 3200.0, 0.0, 90.0), ("teff", 3400.0, 60.0, -90.0), ("mh", 0.0, 0.1, 0.1), ("mh", 0.2, 0.05, -0.1)]
-    rows = [dict(zip(("parameter", "published", "ours", "library"), row, strict=True), prior=1.0) for row in rows]
-    frame = pd.DataFrame(rows)
-    frame[["ours", "library"]] = frame[["ours", "library"]].add(frame["published"], axis=0)
-    found = left_out_summary(frame).set_index(["estimate", "parameter"])
-    assert set(found.index.get_level_values("parameter")) == {"teff", "mh"} < set(GOALS)  # no star has log g
-    teff, mh = found.loc[("ours", "teff")], found.loc[("ours", "mh")]
-    assert (teff["n"], teff["bias"], teff["e_bias"]) == pytest.approx((2, 30, 30))
-    assert teff["rmse"] == pytest.approx(np.sqrt(1800)) and teff["met"]
-    assert mh["bias"] == pytest.approx(0.075) and mh["rmse"] < 0.12 and not mh["met"]  # for its bias
-    assert not found.loc[("library", "teff"), "met"]  # for its rmse
-    assert found.loc[("library", "mh"), "bias"] == pytest.approx(0, abs=1e-12) and found.loc[("library", "mh"), "met"]
-    one = left_out_summary(frame.iloc[:1])
-    assert np.isnan(one["e_bias"]).all() and one["n"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.slow
