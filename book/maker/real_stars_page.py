@@ -9,10 +9,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from dtl_core.errors import DataError
+from dtl_core.estimates import systematics
 from dtl_core.literature import real_stars
 from dtl_core.models import loading
+from dtl_core.models.specialist import COOLEST, FASTEST
 from dtl_core.parameters import PARAMETERS, TABLE, heading
 from dtl_core.pipeline import records
 
@@ -25,19 +28,28 @@ _NAMES = {name: escape(heading(name)) for name in PARAMETERS}
 _SYMBOLS = {name: escape(parameter.symbol) for name, parameter in TABLE.items()}
 _FORMS = {name: f".{parameter.digits}f" for name, parameter in TABLE.items()}
 _UNITS = {name: f"{NBSP}{parameter.unit}" for name, parameter in TABLE.items()}
-_NOT_RECORDED = "Not recorded yet: `python benchmarks/real_stars.py` writes the record.\n"
+_NOT_RECORDED = "Not recorded yet: `python benchmarks/real_stars.py left_out` and `shipped` write the record.\n"
 
 
 def _recorded(folder):
-    """(record, lines, those that the stars are judged by, comparison of these); None where there is no record."""
+    """(parts of the record, lines, those that the stars are judged by, comparison of these); None without a record."""
     try:
-        record = records.read("real_stars", folder)
+        parts = records.read("real_stars", folder)["values"]
     except DataError:
         return None
-    lines = records.frame(record["values"]["lines"])
-    lines["strange"] = lines["strange"].astype(object).fillna("")
-    judged = lines[lines["variant"] == "exposure"].drop_duplicates("star")
-    return record, lines, judged, real_stars.compare(judged, seen=record["values"]["seen"])
+    parts = {name: parts[name] for name in ("left_out", "shipped") if name in parts}
+    if not parts:
+        return None
+    lines, judged, compared = [], [], []
+    for name, part in parts.items():
+        own = records.frame(part["values"]["lines"])
+        own["flag"] = own["flag"].astype(object).fillna("")
+        first = own[own["variant"] == "exposure"].drop_duplicates("star")
+        others = first.loc[first["model"] != "without " + first["star"], "star"]
+        seen = others if name == "left_out" else part["values"]["seen"]
+        lines, judged = [*lines, own], [*judged, first]
+        compared.append(real_stars.compare(first, seen=seen))
+    return parts, *(pd.concat(tables, ignore_index=True) for tables in (lines, judged, compared))
 
 
 # ---------------------------------------------------------------- sentences
@@ -73,11 +85,11 @@ def _verdicts(found, judged):
                 f"**{_SYMBOLS[row['parameter']]} fails for types {group}**: it comes out {_bias(row)} (rmse {rmse}), "
                 f"and the 90 % error bars contain {_of(row)} published values."
             )
-        flagged = _listed([escape(star) for star in own.loc[own["strange"] != "", "star"]])
+        flagged = _listed([f"{escape(row.star)} as {escape(row.flag)}" for row in own.itertuples() if row.flag])
         whole = part[part["parameter"] == "all"].to_dict("records")[0]
         verdict = "**this is too few**" if whole["fails"] else "no sign that the bars are wrong"
         yield (
-            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged as strange: {flagged or 'none'}) "
+            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged: {flagged or 'none'}) "
             f"the 90 % error bars contain {_of(whole)} published values, the 68 % error bars {whole['inside_68']}: "
             f"{verdict}."
         )
@@ -87,27 +99,39 @@ def _of(row):
     return f"{row['inside_90']} of {row['n'] + row['n_limits']}"
 
 
-def _seen(record):
-    seen = record["values"]["seen"]
-    return (
-        "The models have seen none of these stars."
-        if not seen
-        else f"The models have seen {_listed([escape(name) for name in seen])}, which are not judged."
-    )
+def _seen(parts, lines):
+    """How it is made sure that no model has seen the star that it is judged by."""
+    text = []
+    if "left_out" in parts:
+        found = parts["left_out"]
+        names = [escape(one.removeprefix("without ")) for one in dict.fromkeys(lines["model"]) if one[:7] == "without"]
+        text.append(
+            f"The lines of the shipped models were corrected by {_listed(names)}. Each of these stars is judged by a "
+            f"model that was made without it, with {found['values']['networks']} networks at R = "
+            f"{number(found['values']['resolving_power'], '.0f')}, and its error bars contain the systematic errors "
+            "learned from the other stars."
+        )
+    if "shipped" in parts:
+        text.append("The other stars are judged by the shipped models, which have not seen them.")
+    return " ".join(text)
 
 
-def _origin(record):
-    values = record["values"]
-    text = f"*Recorded on {escape(record['made'])} with the models {code(values['models'])}"
-    try:
-        known = [one[:12] for one in loading.hashes(values["models"])]
-    except DataError:
-        known = None
-    if known != values["sha256"]:
-        text += ", which have changed since"
-    if values["missing"]:
-        text += f"; without {_listed([code(name) for name in values['missing']])}, not at hand then"
-    return text + ".*"
+def _origin(parts):
+    text = []
+    for name, part in parts.items():
+        title = "Models without a star" if name == "left_out" else f"Models {code(part['values']['models'])}"
+        one = f"{title}: recorded on {escape(part['made'])}"
+        if name == "shipped":
+            try:
+                known = [digest[:12] for digest in loading.hashes(part["values"]["models"])]
+            except DataError:
+                known = None
+            if known != part["values"]["sha256"]:
+                one += " with models that have changed since"
+            missing = part["values"]["missing"]
+            one += f", without {_listed([code(file) for file in missing])}, not at hand then" if missing else ""
+        text.append(one)
+    return f"*{'. '.join(text)}.*"
 
 
 # ---------------------------------------------------------------- tables
@@ -135,8 +159,17 @@ def _summary_table(found):
         bias, rmse = bias.replace("±" + NBSP + "+", "±" + NBSP), number(row["rmse"], form[1:])
         shares = [f"{row[name]} of {row['n'] + row['n_limits']}" for name in ("inside_68", "inside_90")]
         verdict = "**fails**" if row["fails"] else ""
-        rows.append([row["group"], _NAMES.get(p, p), values, bias, rmse, *shares, verdict])
-    return table(["stars", "", "values", "bias", "rmse", "inside 68 %", "inside 90 %", ""], rows)
+        rows.append([row["group"], _NAMES.get(p, p), values, bias, rmse, _goal(row), *shares, verdict])
+    return table(["stars", "", "values", "bias", "rmse", "goal", "inside 68 %", "inside 90 %", ""], rows)
+
+
+def _goal(row):
+    """Goals for bias and rmse, and whether they are met; empty if there are none."""
+    if np.isnan(row["goal_rmse"]):
+        return ""
+    form = _FORMS[row["parameter"]]
+    bias = f"bias {number(row['goal_bias'], form)}, " if np.isfinite(row["goal_bias"]) else ""
+    return f"{bias}rmse {number(row['goal_rmse'], form)}: {'met' if row['met'] else '**missed**'}"
 
 
 def _comparison_table(compared):
@@ -160,9 +193,9 @@ def _spectra_table(lines):
         rows.append([
             escape(row["star"]).replace(" ", NBSP), code(row["file"].rpartition("/")[2]), escape(row["observed"][:10]),
             number(row["snr"], ".0f"), *(number(row[p], _FORMS[p]) for p in PARAMETERS), f"{100 * row['rms']:.1f}",
-            f"{row['p_value']:.2f}", escape(row["strange"]) or "no",
+            f"{row['p_value']:.2f}", escape(row["flag"]) or "no",
         ])  # fmt: skip
-    return table(["star", "file", "observed", "S/N", *_NAMES.values(), "residual, %", "p", "strange"], rows)
+    return table(["star", "file", "observed", "S/N", *_NAMES.values(), "residual, %", "p", "flag"], rows)
 
 
 def _published_table(stars):
@@ -205,11 +238,33 @@ def real_stars_summary(folder=None):
     recorded, text = _recorded(folder), "(model-real-stars)=\n## On real stars\n\n"
     if recorded is None:
         return text + _NOT_RECORDED
-    record, _, judged, compared = recorded
+    parts, lines, judged, compared = recorded
     found = real_stars.summary(compared)
-    text += f"{' '.join(_verdicts(found, judged))} {_seen(record)} [Star by star, with every published value]"
-    text += f"(real_stars.md).\n\n{_summary_table(found)}\nOurs minus published. {_origin(record)}\n"
-    return text
+    text += f"{' '.join(_verdicts(found, judged))} {_seen(parts, lines)} [Star by star, with every published value]"
+    text += f"(real_stars.md).\n\n{_summary_table(found)}\nOurs minus published. {_origin(parts)}\n"
+    return text + _systematics(parts)
+
+
+def _systematics(parts):
+    """The systematic errors that the error bars of real stars contain; nothing if none were learned."""
+    known = parts.get("left_out", {}).get("values", {}).get("systematics")
+    if not known:
+        return ""
+    rows = []
+    for p, found in known.items():
+        form, tau = _FORMS[p], np.array(found["tau"])
+        widths = systematics.half_widths(tau, found["instrument"], (0.68, 0.90))
+        low, middle, high = (number(value, form) for value in np.quantile(tau, (0.16, 0.5, 0.84)))
+        widths = [number(width, form) for width in widths]
+        cells = [f"{middle} ({low} to {high})", number(found["instrument"], form), *widths]
+        rows.append([_NAMES[p], str(len(found["stars"])), *cells])
+    head = ["", "stars", "standard deviation (68 %)", "instrument", "half-width, 68 %", "half-width, 90 %"]
+    return (
+        "\n```{table} Systematic errors that are added to the error bars of real stars, in quadrature. They were "
+        "learned from stars that were left out, and are uncertain because these are few. With no star, they are the "
+        "prior.\n"
+        f":name: tab-model-systematics\n\n{table(head, rows)}```\n"
+    )
 
 
 def real_stars_page(folder=None):
@@ -217,19 +272,22 @@ def real_stars_page(folder=None):
     recorded = _recorded(folder)
     if recorded is None:
         return _HEAD + _NOT_RECORDED
-    record, lines, judged, compared = recorded
+    parts, lines, judged, compared = recorded
     found, changes = real_stars.summary(compared), real_stars.variation(lines)
     stars = [real_stars.star_named(name) for name in judged["star"]]
     return _HEAD + _PAGE.format(
         verdicts=" ".join(_verdicts(found, judged)),
-        seen=_seen(record),
-        origin=_origin(record),
+        seen=_seen(parts, lines),
+        origin=_origin(parts),
         summary=_summary_table(found),
         compared=_comparison_table(compared),
         spectra=_spectra_table(lines),
         variation=_variation_table(changes),
         changed=" ".join(_changed(changes)),
         published=_published_table(stars),
+        coolest=COOLEST,
+        fastest=FASTEST,
+        NBSP=NBSP,
     )
 
 
@@ -245,19 +303,19 @@ _CHANGES = {"cut": "The cut to the window changes", "another exposure": "Another
 _HEAD = """(real-star-benchmark)=
 # Real stars: ours against published values
 
-The errors of the models are calibrated on simulated stars. This page is the test on real ones: every real spectrum at
-hand, with every published value of its star. It is made from a record, so that it also stands where the spectra are
-missing; `python benchmarks/real_stars.py` measures it again on what `dtl data fetch hpf` or `DTL_DATA` brings.
+This page is the test of the models on real stars: every real spectrum at hand, with every published value of its star.
+It is made from a record, so that it is there without the spectra; `python benchmarks/real_stars.py left_out` and
+`shipped` measure it again on what `dtl data fetch hpf` or `DTL_DATA` brings.
 
 """
 _PAGE = """{verdicts} {seen}
 
 {origin}
 
-```{{table}} Ours minus published: mean with its standard error, root mean square, and number of published \
-values inside our error bars. A parameter fails if the mean differs from 0 (t test, 95 %), or if correct 90 % error \
-bars would contain so few values in less than 5 % of all cases. The row of all counts parameters of one star as \
-independent.
+```{{table}} Ours minus published: mean with its standard error, root mean square with our goals, and number of \
+published values inside our error bars. A parameter fails if the mean differs from 0 (t test, 95 %), or if correct \
+90 % error bars would contain so few values in less than 5 % of all cases. The row of all counts parameters of one \
+star as independent.
 :name: tab-real-summary
 
 {summary}```
@@ -278,9 +336,11 @@ Differences are also given in units of both errors. The last column says which o
 
 ## Spectra
 
-Residuals are those of the best-fitting emulated spectrum, rms in per cent of the continuum. p compares a spectrum with
-ordinary simulated ones; at 0.05 or below it is called strange, and the last column says by which score. Files of the
-same star and date are the same exposure: once whole, once cut to the window.
+Residuals are those of the emulated spectrum at the estimate, rms in per cent of the continuum. p compares a spectrum
+with ordinary simulated ones; at 0.05 or below it is called strange, and the last column says by which score. A star
+is flagged as cool below {coolest:.0f}{NBSP}K, and as fast above {fastest:.0f}{NBSP}km/s, because the systematic errors
+were learned from stars that are neither. Files of the same star and date are the same exposure: once whole, once cut to
+the window.
 
 {spectra}
 ## Other exposures, lower resolving power, noise

@@ -78,13 +78,16 @@ def models_build(output, profile, settings, resolving_powers, quiet):
     from .. import machine
     from ..config import load_profile
     from ..models import making
+    from ..pipeline import records
 
-    config = load_profile(profile, overrides_of(settings))
+    config, systematics = load_profile(profile, overrides_of(settings)), {}
+    if "real_stars" in records.names():
+        systematics = records.read("real_stars")["values"].get("left_out", {}).get("values", {}).get("systematics", {})
     powers = resolving_powers or config.models.resolving_powers
     machine.one_thread()
     with progress_bar(len(powers) * making.steps(config), quiet, "epochs") as bar:
         for power in powers:
-            specialist = making.make_specialist(config, power, progress=bar.update)
+            specialist = making.make_specialist(config, power, systematics=systematics, progress=bar.update)
             say(specialist.save(f"{output}/R{power:06.0f}.safetensors"))
 
 

@@ -545,7 +545,8 @@ def summary(compared):
         values (NaN without any, and for all parameters together); e_bias, standard error of the bias (NaN for fewer
         than two); inside_68 and inside_90, how many values and limits lie inside our intervals; fails, whether the bias
         differs from 0 (t test, 95 %), or whether intervals of 90 % would contain so few with a probability below 5 %,
-        as if the parameters of one star were independent.
+        as if the parameters of one star were independent; and as of :func:`left_out_summary`, goal_bias, goal_rmse and
+        met, without goals for late types and for all parameters together.
     """
     from scipy import stats
 
@@ -559,8 +560,15 @@ def summary(compared):
             found |= {name: int(part[name].sum()) for name in ("inside_68", "inside_90")}
             biased = abs(found["bias"]) > stats.t.ppf(0.975, max(n - 1, 1)) * found["e_bias"]  # False for NaN
             few = len(part) > 0 and stats.binom.cdf(found["inside_90"], len(part), 0.90) < 0.05
-            rows.append(found | {"fails": bool(biased or few)})
+            rows.append(found | {"fails": bool(biased or few)} | _goals(found, p if group == EARLY else None))
     return pd.DataFrame(rows)
+
+
+def _goals(found, parameter):
+    """Goals for a parameter and whether the bias and rmse in ``found`` meet them; without a value they do not."""
+    bias, rmse = GOALS.get(parameter, (np.nan, np.nan))
+    met = found["rmse"] <= rmse and not abs(found["bias"]) > bias
+    return {"goal_bias": bias, "goal_rmse": rmse, "met": bool(met)}
 
 
 def left_out_summary(measured):
@@ -580,14 +588,13 @@ def left_out_summary(measured):
     """
     rows = []
     for estimate in ("ours", "library", "prior"):
-        for parameter, (goal_bias, goal_rmse) in GOALS.items():
+        for parameter in GOALS:
             part = measured[measured["parameter"] == parameter]
             if part.empty:
                 continue
             found = _statistics((part[estimate] - part["published"]).to_numpy(float))
-            met = found["rmse"] <= goal_rmse and not abs(found["bias"]) > goal_bias
             row = {"estimate": estimate, "parameter": parameter, "n": len(part)} | found
-            rows.append(row | {"goal_bias": goal_bias, "goal_rmse": goal_rmse, "met": bool(met)})
+            rows.append(row | _goals(found, parameter))
     return pd.DataFrame(rows)
 
 

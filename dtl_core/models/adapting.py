@@ -147,13 +147,19 @@ def adapt(
     anchors = _rows(anchors or {}, [report.star for report in reports])
     config = _config(base, seed, n_spectra)
     budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
+    corrections = base.corrections
+    if corrections is None and "corrections" in base.card:
+        problem = f"the lines of the model {model.name} were corrected by another table than the package has"
+        raise ConfigError(problem, field="models", remedy="adapt the models of the package, or build yours again")
     problem = making.training_problem(config, stars, **budget)
+    problem = making.emulator_problem(config, problem, corrections)
     problem.trained[LeastSquares] = LeastSquares()
     problem.trained[LeastSquares].emulator = base.emulator  # not trained again
     method = problem.learned(Combined).adapt(dataclasses.replace(problem, anchors=anchors))
     arrays = _arrays(base, method)
     snr = np.array([report.snr for report in reports], float)
-    reference = _reference(base, problem, config, len(stars), snr[np.isfinite(snr)], anchors, arrays)
+    snr = snr[np.isfinite(snr)]
+    reference = _reference(base, problem, config, len(stars), snr, anchors, arrays, corrections)
     arrays |= making.as_arrays(reference, outliers.Detector(**method.measure(stars)))
     return type(model)([Specialist(arrays, _card(base, reports, anchors))], "adapted")
 
@@ -201,15 +207,19 @@ def _arrays(base, method):
     return arrays | {"coarse": base.arrays["coarse"]}
 
 
-def _reference(base, own, config, n, snr, anchors, arrays):
-    """Reference stars: stars of simulated surveys, estimated by methods that were adapted to each survey."""
+def _reference(base, own, config, n, snr, anchors, arrays, corrections):
+    """Reference stars: stars of simulated surveys, estimated by methods that were adapted to each survey.
+
+    Every second survey has corrected lines, if there are corrections.
+    """
     levels = tuple(np.percentile(snr, (5, 95))) if len(snr) else (100.0, 400.0)
     each, kinds = min(n, MOST_TWINS), list(KINDS.values())
     parts = []
     for number in range(N_TWINS):
         flux, truth, level, _ = making.simulated_stars(
-            config, each, [2000 + number], snr=levels, kinds=[kinds[number % len(kinds)]]
-        )
+            config, each, [2000 + number], snr=levels, kinds=[kinds[number % len(kinds)]],
+            corrections=corrections, corrected=[number % 2 == 1],
+        )  # fmt: skip
         rng = np.random.default_rng([config.seed, 43, number])
         stars, known = base.input(flux), {}
         for k, parameter in enumerate(PARAMETERS):

@@ -44,6 +44,7 @@ _OTHERS = {
     "method": ("", "meta.code", "Method: randomised, informed, calibrated, combined or paper"),
     "p_domain": ("", "stat.probability", "Probability of a spectrum this strange among those that the method knows"),
     "strange": ("", "meta.note", "What is strangest about the spectrum: reconstruction, latent, disagreement or grain"),
+    "flag": ("", "meta.code.qual", "Why not to trust the values: strange (p_domain <= 0.05), cool (M6+), fast"),
     "star": ("", "meta.id;meta.main", "Name of the star, as the file gives it"),
     "instrument": ("", "meta.id;instr", "Instrument, as the file gives it"),
     "file": ("", "meta.id;meta.file", "File that the spectrum was read from"),

@@ -38,11 +38,12 @@ from ..synthetic import generation, libraries, line_corrections, simulated_surve
 from ..synthetic.kinds import KINDS
 from .calibrated import Calibrated
 from .ensemble import Ensemble
-from .specialist import DERIVED, FORMAT, REFERENCE, Specialist, settings_of
+from .specialist import CORRECTED, DERIVED, FORMAT, REFERENCE, Specialist, settings_of
 
 __all__ = [
     "as_arrays",
     "corrections_of",
+    "emulator_problem",
     "latent_map",
     "make_specialist",
     "paper_specialist",
@@ -76,7 +77,7 @@ def steps(config):
 
 def corrections_of(config):
     """Corrections of the lines of a configuration's library: None unless it is the embedded one."""
-    return line_corrections.load_corrections() if config.synthetic.library == "grid_a" else None
+    return line_corrections.load_corrections() if config.synthetic.library == CORRECTED else None
 
 
 def _split(corrections):
@@ -85,7 +86,9 @@ def _split(corrections):
     return range(1, first), range(first, 1 + corrections.n_draws)
 
 
-def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},), half=None, corrections=None):
+def simulated_stars(
+    config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},), half=None, corrections=None, corrected=None
+):
     """Simulate stars of several surveys in equal parts, each survey with its own errors of the line list.
 
     The spectra have a radial velocity, and are prepared as those of a user are.
@@ -108,6 +111,10 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},
     half : {0, 1}, optional
         Which half of each library the stars come from, see :func:`~dtl_core.synthetic.simulated_survey.halves`; by
         default both.
+    corrections : LineCorrections, optional
+        Of the lines of some surveys, in draws that training does not use.
+    corrected : sequence of bool, optional
+        Which surveys these are; by default every third and fourth of four.
 
     Returns
     -------
@@ -143,9 +150,9 @@ def simulated_stars(config, n_stars, seeds, *, snr=None, sharper=1.0, kinds=({},
         if snr is not None:
             truth["snr"] = np.exp(rng.uniform(*np.log(snr), len(truth)))
         opacity = 1.0
-        if corrections is not None and (number // 2) % 2:
+        if corrections is not None and ((number // 2) % 2 if corrected is None else corrected[number]):
             drawn = _split(corrections)[1]
-            opacity = corrections.opacity(library, rows, drawn[number // 4 % len(drawn)])
+            opacity = corrections.opacity(library, rows, drawn[seed % len(drawn)])
         light = simulated_survey.starlight(truth, rows, own, opacity=opacity)
         light = simulated_survey.detected(light, truth, own)
         velocity = rng.uniform(-FASTEST, FASTEST, len(truth))
@@ -184,6 +191,28 @@ def training_problem(config, stars=None, *, corrections=None, **budget):
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
     budget["other_physics"] = lambda: torch.as_tensor(_other_physics(config, labels, corrections))
     return _problem(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
+
+
+def emulator_problem(config, own, corrections):
+    """Return a problem with the spectra that an emulator learns: with corrected lines, if there are corrections.
+
+    Parameters
+    ----------
+    config : Config
+    own : Problem
+        Of :func:`training_problem`.
+    corrections : LineCorrections or None
+
+    Returns
+    -------
+    Problem
+    """
+    if corrections is None:
+        return own
+    labels = generation.synthetic_set(config)[1]
+    return dataclasses.replace(
+        own, flux=torch.as_tensor(line_corrections.corrected_spectra(config, labels, corrections)), trained={}
+    )
 
 
 def _other_physics(config, labels, corrections):
@@ -225,7 +254,7 @@ def rounded(tensors, prefix):
     return out
 
 
-def make_specialist(config, resolving_power, *, corrections=None, progress=None):
+def make_specialist(config, resolving_power, *, corrections=None, systematics=None, tested=True, progress=None):
     """Train and calibrate a model for one resolving power from scratch.
 
     Parameters
@@ -237,6 +266,11 @@ def make_specialist(config, resolving_power, *, corrections=None, progress=None)
     corrections : LineCorrections, optional
         Of the library's lines; by default those of :func:`corrections_of`. The real stars that they were learned from
         count as seen by the model.
+    systematics : dict, optional
+        Systematic errors of real stars, as of :func:`dtl_core.models.real_errors.learn_systematics`; by default none.
+        They are for the corrections of :func:`corrections_of`, and left out with others.
+    tested : bool
+        Whether to test it on simulated stars, which takes as long as its training.
     progress : callable, optional
         Called once per epoch; see :func:`steps`.
 
@@ -262,8 +296,10 @@ def make_specialist(config, resolving_power, *, corrections=None, progress=None)
     about = {"method": "informed", "members": settings.members}
     if corrections is not None:
         about |= {"method": "calibrated", "real_stars": sorted(corrections.meta["stars"])}
-        about["corrections"] = corrections.meta
-    return _finished(arrays, about, own, config, corrections)
+        about["corrections"] = corrections.meta | {"sha256": corrections.sha256}
+        known = corrections_of(config)
+        about["systematics"] = (systematics or {}) if known and known.sha256 == corrections.sha256 else {}
+    return _finished(arrays, about, own, config, corrections, tested)
 
 
 def paper_specialist(run, *, progress=None):
@@ -293,10 +329,10 @@ def paper_specialist(run, *, progress=None):
     return _finished(rounded(weights, "ensemble."), about, own, config)
 
 
-def _finished(arrays, about, own, config, corrections=None):
+def _finished(arrays, about, own, config, corrections=None, tested=True):
     """Complete a specialist: add the emulator, the reference stars and the card to its networks."""
     fit = LeastSquares()
-    fit.learn(own)
+    fit.learn(emulator_problem(config, own, corrections))
     arrays |= rounded(fit.emulator.state_dict(), "emulator.")
     rng, labels = np.random.default_rng([config.seed, 42]), own.labels
     arrays["coarse"] = labels.numpy()[rng.permutation(len(labels))[:N_COARSE]]
@@ -315,6 +351,8 @@ def _finished(arrays, about, own, config, corrections=None):
         card["library_sha256"] = libraries.library_hash(drawn.library)
     specialist = Specialist(arrays, card)
     specialist = Specialist(arrays | _calibration(specialist, config, corrections), card)
+    if not tested:
+        return specialist
     card["figures"] = {f"{low}-{high}": score(specialist, config, snr=(low, high)) for low, high in TEST_SNR}
     if corrections is not None:
         card["corrected"] = score(specialist, config, snr=TEST_SNR[0], corrections=corrections)

@@ -65,9 +65,9 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     >>> examined, refused = examine(dtl_core.load(), paths)
     >>> for examination in examined:
     ...     print(f"{examination.report.star}: Teff = {examination.median[0]:.0f} K, p = {examination.p:.1f}")
-    Example S217: Teff = 3176 K, p = 0.4
-    Example S283: Teff = 3508 K, p = 0.8
-    Example S280: Teff = 3861 K, p = 1.0
+    Example S217: Teff = 3167 K, p = 1.0
+    Example S283: Teff = 3486 K, p = 1.0
+    Example S280: Teff = 3843 K, p = 1.0
     """
     items, refused = read_many(spectra, strict=strict, **options)
     items = chain.group_exposures(items) if coadd else items
@@ -109,7 +109,8 @@ def as_table(examined, refused, model):
     -------
     astropy.table.QTable
         One row per star: star; Teff [K], logg, [M/H] and vsini [km/s], each with calibrated lower and upper error
-        (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; method;
+        (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; flag, why the
+        values are not to be trusted; method;
         resolving_power of the network input; snr per pixel; radial_velocity with error [km/s]; instrument; file;
         warnings. With photometry also each parameter combined with it, with the suffix ``_with_photometry``, and mass,
         radius and luminosity. ``meta["refused"]`` lists the spectra that could not be used.
@@ -127,7 +128,7 @@ def as_table(examined, refused, model):
         for name in photometric.COLUMNS:
             columns[name] = np.array([(one.photometry or {}).get(name, np.nan) for one in examined])
     columns["p_domain"] = np.array([one.p for one in examined], float)
-    for name in ("strange", "method"):
+    for name in ("strange", "flag", "method"):
         columns[name] = np.array([getattr(one, name) for one in examined], str)
     columns["resolving_power"] = np.array([one.resolving_power for one in examined], float)
     for name in ("snr", "radial_velocity"):
@@ -176,7 +177,8 @@ def as_lines(table):
         line = [row["star"], *estimates(row)]
         line += [f"{row['p_domain']:.2f}", "" if row["snr"] is None else f"{row['snr']:.0f}"]
         n = row["warnings"].count(";") + 1 if row["warnings"] else 0
-        cells.append([*line, f"({n} warning{'s' * (n > 1)})" if n else ""])
+        remarks = [row["flag"].upper()] * bool(row["flag"]) + [f"({n} warning{'s' * (n > 1)})"] * bool(n)
+        cells.append([*line, " ".join(remarks)])
         if row.get(f"logg{photometric.SUFFIX}") is not None:
             cells.append(["  with photometry", *estimates(row, photometric.SUFFIX), "", "", ""])
     widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]

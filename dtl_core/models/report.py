@@ -23,10 +23,21 @@ from ..lines import LINES
 from ..parameters import PARAMETERS, TABLE, heading
 from ..plots.benchmark_figures import corner_plot
 from ..plots.style import BLUE, GREY, LABELS, ORANGE, RED, WAVELENGTH
+from ..spectra import operators
+from ..synthetic import generation, line_corrections
 from .loading import Model
 from .specialist import STRANGE, Examination, Specialist
 
-__all__ = ["figures", "html_report", "information_figure", "map_figure", "occlusion", "png_report", "spectrum_figure"]
+__all__ = [
+    "figures",
+    "html_report",
+    "information_figure",
+    "lines_figure",
+    "map_figure",
+    "occlusion",
+    "png_report",
+    "spectrum_figure",
+]
 
 
 plt = import_extra("matplotlib.pyplot", "plots")
@@ -105,6 +116,38 @@ def spectrum_figure(specialist, examination):
 
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
+def lines_figure(specialist, examination):
+    """Plot what the correction of the lines by real stars changes at the estimate, and both residuals: Figure.
+
+    Spectra of the library are interpolated to the estimate, or to the nearest labels of the library, with its own lines
+    and with the most probable correction of :attr:`Specialist.corrections`, which must not be None.
+    """
+    config, wavelength, flux = specialist.config, specialist.wavelength, examination.flux
+    labels = np.clip(examination.found, specialist.low, specialist.high)[None].astype(float)
+    source = generation.source_library(config)
+    for k, axis in enumerate((source.teff, source.logg, source.mh)):
+        labels[:, k] = np.clip(labels[:, k], axis[0], axis[-1])
+    library = operators.binned(generation.spectra_of(config, labels), config.window.step)[0]
+    corrected = line_corrections.corrected_spectra(config, labels, specialist.corrections)[0]
+    figure, (top, under) = plt.subplots(
+        2, 1, figsize=(8.6, 5.6), sharex=True, height_ratios=(1.6, 1), layout="constrained"
+    )
+    top.plot(wavelength, flux, color="k", lw=0.8, label="spectrum")
+    for model, color, name in ((library, GREY, "lines of the library"), (corrected, RED, "corrected lines")):
+        rms = 100 * float(np.sqrt(np.mean((flux - model) ** 2)))
+        top.plot(wavelength, model, color=color, lw=0.8, label=name)
+        under.plot(wavelength, flux - model, color=color, lw=0.7, label=f"{name}: rms {rms:.1f} %")
+    for line in LINES:
+        top.text(line.wavelength, 1.06, line.species, ha="center", rotation=90, va="bottom", color=GREY, fontsize=7)
+    top.set(ylabel="flux / continuum", ylim=(None, 1.3))
+    under.axhline(0, color="k", lw=0.5)
+    under.set(xlabel=WAVELENGTH, ylabel="residual", xlim=wavelength[[0, -1]])
+    top.legend(loc="lower left", ncols=3, fontsize=7, frameon=False)
+    under.legend(loc="lower left", ncols=2, fontsize=7, frameon=False)
+    return figure
+
+
+@checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def information_figure(specialist, examination):
     """Plot the change of each estimate when part of the spectrum is hidden, below the spectrum: Figure."""
     centre, change = occlusion(specialist, examination.flux)
@@ -142,7 +185,10 @@ def map_figure(specialist, examination):
 
 @checked(specialist=_SPECIALIST, examination=_EXAMINATION)
 def figures(specialist, examination):
-    """All figures of the report: name -> (matplotlib Figure, caption); closed, so that a notebook shows them once."""
+    """All figures of the report: name -> (matplotlib Figure, caption); closed, so that a notebook shows them once.
+
+    ``lines`` is among them only if the specialist's lines were corrected by real stars.
+    """
     samples = specialist.posterior(examination.found, examination.spread, examination.report.snr)
     out = {
         "spectrum": (
@@ -166,6 +212,13 @@ def figures(specialist, examination):
             "Far from all of them, an estimate is an extrapolation.",
         ),
     }
+    if specialist.corrections is not None:
+        stars = ", ".join(specialist.card["corrections"]["stars"])
+        out["lines"] = (
+            lines_figure(specialist, examination),
+            f"What the corrected lines change: the library at the estimate with its own lines (grey) and with lines "
+            f"corrected by real stars (red: {stars}), and the residual of the spectrum from each.",
+        )
     for figure, _ in out.values():
         plt.close(figure)
     return out
@@ -225,7 +278,7 @@ def html_report(model, examination):
         "shift found": f"{report.velocity:.2f} ± {report.e_velocity:.2f} km/s (correlation {report.correlation:.2f})",
         "barycentric radial velocity": f"{report.radial_velocity:.2f} km/s" if np.isfinite(report.radial_velocity)
         else "not known without the barycentric correction",
-        "pixels bridged": f"{report.masked_fraction:.1%}",
+        "pixels lost, and filled by the model": f"{report.masked_fraction:.1%}",
         "p, of a spectrum this strange among ordinary ones": f"{examination.p:.3f} ({examination.strange} tells most)",
         "method and models": f"{examination.method}, {legible(model.name)}, dtl-mdwarfs {__version__}",
     }  # fmt: skip
@@ -235,6 +288,13 @@ def html_report(model, examination):
     )
     listed = "".join(f"<li>{html.escape(text)}</li>" for text in examination.warnings)
     verdict = "strange: do not trust the values blindly" if examination.p <= STRANGE else "ordinary"
+    systematic = specialist.card.get("systematics", {})
+    known = ", ".join(dict.fromkeys(star for found in systematic.values() for star in found["stars"]))
+    bars = (
+        f"To them is added what models without these stars got wrong for {known}; other real stars may differ more."
+        if known
+        else "They know nothing of what real stars have and simulated ones have not."
+    )
     pictures = "".join(
         f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
         f'{base64.b64encode(_png(figure)).decode()}"><figcaption>{html.escape(caption)}</figcaption></figure>\n'
@@ -254,9 +314,8 @@ def html_report(model, examination):
 <h2>The spectrum and how it was used</h2><table><tbody>{about}</tbody></table>
 {pictures}
 <h2>What the numbers are</h2>
-<p>The networks learnt from synthetic spectra of the library {library}, a stand-in for real stars. Intervals hold the
-truth at their rate for simulated stars with errors of the line list; they know nothing of what real stars have and
-simulated ones have not.</p>
+<p>The networks learned from synthetic spectra of the library {library}, a stand-in for real stars. The intervals
+contain the true values of simulated stars as often as they say. {html.escape(bars)}</p>
 </main></body></html>
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +18,34 @@ from ..bridging.flux_networks import FluxNet
 from ..bridging.problem import Problem
 from ..config import load_profile
 from ..errors import ConfigError, DataError
-from ..estimates import gravity, outliers
+from ..estimates import gravity, outliers, systematics
 from ..estimates.calibration import group_edges, groups_of, intervals, joint_samples
 from ..files import write_atomic
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
 from ..preparing import chain
+from ..reading.star_tables import name_key
 from ..spectra import operators
 from ..spectra.operators import C_KMS, window_grid
+from ..synthetic.line_corrections import load_corrections
 from .ensemble import Ensemble, part_of
 
 __all__ = ["Examination", "Specialist", "read_specialist", "settings_of"]
 
 
 FORMAT = 1  # of the files
+CORRECTED = "grid_a"  # the library whose lines are corrected by real stars
 REFERENCE = ("found", "spread", "truth", "latent", "map", "snr")  # arrays of the reference stars that all models have
 DERIVED = ("table", "mirrored", "frequency")  # arrays of an emulator that follow from the others
 SNR_EDGES = (40.0, 100.0)  # between the classes of reference stars that a star is compared with
 FEWEST_OF_A_CLASS = 60
 EDGE = 0.02  # share of a parameter's range in which an estimate may be an extrapolation
 STRANGE = 0.05  # p below which a spectrum is called strange
+# K, between the mean Teff of M5.5 and of M6 dwarfs (Pecaut & Mamajek 2013, ApJS 208, 9; their table of 2022): no cooler
+# real star has tested the lines of the library.
+COOLEST = 2870.0
+# km/s: M dwarfs that rotate faster are active, and their magnetic fields change the lines (Reiners et al. 2022, A&A
+# 662, A41). The error bars were learned from quiet stars.
+FASTEST = 5.0
 
 
 def settings_of(config):
@@ -116,6 +126,10 @@ class Specialist:
         """Names of the real stars that it was trained, adapted or calibrated on, which it must not be judged by."""
         return tuple(self.card.get("real_stars", ()))
 
+    def has_seen(self, name):
+        """Whether a star is among :attr:`seen`, by the name that it has there."""
+        return name_key(name) in {name_key(one) for one in self.seen}
+
     def _binned(self, values):
         """Bin to pixels of about 0.03 Angstrom, except for the paper's networks, which use the original pixels."""
         return values if self.card["method"] == "paper" else operators.binned(values, self.config.window.step)
@@ -179,6 +193,24 @@ class Specialist:
         """
         return gravity.gravity_errors(self.reference["found"], self.reference["truth"][:, PARAMETERS.index("logg")])
 
+    @property
+    def corrections(self):
+        """Corrections of the lines that its emulator has: None for those of the library, or if they are not known."""
+        made_with = self.card.get("corrections", {}).get("sha256")
+        if made_with is None or self.card["library"] != CORRECTED:
+            return None
+        known = load_corrections()
+        return known if known.sha256 == made_with else None
+
+    @functools.cached_property
+    def systematic_widths(self):
+        """Half-widths (4, n_levels) of the errors that real stars have in addition; zero if none were measured."""
+        return np.array([systematics.half_widths(*self._systematics(name)) for name in PARAMETERS])
+
+    def _systematics(self, name):
+        known = self.card.get("systematics", {}).get(name, {"tau": [0.0], "instrument": 0.0})
+        return np.array(known["tau"]), known["instrument"]
+
     def among(self, snr):
         """Select the reference stars for a star of this S/N.
 
@@ -195,7 +227,14 @@ class Specialist:
         own = np.searchsorted(SNR_EDGES, self.reference["snr"]) == np.searchsorted(SNR_EDGES, snr)
         return own if np.isfinite(snr) and own.sum() >= FEWEST_OF_A_CLASS else np.ones(len(own), bool)
 
-    def estimate(self, flux, snr=None):
+    def noisier(self, snr):
+        """Factor of the errors of spectra with an S/N below that of all reference stars: (n,), 1 if it is unknown.
+
+        Errors grow in proportion to the noise.
+        """
+        return np.maximum(1.0, np.nan_to_num(self.reference["snr"].min() / np.asarray(snr, float), nan=1.0))
+
+    def estimate(self, flux, snr=None, *, real=False):
         """Estimate prepared spectra, with calibrated intervals and p-values.
 
         Parameters
@@ -203,6 +242,9 @@ class Specialist:
         flux : (n, n_pixels of the window)
         snr : (n,), optional
             Per detector pixel; NaN where unknown.
+        real : bool
+            Whether the spectra are of real stars. Their intervals contain the systematic errors of the card; those of
+            simulated stars do not.
 
         Returns
         -------
@@ -215,6 +257,7 @@ class Specialist:
         snr = np.full(len(binned), np.nan) if snr is None else np.asarray(snr, float)
         found, spread = self.network.both(binned)
         measured = self.measure(binned, found, spread)
+        spread = spread * self.noisier(snr)[:, None]
         out = {"found": found, "spread": spread, "latent": measured["latent"]}
         kinds = np.where(np.isfinite(snr), np.searchsorted(SNR_EDGES, snr), -1)
         for kind in np.unique(kinds):
@@ -229,11 +272,14 @@ class Specialist:
             for name in ("median", "low", "high", "p", "strange"):
                 whole = out.setdefault(name, np.empty((len(binned), *part[name].shape[1:]), part[name].dtype))
                 whole[rows] = part[name]
+        if real and self.systematic_widths.any():
+            out["low"], out["high"] = systematics.widened(*(out[n] for n in ("median", "low", "high")),
+                                                          self.systematic_widths)  # fmt: skip
         for name in ("median", "low", "high"):  # v sin i is not negative
             out[name][:, 3] = np.maximum(out[name][:, 3], 0.0)
         return out
 
-    def posterior(self, found, spread, snr=np.nan, n=2000, seed=0):
+    def posterior(self, found, spread, snr=np.nan, n=2000, seed=0, *, real=True):
         """Sample the joint posterior of one star, from the errors of reference stars of similar S/N and Teff.
 
         Samples are smoothed by a quarter of their standard deviation and then shrunk, which keeps it unchanged [1]_.
@@ -244,6 +290,8 @@ class Specialist:
         snr : float
             Per detector pixel.
         n, seed : int
+        real : bool
+            As for :meth:`estimate`.
 
         Returns
         -------
@@ -257,10 +305,13 @@ class Specialist:
         edges = group_edges(reference["found"][among, 0])
         own = among & (groups_of(reference["found"][:, 0], edges) == groups_of(found[None, 0], edges)[0])
         known = (reference[name][own] for name in ("found", "truth", "spread"))
-        weight = reference["kind_weight"][own] if "kind_weight" in reference else None
+        weight = reference["kind_weight"][own].astype(float) if "kind_weight" in reference else None
         samples = joint_samples(*known, found[None], spread[None], n, weight=weight, seed=seed)[:, 0]
         centre, blur = samples.mean(0), np.random.default_rng([seed, 1]).normal(0, 0.25, samples.shape)
         samples = centre + (samples - centre + blur * samples.std(0)) / np.hypot(1, 0.25)
+        if real:
+            more = [systematics.samples(*self._systematics(p), n, [seed, 2, k]) for k, p in enumerate(PARAMETERS)]
+            samples += np.stack(more, axis=1)
         samples[:, 3] = np.maximum(samples[:, 3], 0.0)
         return samples
 
@@ -287,7 +338,8 @@ class Specialist:
         out = []
         lowest = self.reference["snr"].min()
         if snr < lowest:
-            out.append(f"S/N = {snr:.0f} is below {lowest:.0f}, the lowest that the errors are calibrated at")
+            out.append(f"S/N = {snr:.0f} is below {lowest:.0f}, the lowest that the errors are calibrated at: "
+                       "they grow in proportion to the noise")  # fmt: skip
         for k, (column, unit) in enumerate(zip(PARAMETER_COLUMNS.values(), ("K", "dex", "dex", "km/s"), strict=True)):
             edge = EDGE * (self.high[k] - self.low[k])
             low, high = (k < 3 and median[k] < self.low[k] + edge), median[k] > self.high[k] - edge
@@ -297,6 +349,13 @@ class Specialist:
         width = C_KMS / self.resolving_power / 2
         if median[3] < width:
             out.append(f"v sin i below half the instrument's width ({width:.1f} km/s): an upper limit")
+        if median[0] < COOLEST:
+            out.append(f"cooler than {COOLEST:.0f} K, about type M6: no such real star has tested the models, "
+                       "do not trust the values")  # fmt: skip
+        if median[3] > FASTEST:
+            out.append(
+                f"v sin i above {FASTEST:g} km/s: such stars are active, and the models were tested on quiet ones"
+            )
         if p <= STRANGE:
             out.append(f"a strange spectrum (p = {p:.3f}, {strange}): do not trust the values blindly")
         return out
@@ -391,3 +450,12 @@ class Examination:
     warnings: tuple[str, ...]
     method: str
     photometry: dict | None = None
+
+    @property
+    def flag(self):
+        """Why the values are not to be trusted: strange (p <= 0.05), cool (< 2870 K), fast (> 5 km/s), or empty.
+
+        Several reasons are separated by commas.
+        """
+        reasons = {"strange": self.p <= STRANGE, "cool": self.median[0] < COOLEST, "fast": self.median[3] > FASTEST}
+        return ", ".join(name for name, holds in reasons.items() if holds)

@@ -10,6 +10,7 @@ from ..arguments import VELOCITY, a_number, a_path, checked, instance, shown
 from ..errors import ConfigError, DataError
 from ..preparing import chain
 from ..reading.conversion import exposures
+from . import filling
 from .specialist import Examination, Specialist
 
 __all__ = ["Specialists"]
@@ -89,11 +90,14 @@ class Specialists:
         specialist : Specialist
             That the spectrum is estimated with.
         flux : (n_pixels,)
+            Lost pixels are filled, see :mod:`dtl_core.models.filling`.
         report : dtl_core.preparing.chain.Report
         """
         first = spectrum[0]
         specialist = self.specialist_for(first.resolving_power, first.file or first.star)
-        return specialist, *chain.prepare(spectrum, specialist.config, velocity=velocity)
+        flux, report = chain.prepare(spectrum, specialist.config, velocity=velocity)
+        lost = filling.lost_pixels(spectrum, report, specialist.config)
+        return specialist, filling.fill(specialist, flux, lost), report
 
     def examine(self, prepared):
         """Estimate prepared spectra, those of one resolving power together.
@@ -115,11 +119,13 @@ class Specialists:
             if not rows:
                 continue
             flux, snr = np.stack([prepared[k][1] for k in rows]), [prepared[k][2].snr for k in rows]
-            found, binned = specialist.estimate(flux, snr), specialist.input(flux).numpy()
+            found, binned = specialist.estimate(flux, snr, real=True), specialist.input(flux).numpy()
             for n, k in enumerate(rows):
                 values = {name: value[n] for name, value in found.items()}
                 report = prepared[k][2]
                 more = specialist.warnings(values["median"], values["p"], values["strange"], report.snr)
+                if specialist.card["method"] != "combined" and specialist.has_seen(report.star):
+                    more.append("this star was used to make the models: it does not test them")
                 warnings = (*report.warnings, *more)
                 about = {"warnings": warnings, "method": specialist.card["method"]}
                 out[k] = Examination(report, specialist.resolving_power, binned[n], **values, **about)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from .physics import draw_physics, log_change
 __all__ = [
     "LineCorrections",
     "corrected_set",
+    "corrected_spectra",
     "line_table",
     "load_corrections",
     "most_probable",
@@ -106,6 +108,15 @@ class LineCorrections:
     def n_draws(self):
         """Number of draws of the posterior."""
         return len(self.strength) - 1
+
+    @property
+    def sha256(self):
+        """Hash of their values, by which a model names the corrections that it was made with."""
+        arrays = {"knots": self.knots, "strength": self.strength, "added": self.added, "slopes": self.slopes}
+        digest = hashlib.sha256()
+        for name, values in sorted((arrays | self.physics).items()):
+            digest.update(name.encode() + np.ascontiguousarray(values, np.float64).tobytes())
+        return digest.hexdigest()
 
     def fields(self, wavelength, draw=0):
         """Fields of the correction.
@@ -227,6 +238,29 @@ def load_corrections(path=None):
     arrays = {name: values.astype(float) for name, values in data.items() if name != "meta"}
     physics = {name.removeprefix("physics."): arrays.pop(name) for name in list(arrays) if name.startswith("physics.")}
     return LineCorrections(**arrays, physics=physics, meta=json.loads(str(data["meta"])))
+
+
+def corrected_spectra(config, labels, corrections, draw=0, *, progress=None):
+    """Spectra with corrected lines.
+
+    Parameters
+    ----------
+    config : Config
+    labels : (n, 4) array
+    corrections : LineCorrections
+    draw : int
+        As for :meth:`LineCorrections.fields`.
+    progress : callable, optional
+        As for :func:`dtl_core.synthetic.generation.spectra_of`.
+
+    Returns
+    -------
+    (n, n_pixels) array of float32
+        In pixels of about 0.03 A.
+    """
+    own = corrections.library(generation.source_library(config), draw)
+    flux = generation.spectra_of(config, labels, library=own, progress=progress)
+    return operators.binned(flux, config.window.step).astype(np.float32)
 
 
 def corrected_set(config, labels, corrections, *, draws, rng, shared_draws=None, progress=None):

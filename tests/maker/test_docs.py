@@ -294,7 +294,7 @@ def test_the_columns_that_are_explained_are_those_of_the_catalogue():
     values = dict.fromkeys(("snr", "radial_velocity", "e_velocity"), 1.0) | {"star": "", "instrument": "", "file": ""}
     found = {"median": np.ones(4), "low": np.ones((4, 4)), "high": np.ones((4, 4)), "p": 1.0, "resolving_power": 1.0}
     one = SimpleNamespace(
-        report=SimpleNamespace(**values), **found, strange="", method="", warnings=(), photometry=None
+        report=SimpleNamespace(**values), **found, strange="", flag="", method="", warnings=(), photometry=None
     )
     assert explained == prediction.as_table([one], [], SimpleNamespace(specialists=[], name="")).colnames
 

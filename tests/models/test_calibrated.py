@@ -75,6 +75,11 @@ def test_surveys_take_turns_with_corrected_lines_by_draws_that_training_does_not
     np.testing.assert_array_equal(plain[1], changed[1])  # the same stars
     moved = np.array([np.std(changed[0][plain[3] == n] - plain[0][plain[3] == n]) for n in range(4)])
     assert moved[:2].max() == 0 and moved[2:].min() > 0.01
+    options = {"corrections": corrections, "corrected": [True, False]}
+    chosen, truth, _, survey = making.simulated_stars(config, 12, [5, 6], **options)
+    np.testing.assert_array_equal(truth, plain[1][:12])
+    moved = [np.std(chosen[survey == n] - plain[0][:12][survey == n]) for n in range(2)]
+    assert moved[0] > 0.01 and moved[1] == 0
     training, testing = making._split(corrections)
     assert not set(training) & set(testing)
     assert sorted({*training, *testing}) == list(range(1, corrections.n_draws + 1))

@@ -8,22 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from astropy import units
 from astropy.table import QTable
+from click.testing import CliRunner
 from layouts import at, write_image, write_table
 from safetensors.numpy import load_file, save_file
 
 import dtl_core
+from dtl_core.cli import main
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.estimates import gravity, outliers
 from dtl_core.estimates.calibration import group_edges, groups_of
-from dtl_core.models import adapting, loading, making, specialist
+from dtl_core.models import adapting, loading, making, prediction, report, specialist
 from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
+from dtl_core.pipeline import records
 from dtl_core.preparing.chain import prepare_many
 from dtl_core.public_data import registry
 from dtl_core.reading import readers
-from dtl_core.synthetic import generation, label_grid, libraries
+from dtl_core.synthetic import generation, label_grid, libraries, line_corrections
 from dtl_core.synthetic.examples import write_examples
 from dtl_core.synthetic.kinds import KINDS
 from dtl_core.synthetic.line_corrections import load_corrections
@@ -45,10 +49,13 @@ TINY = {"models.n_spectra": 300, "models.epochs": 1, "models.emulator_epochs": 2
         "models.reference_stars": 80, "models.test_stars": 40}  # fmt: skip
 
 
+SYSTEMATICS = {name: {"stars": ["A"], "tau": [0.0, 0.1], "instrument": 0.0} for name in PARAMETERS}
+
+
 @pytest.fixture(scope="module")
 def tiny():
     """A specialist that was hardly trained."""
-    return making.make_specialist(load_profile("demo", TINY), 53_000)
+    return making.make_specialist(load_profile("demo", TINY), 53_000, systematics=SYSTEMATICS)
 
 
 # ---------------------------------------------------------------- what is shipped
@@ -66,7 +73,7 @@ def test_the_package_brings_models_of_at_most_twenty_megabytes(model):
 def test_every_card_says_what_it_is(model):
     for one in model.specialists:
         card = one.card
-        assert card["library"] == "grid_a" and card["method"] == "randomised"
+        assert card["library"] == "grid_a" and card["method"] == "calibrated"
         assert card["library_sha256"] == registry.get("lte/grid_a.npz").sha256
         assert card["labels"]["teff"][0] >= 2600 and card["labels"]["vsini"] == [1.5, 30.0]
         assert set(card["figures"]) == {f"{low}-{high}" for low, high in making.TEST_SNR}
@@ -74,11 +81,15 @@ def test_every_card_says_what_it_is(model):
 
 def test_shipped_models_are_good_and_their_errors_hold_on_surveys_they_never_saw(model):
     for one in model.specialists:
-        for snr, figures in one.card["figures"].items():
-            assert figures["n_stars"] >= 700
-            for name in PARAMETERS:
-                assert 0.58 < figures[name]["inside_68"] < 0.82, (one.resolving_power, snr, name)
-                assert 0.84 < figures[name]["inside_90"] < 0.96, (one.resolving_power, snr, name)
+        figures = one.card["figures"] | {"corrected": one.card["corrected"]}
+        for name in PARAMETERS:
+            for snr, found in figures.items():
+                assert found["n_stars"] >= 700
+                assert found[name]["inside_68"] > 0.58 and found[name]["inside_90"] > 0.84, (one, snr, name)
+            # too many are inside for surveys without other physics; over all kinds of gap it is right
+            kinds = [found[name] for found in one.card["kinds"].values()]
+            assert 0.58 < np.mean([found["inside_68"] for found in kinds]) < 0.82, (one.resolving_power, name)
+            assert 0.84 < np.mean([found["inside_90"] for found in kinds]) < 0.96, (one.resolving_power, name)
         best = one.card["figures"]["100-400"]
         assert best["teff"]["rmse"] < 110 and best["logg"]["rmse"] < 0.08 and best["mh"]["rmse"] < 0.18
         assert best["false_flags"] < 0.08
@@ -91,20 +102,22 @@ def test_the_card_is_not_made_up(model):
     found = making.score(one, config, seeds=range(301, 311), snr=(100, 400))
     for name in PARAMETERS:
         assert 0.5 < found[name]["rmse"] / one.card["figures"]["100-400"][name]["rmse"] < 1.6, name
-        assert 0.5 < found[name]["inside_68"] < 0.86, name
-    for name in gravity.RELATIONS:  # of log g, measured on the stars that calibrate the errors
-        assert 0.7 < found[name] / one.gravity_errors()[name] < 1.4, name
+        assert abs(found[name]["inside_68"] - one.card["figures"]["100-400"][name]["inside_68"]) < 0.18, name
+    for name in gravity.RELATIONS:  # of log g
+        assert 0.7 < found[name] / one.card["figures"]["100-400"][name] < 1.4, name
 
 
 def test_synthetic_spectra_come_out_as_they_went_in(model):
-    one = model.specialist_for(94_600)
+    """With the lines of the library and with corrected ones; the emulator has the latter."""
+    one, rng = model.specialist_for(94_600), np.random.default_rng(3)
     library = libraries.load_library("grid_a")
-    labels = np.array([[3000, 0, 0.0, 3.0], [3500, 0, -0.3, 8.0], [4000, 0, 0.2, 15.0]])
-    labels[:, 1] = label_grid.survey_logg(labels[:, 0], labels[:, 2])  # the centre of the band that they learnt from
-    raw = generation.expand(library, labels[:, :3])
-    flux = generation.network_spectra(library.wavelength, raw, labels[:, 3], one.config.window, one.config.continuum)
-    found = one.estimate(flux)["found"]
-    assert np.all(np.abs(found - labels) < [80, 0.1, 0.15, 1.5]), found - labels
+    labels = np.column_stack([rng.uniform(low, high, 60) for low, high in ((2900, 4200), (0, 0), (-0.5, 0.3), (2, 15))])
+    labels[:, 1] = label_grid.main_sequence_logg(labels[:, 0], labels[:, 2])  # the centre of the training band
+    for lines in (library, load_corrections().library(library)):
+        raw = generation.expand(lines, labels[:, :3])
+        flux = generation.network_spectra(lines.wavelength, raw, labels[:, 3], one.config.window, one.config.continuum)
+        errors = np.sqrt(np.mean((one.estimate(flux)["found"] - labels) ** 2, axis=0))
+        assert np.all(errors < [80, 0.1, 0.15, 1.5]), errors
     model_flux = one.reconstruct(labels).numpy()
     assert np.sqrt(np.mean((model_flux - one.input(flux).numpy()) ** 2)) < 0.006
 
@@ -210,7 +223,7 @@ def test_a_specialist_comes_back_from_its_file_as_it_was(tiny, tmp_path):
 
 
 def test_two_makings_give_the_same_bytes(tiny, tmp_path):
-    other = making.make_specialist(load_profile("demo", TINY), 53_000)
+    other = making.make_specialist(load_profile("demo", TINY), 53_000, systematics=SYSTEMATICS)
     for name, values in tiny.arrays.items():
         if name != "reference.map":  # umap-learn's alone may differ from machine to machine
             np.testing.assert_array_equal(values, other.arrays[name], err_msg=name)
@@ -231,6 +244,84 @@ def test_a_model_names_the_real_stars_of_its_lines_and_is_tested_with_these_line
     assert tiny.seen == tuple(sorted(load_corrections().meta["stars"]))
     figures = tiny.card["corrected"]
     assert figures["n_stars"] >= 20 and figures["teff"] != tiny.card["figures"]["100-400"]["teff"]
+
+
+def test_a_model_knows_the_corrections_of_its_lines_unless_the_package_has_others(tiny):
+    assert tiny.corrections is load_corrections()
+    card = tiny.card | {"corrections": tiny.card["corrections"] | {"sha256": "0" * 64}}
+    assert specialist.Specialist(tiny.arrays, card).corrections is None
+    plain = specialist.Specialist(tiny.arrays, {k: v for k, v in tiny.card.items() if k != "corrections"})
+    assert plain.corrections is None
+
+
+def test_systematic_errors_belong_to_the_corrections_of_the_package(tiny):
+    assert tiny.card["systematics"] == SYSTEMATICS
+    corrections = dataclasses.replace(load_corrections(), meta={"stars": ["A"]}, slopes=load_corrections().slopes + 1)
+    options = {"corrections": corrections, "systematics": SYSTEMATICS, "tested": False}
+    other = making.make_specialist(load_profile("demo", TINY | {"models.members": 1}), 53_000, **options)
+    assert other.card["systematics"] == {} and other.seen == ("A",) and other.corrections is None
+    assert not {"figures", "kinds", "corrected"} & set(other.card)
+
+
+def test_models_are_built_with_the_systematic_errors_of_the_record(monkeypatch, tmp_path):
+    given = []
+
+    def remember(config, power, *, systematics, progress):
+        given.append(systematics)
+        raise DataError("far enough")
+
+    monkeypatch.setattr(making, "make_specialist", remember)
+    result = CliRunner().invoke(main, ["models", "build", "-o", str(tmp_path), "--quiet"])
+    assert "far enough" in result.output
+    recorded = records.read("real_stars")["values"]["left_out"]["values"]["systematics"]
+    assert given == [recorded] and set(recorded) == set(PARAMETERS)
+
+
+def test_the_emulator_learns_the_corrected_lines_and_the_networks_start_from_those_of_the_library():
+    config = load_profile("demo", {"window.resolving_power": 53_000.0, "synthetic.n_spectra": 200})
+    own, corrections = making.training_problem(config, epochs=1, emulator_epochs=1), load_corrections()
+    other = making.emulator_problem(config, own, corrections)
+    torch.testing.assert_close(own.labels, other.labels)
+    assert float((other.flux - own.flux).std()) > 0.01
+    expected = line_corrections.corrected_spectra(config, generation.synthetic_set(config)[1], corrections)
+    np.testing.assert_array_equal(other.flux.numpy(), expected)
+    assert making.emulator_problem(config, own, None) is own
+
+
+def test_a_report_shows_what_corrected_lines_change_if_there_are_any(tiny, model, examples):
+    whole = loading.Model([tiny])
+    (star,), _ = prediction.examine(whole, examples[0][0])
+    figure = report.lines_figure(tiny, star)
+    shown = {line.get_label(): np.asarray(line.get_ydata()) for line in figure.axes[0].lines}
+    np.testing.assert_array_equal(shown["spectrum"], star.flux)
+    assert np.std(shown["corrected lines"] - shown["lines of the library"]) > 0.01
+    residuals = [np.asarray(line.get_ydata()) for line in figure.axes[1].lines]
+    np.testing.assert_allclose(residuals[1], star.flux - shown["corrected lines"], atol=1e-6)
+    assert "lines" in report.figures(tiny, star)
+    plain = specialist.Specialist(tiny.arrays, {k: v for k, v in tiny.card.items() if k != "corrections"})
+    assert "lines" not in report.figures(plain, star)
+
+
+@pytest.mark.parametrize(("name", "said"), [("GJ 699", True), ("gj273", True), ("GJ 436", False)])
+def test_a_star_that_made_the_models_is_named(tiny, examples, name, said):
+    spectrum = dataclasses.replace(readers.read(examples[0][0]), star=name)
+    (star,), _ = prediction.examine(loading.Model([tiny]), spectrum)
+    assert any("used to make the models" in text for text in star.warnings) == said
+
+
+def test_a_cool_star_is_flagged_and_an_ordinary_one_is_not(tiny, examples):
+    (star,), _ = prediction.examine(loading.Model([tiny]), examples[0][0])
+    values = {"p": 0.5, "median": np.array([3400.0, 4.9, 0.0, 3.0])}
+    assert dataclasses.replace(star, **values).flag == ""
+    assert dataclasses.replace(star, **values | {"p": specialist.STRANGE}).flag == "strange"
+    cool = values | {"median": np.array([specialist.COOLEST - 1, 5.1, 0.0, 3.0])}
+    assert dataclasses.replace(star, **cool).flag == "cool"
+    fast = values | {"median": np.array([3400.0, 4.9, 0.0, specialist.FASTEST + 0.1])}
+    assert dataclasses.replace(star, **fast).flag == "fast"
+    both = dataclasses.replace(star, **cool | {"p": 0.01})
+    table = prediction.as_table([both], [], loading.Model([tiny]))
+    assert table["flag"][0] == both.flag == "strange, cool"
+    assert "STRANGE, COOL" in prediction.as_lines(table)[1]
 
 
 def test_an_adapted_model_does_not_show_the_figures_of_the_one_that_it_was_made_from(tiny):
@@ -377,15 +468,18 @@ def test_a_model_of_another_window_predicts_too(tmp_path, examples):
 def test_posterior_keeps_centre_and_spread_of_the_errors(model):
     one = model.specialist_for(94_600)
     found, spread = np.array([3400.0, 4.9, -0.2, 10.0]), np.array([40.0, 0.03, 0.08, 0.7])
-    samples = one.posterior(found, spread, n=20_000)
+    samples = one.posterior(found, spread, n=20_000, real=False)
     reference = one.reference
     edges = group_edges(reference["found"][:, 0])
     own = groups_of(reference["found"][:, 0], edges) == groups_of(found[:1], edges)[0]
     scores = ((reference["truth"] - reference["found"]) / reference["spread"])[own]
     assert len(scores) > 300
-    np.testing.assert_allclose((samples.mean(0) - found) / spread, scores.mean(0), atol=0.05)
-    np.testing.assert_allclose(samples.std(0) / spread, scores.std(0), rtol=0.05)
-    np.testing.assert_allclose(np.corrcoef(samples.T)[0, 1], np.corrcoef(scores.T)[0, 1] / (1 + 0.25**2), atol=0.05)
+    weight = reference["kind_weight"][own]
+    mean, covariance = np.average(scores, axis=0, weights=weight), np.cov(scores.T, aweights=weight)
+    np.testing.assert_allclose((samples.mean(0) - found) / spread, mean, atol=0.05)
+    np.testing.assert_allclose(samples.std(0) / spread, np.sqrt(np.diag(covariance)), rtol=0.05)
+    correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    np.testing.assert_allclose(np.corrcoef(samples.T)[0, 1], correlation / (1 + 0.25**2), atol=0.05)
 
 
 def test_a_reference_star_lies_at_its_own_place_in_the_map(model):

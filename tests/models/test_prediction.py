@@ -256,7 +256,7 @@ def test_explain_writes_one_page_that_needs_nothing_else(folder, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     result = dtl("explain", next(folder.glob("*.ecsv")))
     page = Path(result.stdout.strip()).read_text()
-    assert result.exit_code == 0 and page.count("data:image/png;base64,") == 4 and page.count("<img alt=") == 4
+    assert result.exit_code == 0 and page.count("data:image/png;base64,") == 5 and page.count("<img alt=") == 5
     assert not re.search(r"(?:src|href)=\"(?!data:)", page) and "<script" not in page
     for text in ("Teff [K]", "log g", "[M/H]", "v sin i", "68 %", "90 %", "stand-in"):
         assert text in page
@@ -278,7 +278,7 @@ def test_hostile_names_do_no_harm(folder, tmp_path):
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page and "<img src=x" not in page and "&lt;img src=x" in page
-    assert page.count("<img") == 4 and "default-src 'none'" in page
+    assert page.count("<img") == 5 and "default-src 'none'" in page
     assert dtl("explain", path, "-o", tmp_path / "report.png").exit_code == 0
     plots = dtl("predict", path, "--plots", tmp_path / "plots", "--quiet")
     assert plots.exit_code == 0
