@@ -93,4 +93,7 @@ def test_on_record_the_other_half_of_a_survey_covers_in_every_third():
     covered = benchmark_calibration.coverage(benchmark_calibration.calibrate(stars, own=True))
     for level, within in ((0.68, 0.06), (0.90, 0.04)):  # of all, and of each third of Teff
         own = covered[covered["level"] == level]
-        assert len(own) == 16 * (len(stars) > 0) and (np.abs(own["share"] - level) < within).all()
+        assert len(own) == 16 * (len(stars) > 0) and (own["share"] > level - within).all()
+        # a conformal interval from n stars may contain 1 / (n + 1) more on each side (Lei et al. 2018, theorem 2.2)
+        few = np.where(own["third"] == "all", 143, 143 // 3)
+        assert (own["share"] < level + 2 / (few + 1) + within).all()
