@@ -184,13 +184,18 @@ class Specialist:
         return torch.as_tensor(self._binned(np.atleast_2d(flux)), dtype=torch.float32)
 
     def gravity_errors(self):
-        """Compare log g of the networks with what their Teff and [M/H] imply, on the reference stars.
+        """Compare log g of the networks with what their Teff and [M/H] imply, on stars that they were not trained on.
 
         Returns
         -------
         dict
-            As of :func:`dtl_core.estimates.gravity.gravity_errors`. The networks were not trained on these stars.
+            As of :func:`dtl_core.estimates.gravity.gravity_errors`: of the test stars of best S/N on the card, or else
+            of the reference stars.
         """
+        figures = {float(snr.partition("-")[0]): found for snr, found in self.card.get("figures", {}).items()}
+        best = figures[max(figures)] if figures else {}
+        if set(gravity.RELATIONS) <= set(best):
+            return {name: best[name] for name in ("logg", *gravity.RELATIONS)}
         return gravity.gravity_errors(self.reference["found"], self.reference["truth"][:, PARAMETERS.index("logg")])
 
     @property

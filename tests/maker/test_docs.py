@@ -474,7 +474,7 @@ def test_the_pages_are_those_of_the_shipped_models():
         best = one.card["figures"]["100-400"]
         assert f"{best['teff']['rmse']:.0f} (" in files["models.md"]
         assert registry.get(f"models/R{one.resolving_power:06.0f}.safetensors").sha256[:12] in files["models.md"]
-        assert f"| calibration stars | {one.gravity_errors()['logg']['rmse']:.3f} |" in files["models.md"]
+        assert f"| 100–400 | {one.gravity_errors()['logg']['rmse']:.3f} |" in files["models.md"]
     assert all(text.startswith("(") and "\n# " in text for text in files.values())
 
 
