@@ -68,7 +68,7 @@ class Model(Specialists):
         >>> paths, truth = write_examples(tempfile.mkdtemp())
         >>> table = dtl_core.load().predict(paths[0])
         >>> print(f"true Teff {truth['teff'][0]:.0f} K, estimate {table['Teff'][0]:.0f}")
-        true Teff 3173 K, estimate 3167 K
+        true Teff 3173 K, estimate 3158 K
         """
         known = checked_photometry(photometry)
         examined, refused = examine(self, spectra, **options)

@@ -65,9 +65,9 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     >>> examined, refused = examine(dtl_core.load(), paths)
     >>> for examination in examined:
     ...     print(f"{examination.report.star}: Teff = {examination.median[0]:.0f} K, p = {examination.p:.1f}")
-    Example S217: Teff = 3167 K, p = 1.0
-    Example S283: Teff = 3486 K, p = 1.0
-    Example S280: Teff = 3843 K, p = 1.0
+    Example S217: Teff = 3158 K, p = 1.0
+    Example S283: Teff = 3520 K, p = 1.0
+    Example S280: Teff = 4011 K, p = 1.0
     """
     items, refused = read_many(spectra, strict=strict, **options)
     items = chain.group_exposures(items) if coadd else items

@@ -12,6 +12,7 @@ from dtl_core.errors import DataError
 from dtl_core.literature import real_stars
 from dtl_core.models import making
 from dtl_core.models.calibrated import REMAINING, Calibrated, bridged
+from dtl_core.synthetic import examples
 from dtl_core.synthetic.line_corrections import load_corrections
 
 PIXELS = 300
@@ -83,6 +84,7 @@ def test_surveys_take_turns_with_corrected_lines_by_draws_that_training_does_not
     training, testing = making._split(corrections)
     assert not set(training) & set(testing)
     assert sorted({*training, *testing}) == list(range(1, corrections.n_draws + 1))
+    assert examples.DRAW in testing
 
 
 def test_only_the_embedded_library_has_corrections():
