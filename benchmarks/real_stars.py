@@ -4,9 +4,9 @@
     python benchmarks/real_stars.py shipped         the other stars, by the shipped models; some seconds
 
 For ``left_out``, a model is made without each of these stars, in turn, at the resolving power of HPF and as the shipped
-ones are, though with fewer networks. It is kept in the folder of the runs until its code changes. The systematic errors
-that the error bars of a star contain are learned from the other stars; those learned from all of them become part of
-the models that are built afterwards.
+ones are, though with fewer networks. It is kept in the folder of the runs until its code, settings or data change. The
+systematic errors that the error bars of a star contain are learned from the other stars; those learned from all of them
+become part of the models that are built afterwards.
 
 Each exposure comes as it is, with noise added (fixed seeds), and for stars of the shipped models brought to a lower
 resolving power; the windows that were cut from some of the exposures come as well. One part of the record of the
@@ -14,6 +14,8 @@ package is replaced; files that are missing are listed in it.
 """
 
 import dataclasses
+import hashlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -27,6 +29,7 @@ from dtl_core import machine
 from dtl_core.config import load_profile
 from dtl_core.errors import DataError
 from dtl_core.estimates.calibration import LEVELS
+from dtl_core.files import file_hash
 from dtl_core.literature import real_stars
 from dtl_core.models import loading, making, prediction, real_errors
 from dtl_core.models.specialist import Specialist, read_specialist
@@ -34,6 +37,7 @@ from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import records
 from dtl_core.pipeline.store import default_root
 from dtl_core.preparing import chain
+from dtl_core.public_data import registry
 
 RESOLVING_POWER = 42_000.0
 SNR = (60, 20)
@@ -124,16 +128,27 @@ def measure(model, stars=None, draws=DRAWS):
     return pd.DataFrame(rows), missing
 
 
+def key_of(stars, settings):
+    """Short hash of what a model depends on: code, settings, and the spectra and published values of its stars."""
+    inputs = [records.digest(MAKING), sorted(settings.items()), file_hash(real_stars.FILE)]
+    for name in stars:
+        entry = next(entry for entry in real_stars.load_real_stars()[name].spectra if not entry.cut)
+        path = registry.find(entry.file)
+        inputs.append([name, path and file_hash(path)])
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]
+
+
 def without(name, settings=None, folder=None):
     """A model that is made without a star, without systematic errors: a Specialist.
 
     Arguments: star; settings; folder, where it is kept.
     """
-    path = Path(folder) / f"{name.replace(' ', '_')}-{records.digest(MAKING)}.safetensors" if folder else None
+    others, settings = [star for star in LEFT_OUT if star != name], {"models.members": MEMBERS} | (settings or {})
+    path = Path(folder) / f"{name.replace(' ', '_')}-{key_of(others, settings)}.safetensors" if folder else None
     if path and path.is_file():
         return read_specialist(path)
-    corrections, _, _ = line_corrections.learn([s for s in LEFT_OUT if s != name], draws=line_corrections.DRAWS)
-    config = load_profile("demo", {"models.members": MEMBERS} | (settings or {}))
+    corrections, _, _ = line_corrections.learn(others, draws=line_corrections.DRAWS)
+    config = load_profile("demo", settings)
     one = making.make_specialist(config, line_corrections.RESOLVING_POWER, corrections=corrections, tested=False)
     return read_specialist(one.save(path)) if path else one
 

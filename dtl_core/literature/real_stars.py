@@ -544,9 +544,9 @@ def summary(compared):
         group, parameter (``all`` in the last row of a group); n, values; n_limits, upper limits; bias and rmse of the
         values (NaN without any, and for all parameters together); e_bias, standard error of the bias (NaN for fewer
         than two); inside_68 and inside_90, how many values and limits lie inside our intervals; fails, whether the bias
-        differs from 0 (t test, 95 %), or whether intervals of 90 % would contain so few with a probability below 5 %,
-        as if the parameters of one star were independent; and as of :func:`left_out_summary`, goal_bias, goal_rmse and
-        met, without goals for late types and for all parameters together.
+        differs from 0 (t test, 95 %), or whether intervals of 68 % or of 90 % would contain so few with a probability
+        below 2.5 %, as if the parameters of one star were independent; and as of :func:`left_out_summary`, goal_bias,
+        goal_rmse and met, without goals for late types and for all parameters together.
     """
     from scipy import stats
 
@@ -559,7 +559,8 @@ def summary(compared):
             found |= {"n": n, "n_limits": len(part) - n} | _statistics(difference[: 0 if p == "all" else n])
             found |= {name: int(part[name].sum()) for name in ("inside_68", "inside_90")}
             biased = abs(found["bias"]) > stats.t.ppf(0.975, max(n - 1, 1)) * found["e_bias"]  # False for NaN
-            few = len(part) > 0 and stats.binom.cdf(found["inside_90"], len(part), 0.90) < 0.05
+            shares = (found["inside_68"], 0.68), (found["inside_90"], 0.90)
+            few = len(part) > 0 and any(stats.binom.cdf(n, len(part), share) < 0.025 for n, share in shares)
             rows.append(found | {"fails": bool(biased or few)} | _goals(found, p if group == EARLY else None))
     return pd.DataFrame(rows)
 

@@ -110,10 +110,10 @@ def as_table(examined, refused, model):
     astropy.table.QTable
         One row per star: star; Teff [K], logg, [M/H] and vsini [km/s], each with calibrated lower and upper error
         (68 %); p_domain, the p-value against ordinary spectra, and strange, the most significant score; flag, why the
-        values are not to be trusted; method;
-        resolving_power of the network input; snr per pixel; radial_velocity with error [km/s]; instrument; file;
-        warnings. With photometry also each parameter combined with it, with the suffix ``_with_photometry``, and mass,
-        radius and luminosity. ``meta["refused"]`` lists the spectra that could not be used.
+        values are not to be trusted; method; resolving_power of the network input; snr per pixel; radial_velocity with
+        error [km/s]; instrument; file; warnings. With photometry also each parameter combined with it, with the suffix
+        ``_with_photometry``, and mass, radius and luminosity. ``meta["refused"]`` lists the spectra that could not be
+        used.
     """
     columns = {"star": np.array([one.report.star for one in examined], str)}
     median, low, high = (
@@ -140,9 +140,11 @@ def as_table(examined, refused, model):
     worth = gravity.worth(one.gravity_errors() for one in model.specialists)
     table = QTable(exports.describe(Table(columns), {PARAMETER_COLUMNS["logg"]: worth}))
     library = sorted({one.card["library"] for one in model.specialists})
+    measured = any(one.systematic_widths.any() for one in model.specialists)
+    more = ", and contain systematic errors learned from a few real ones" if measured else ""
     table.meta = {
         "description": f"Parameters of M dwarfs: dtl-mdwarfs {__version__}, models {legible(model.name)!r}, trained on "
-        f"synthetic spectra of {' and '.join(library)}; errors (68 %) are calibrated on simulated stars",
+        f"synthetic spectra of {' and '.join(library)}; errors (68 %) are calibrated on simulated stars{more}",
         "refused": [{"file": legible(file), "error": legible(error)} for file, error in refused],
     }
     return table

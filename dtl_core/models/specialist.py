@@ -237,7 +237,8 @@ class Specialist:
 
         Errors grow in proportion to the noise.
         """
-        return np.maximum(1.0, np.nan_to_num(self.reference["snr"].min() / np.asarray(snr, float), nan=1.0))
+        snr = np.maximum(np.asarray(snr, float), 0.1)  # the median of noise may be negative
+        return np.maximum(1.0, np.nan_to_num(self.reference["snr"].min() / snr, nan=1.0))
 
     def estimate(self, flux, snr=None, *, real=False):
         """Estimate prepared spectra, with calibrated intervals and p-values.
@@ -278,8 +279,8 @@ class Specialist:
                 whole = out.setdefault(name, np.empty((len(binned), *part[name].shape[1:]), part[name].dtype))
                 whole[rows] = part[name]
         if real and self.systematic_widths.any():
-            out["low"], out["high"] = systematics.widened(*(out[n] for n in ("median", "low", "high")),
-                                                          self.systematic_widths)  # fmt: skip
+            ends = out["low"], out["high"]
+            out["low"], out["high"] = systematics.widened(out["median"], *ends, self.systematic_widths)
         for name in ("median", "low", "high"):  # v sin i is not negative
             out[name][:, 3] = np.maximum(out[name][:, 3], 0.0)
         return out
@@ -354,16 +355,7 @@ class Specialist:
         width = C_KMS / self.resolving_power / 2
         if median[3] < width:
             out.append(f"v sin i below half the instrument's width ({width:.1f} km/s): an upper limit")
-        if median[0] < COOLEST:
-            out.append(f"cooler than {COOLEST:.0f} K, about type M6: no such real star has tested the models, "
-                       "do not trust the values")  # fmt: skip
-        if median[3] > FASTEST:
-            out.append(
-                f"v sin i above {FASTEST:g} km/s: such stars are active, and the models were tested on quiet ones"
-            )
-        if p <= STRANGE:
-            out.append(f"a strange spectrum (p = {p:.3f}, {strange}): do not trust the values blindly")
-        return out
+        return out + list(_doubts(median, p, strange).values())
 
     @checked(path=a_path)
     def save(self, path):
@@ -372,6 +364,18 @@ class Specialist:
 
         arrays = {name: np.ascontiguousarray(v) for name, v in self.arrays.items()}
         return write_atomic(path, save(arrays, metadata={"card": json.dumps(self.card, sort_keys=True)}))
+
+
+def _doubts(median, p, strange):
+    """Reasons not to trust the estimate (4,) of one star: flag -> warning."""
+    out = {}
+    if p <= STRANGE:
+        out["strange"] = f"a strange spectrum (p = {p:.3f}, {strange}): do not trust the values blindly"
+    if median[0] < COOLEST:
+        out["cool"] = f"cooler than {COOLEST:.0f} K, about type M6: the models were tested on hotter stars"
+    if median[3] > FASTEST:
+        out["fast"] = f"v sin i above {FASTEST:g} km/s: such stars are active, the models were tested on quiet ones"
+    return out
 
 
 @checked(path=a_path)
@@ -462,5 +466,4 @@ class Examination:
 
         Several reasons are separated by commas.
         """
-        reasons = {"strange": self.p <= STRANGE, "cool": self.median[0] < COOLEST, "fast": self.median[3] > FASTEST}
-        return ", ".join(name for name, holds in reasons.items() if holds)
+        return ", ".join(_doubts(self.median, self.p, self.strange))

@@ -24,13 +24,13 @@ from dtl_core.bridging import benchmark
 from dtl_core.cli import main
 from dtl_core.errors import ConfigError, DTLError
 from dtl_core.estimates import outliers
-from dtl_core.models import adapting, bulk, exports, loading, making, prediction, specialist
+from dtl_core.models import adapting, bulk, exports, filling, loading, making, prediction, specialist
 from dtl_core.pipeline import conduct, records, store
 from dtl_core.preparing import chain
 from dtl_core.public_data import identifiers, phoenix, registry
 from dtl_core.reading import sources
 from dtl_core.spectra import spectrum
-from dtl_core.synthetic import generation
+from dtl_core.synthetic import generation, physics
 from dtl_core.synthetic.examples import write_examples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,6 +223,7 @@ def facts():
     limit, count = CONFIG.chain.velocity_limit, {3: "three", 4: "four", 5: "five", 6: "six"}[len(powers)]
     fetched = len(phoenix.label_range()) * phoenix.SPECTRUM_BYTES + phoenix.WAVE_BYTES
     least = next(s.low for s in config.settings(CONFIG) if s.name == "window.resolving_power")
+    alpha = physics.draw_physics(4000, np.random.default_rng(0))["alpha"]
     return [
         ("README.md", f"from a resolving power of {lowest} on"),
         ("README.md", f"With {few} or more spectra"),
@@ -264,6 +265,14 @@ def facts():
         ("book/troubleshooting.md", f"a velocity beyond {limit:.0f} km/s"),
         ("book/troubleshooting.md", f"more than {spectrum.MOST_MASKED:.0%} of the window".replace("%", " %")),
         ("book/troubleshooting.md", f"fewer than {few} "),
+        (
+            "book/howto/own_star.md",
+            f"`cool` below {specialist.COOLEST:.0f} K, `fast` above {specialist.FASTEST:g} km/s",
+        ),
+        ("book/method.md", f"is `cool` below {specialist.COOLEST:.0f} K"),
+        ("book/method.md", f"v sin i is above {specialist.FASTEST:g} km/s"),
+        ("book/method.md", f"the estimate is repeated ({('', 'once', 'twice', 'three times')[filling.ROUNDS]})"),
+        (faq, f"[α/M] was drawn at random in training, between {alpha.min():.1f} and {alpha.max():.2f}"),
     ]
 
 

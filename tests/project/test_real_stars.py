@@ -100,6 +100,23 @@ def test_the_models_give_what_the_record_says(name):
     assert found["flag"] == (row["flag"] if isinstance(row["flag"], str) else "")
 
 
+def test_a_kept_model_is_not_used_for_other_settings_values_or_spectra(monkeypatch, tmp_path):
+    names, settings = ["GJ 699", "GJ 273"], {"models.members": 2}
+    key = benchmark.key_of(names, settings)
+    assert key == benchmark.key_of(names, settings)
+    others = {benchmark.key_of(names[:1], settings), benchmark.key_of(names, {"models.members": 3})}
+    values = tmp_path / "real_stars.toml"
+    values.write_text(real_stars.FILE.read_text() + "# changed")
+    monkeypatch.setattr(real_stars, "FILE", values)
+    others.add(benchmark.key_of(names, settings))
+    monkeypatch.undo()
+    spectrum = tmp_path / "spectrum.fits"
+    spectrum.write_bytes(b"other")
+    monkeypatch.setattr(benchmark.registry, "find", lambda name: spectrum)
+    others.add(benchmark.key_of(names, settings))
+    assert len(others | {key}) == 5
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_a_star_is_judged_by_a_model_without_it_with_systematic_errors_of_the_others(monkeypatch):
