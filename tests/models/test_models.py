@@ -85,8 +85,9 @@ def test_shipped_models_are_good_and_their_errors_hold_on_surveys_they_never_saw
         for name in PARAMETERS:
             for snr, found in figures.items():
                 assert found["n_stars"] >= 700
-                assert found[name]["inside_68"] > 0.58 and found[name]["inside_90"] > 0.84, (one, snr, name)
-            # too many are inside for surveys without other physics; over all kinds of gap it is right
+                assert 0.58 < found[name]["inside_68"] < 0.86, (one.resolving_power, snr, name)
+                assert 0.84 < found[name]["inside_90"] < 0.99, (one.resolving_power, snr, name)
+            # of surveys without other physics more are inside than should be; over all kinds of gap it is right
             kinds = [found[name] for found in one.card["kinds"].values()]
             assert 0.58 < np.mean([found["inside_68"] for found in kinds]) < 0.82, (one.resolving_power, name)
             assert 0.84 < np.mean([found["inside_90"] for found in kinds]) < 0.96, (one.resolving_power, name)

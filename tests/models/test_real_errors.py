@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from toys import simulated
 
 from dtl_core.estimates.calibration import LEVELS
-from dtl_core.models import loading, real_errors
+from dtl_core.models import loading, making, real_errors
 from dtl_core.models.specialist import COOLEST, FASTEST, Specialist
 from dtl_core.parameters import PARAMETERS
 
@@ -62,12 +61,8 @@ def planted(base, **tau):
 
 
 def test_bars_of_real_stars_contain_systematic_errors_and_those_of_simulated_stars_do_not(base):
-    _, flux, _ = simulated(8, 4, POWER)
+    flux = making.simulated_stars(base.config, 8, [4])[0]
     wide, none = planted(base, teff=300.0), Specialist(base.arrays, base.card | {"systematics": {}})
-    margin = (
-        flux.shape[1] - round((base.config.window.stop - base.config.window.start) / base.config.window.step)
-    ) // 2
-    flux = flux[:, margin:-margin]
     one, real, plain = wide.estimate(flux), wide.estimate(flux, real=True), none.estimate(flux, real=True)
     for name in ("low", "high", "median"):
         np.testing.assert_array_equal(one[name], plain[name])
@@ -87,11 +82,7 @@ def test_the_posterior_of_a_real_star_contains_them_too(base):
 
 
 def test_errors_grow_with_the_noise_below_the_lowest_signal_to_noise(base):
-    _, flux, _ = simulated(4, 4, POWER)
-    margin = (
-        flux.shape[1] - round((base.config.window.stop - base.config.window.start) / base.config.window.step)
-    ) // 2
-    flux = flux[:, margin:-margin]
+    flux = making.simulated_stars(base.config, 4, [4])[0]
     lowest = float(base.reference["snr"].min())
     widths = []
     for snr in (lowest, lowest / 2, lowest / 4):
