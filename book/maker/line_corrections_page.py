@@ -107,6 +107,30 @@ def _changes(lines):
         yield f"By this measure {_listed(counts)} are {side} than in the library."
 
 
+def _plausible(corrections, lines):
+    """What others found about FeH, and whether these corrections agree: sentences."""
+    if "feh" not in corrections.physics:
+        return
+    factor = np.exp(line_corrections.most_probable(corrections.physics["feh"]))
+    middle, low, high = (number(value, ".2f") for value in factor)
+    side = "stronger" if float(low) > 1 else "weaker" if float(high) < 1 else "neither stronger nor weaker"
+    widths = lines.loc[lines["species"] == "FeH", "library_width"]
+    yield f"As a whole, the FeH lines are {side} than in the library, by a factor of {middle} ({low} to {high}, 68 %)."
+    yield (
+        f"{cite(['glidden2026'])} find that models of the M8 dwarf TRAPPIST-1 have too much FeH absorption in the "
+        "Wing-Ford band, and explain it by collisional broadening that is too strong in the models."
+    )
+    yield (
+        "Neither result tests the other: less broadening weakens saturated lines that overlap, as in an M8 dwarf, but "
+        f"hardly changes the equivalent widths of weak lines, here {widths.min():.0f} to {widths.max():.0f}{NBSP}mÅ in "
+        "the library."
+    )
+    yield (
+        "The fit has no factor for the broadening of FeH, so that an error of it goes into the smooth fields. "
+        f"{cite(['wende2010'])} also had to scale the theoretical strengths of single FeH lines, in an M5.5 dwarf."
+    )
+
+
 def _extrapolated(corrections, recorded):
     """What the draws say about stars unlike those of the fit."""
     teff, mh = line_corrections.MIDDLE
@@ -291,6 +315,7 @@ def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=
         reference=f"Teff {teff:.0f}{NBSP}K, log g {logg:.1f}, \\[M/H\\] {number(mh, '+.1f')}",
         width=line_corrections.HALF_WIDTH,
         changes=" ".join(_changes(lines)),
+        plausible=" ".join(_plausible(corrections, lines)),
         lines=_line_table(lines),
         shared=_shared_table(corrections, recorded["shared"]),
         extrapolated=_extrapolated(corrections, recorded),
@@ -382,6 +407,8 @@ before rotation and instrument, factor of the optical depth of known lines, and 
 :name: tab-line-shared
 
 {shared}```
+
+{plausible}
 
 To download: {{download}}`the lines <line_corrections_lines.csv>`, {{download}}`the corrections by wavelength
 <line_corrections_by_wavelength.csv>` at {reference}, and {{download}}`the test <line_corrections_test.csv>`, as CSV.

@@ -31,7 +31,8 @@ def file(tmp_path_factory):
     level = float(line_corrections.smooth_basis(np.array([8826.65]), knots[near]).sum())
     strength = np.outer(np.log(2) / level * np.r_[1.0, rng.normal(1, 0.03, 8)], near)
     added, slopes = 0 * strength, np.vstack([np.zeros(2), rng.normal(0, 0.3, (8, 2))])
-    corrections = LineCorrections(knots, strength, added, {"tio": np.r_[0.0, rng.normal(0, 0.01, 8)]}, slopes, {})
+    physics = {"tio": np.r_[0.0, rng.normal(0, 0.01, 8)], "feh": np.log(np.r_[0.8, rng.uniform(0.7, 0.9, 8)])}
+    corrections = LineCorrections(knots, strength, added, physics, slopes, {})
     return corrections.save(tmp_path_factory.mktemp("lines") / "lines.npz")
 
 
@@ -114,6 +115,13 @@ def test_lines_come_with_the_largest_change_first(tmp_path, file):
     assert changes == sorted(changes, reverse=True) and changes[0] > 10
     assert float(rows[0][4].split()[0]) == pytest.approx(2.0, abs=0.1)
     assert "0 of 4 atomic lines are weaker" in page
+
+
+def test_the_strength_of_feh_is_compared_with_that_of_others(tmp_path, file):
+    assert re.search(
+        r"lines of FeH are weaker .* factor of 0\.80 \(0\.7\d to 0\.[89]\d, 68 %\)",
+        page_of(planted(tmp_path, file), file),
+    )
 
 
 def test_the_cards_say_whether_models_use_the_corrections(tmp_path, file):
