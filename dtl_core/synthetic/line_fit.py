@@ -8,6 +8,7 @@ around its maximum (Gauss-Newton, with steps that are halved until the posterior
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +72,17 @@ def _is_known(star):
     return {"teff", "mh"} <= set(star.labels)
 
 
+@functools.lru_cache(maxsize=8)
+def _broadening(window, vsini):
+    """Sparse operator (n_pixels, n_library_pixels): instrument, rotation and resampling."""
+    wavelength = load_library("grid_a").wavelength
+    units, edge = np.eye(len(wavelength)), round(window.margin / window.step)
+    broad = generation.model_spectra(wavelength, units, np.full(len(units), vsini), window)
+    matrix = operators.binned(broad[:, edge:-edge], window.step).T
+    matrix[np.abs(matrix) < 1e-7] = 0
+    return sp.csr_array(matrix)
+
+
 class _Model:
     """Spectra of stars and their derivatives, for a window and a resolving power."""
 
@@ -87,17 +99,6 @@ class _Model:
         self.shape = np.polynomial.chebyshev.chebvander(np.linspace(-1, 1, len(self.grid)), N_CONTINUUM - 1)
         distance = (self.grid[:, None] - self.grid) / MODEL_LENGTH
         self.model_error = MODEL_ERROR**2 * np.exp(-0.5 * distance**2)
-        self.known = {}
-
-    def broadening(self, vsini):
-        """Sparse operator (n_pixels, n_library_pixels): instrument, rotation and resampling."""
-        if vsini not in self.known:
-            units, edge = np.eye(len(self.wavelength)), round(self.window.margin / self.step)
-            broad = generation.model_spectra(self.wavelength, units, np.full(len(units), vsini), self.window)
-            matrix = operators.binned(broad[:, edge:-edge], self.step).T
-            matrix[np.abs(matrix) < 1e-7] = 0
-            self.known[vsini] = sp.csr_array(matrix)
-        return self.known[vsini]
 
     def depth(self, labels, physics):
         """Optical depth of a star's lines before the corrections, and ln of its continuum, on the library's pixels."""
@@ -113,7 +114,7 @@ class _Star:
     """A star of the fit: its data, its unknowns (Teff, log g, [M/H], own nuisances) and their priors."""
 
     def __init__(self, star, model):
-        self.star, self.model, self.broaden = star, model, model.broadening(star.vsini)
+        self.star, self.model, self.broaden = star, model, _broadening(model.window, star.vsini)
         names = PARAMETERS[:3]
         centre = [star.labels.get(name, BROAD[name][0]) for name in names] + [mean for mean, _ in OWN.values()]
         width = [star.errors.get(name, BROAD[name][1]) for name in names] + [spread for _, spread in OWN.values()]

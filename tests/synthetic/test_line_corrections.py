@@ -192,9 +192,6 @@ def test_fit_without_freedom_of_lines_keeps_those_of_the_library():
         assert not values.any()
     row = found.iloc[1]
     assert abs(row["teff"] - 3420) < 25 and abs(row["mh"] - 0.05) < 0.05 and row["rms"] < 0.004
-    changed = dataclasses.replace(stars[1], flux=spectra(planted(seed=4), labels, config)[1])
-    free, fixed = (fit_lines([stars[0], changed], config, lines=lines)[1] for lines in (True, False))
-    assert free.iloc[1]["rms"] < 0.5 * fixed.iloc[1]["rms"]
 
 
 @pytest.mark.slow
@@ -225,6 +222,7 @@ def test_fit_finds_planted_corrections_and_measures_the_star_that_it_does_not_kn
     smooth = lambda x: np.convolve(x, np.ones(15) / 15, "same")  # noqa: E731 - the resolution of the spectra
     assert np.corrcoef(smooth(true), smooth(ours))[0, 1] > 0.5
     assert table["rms"].max() < 0.006
+    assert fit_lines(stars[::2], config, lines=False)[1]["rms"].iloc[1] > 2 * table["rms"].iloc[2]
     assert np.isfinite(evidence)
     # the posterior's draws scatter around the most probable correction
     assert 0 < np.std(found.strength[1:] - found.strength[0]) < 2 * STRENGTH
