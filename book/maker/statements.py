@@ -407,7 +407,7 @@ STATEMENTS = (
     Statement("n_d", "astrophysics", "thin-disc stars", 167, recompute=_n_kind("D")),
     Statement("n_yd", "astrophysics", "young-disc stars", 85, recompute=_n_kind("YD")),
     Statement("ks", "astrophysics", "p of the Kolmogorov-Smirnov test, [M/H] of thin against thick disc", 0.0071, "",
-              0.0001, recompute=lambda public: public.populations[1].loc[("D", "TD"), "p"]),
+              0.0001, recompute=lambda public: public.populations[1].loc[("D", "TD"), "p_untied"]),
     Statement("young_80", "astrophysics", "stars in a young association, probability above 80 %", 9,
               recompute=_probable(0.80)),
     Statement("young_95", "astrophysics", "stars in a young association, probability above 95 %", 7,

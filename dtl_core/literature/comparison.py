@@ -1,4 +1,4 @@
-"""Agreement of catalogues: statistics of two, slopes with errors on both axes, differences, rank correlations of all.
+"""Agreement of catalogues: statistics of two, slopes, coverage of error bars, differences, rank correlations of all.
 
 Frames are tidy, see :mod:`dtl_core.literature.catalogues`, and stars are matched by identifier.
 """
@@ -11,26 +11,26 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import squareform
 
-from ..errors import ConfigError, DataError
-from ..parameters import PARAMETERS
+from ..errors import ConfigError
+from ..estimates.density import ONE_SIGMA
+from ..parameters import ANCHOR_ERRORS, PARAMETERS
 from .catalogues import read_sources
 from .checks import require_columns
+from .regression import fit_line
 
 __all__ = [
     "Agreement",
-    "Line",
     "MIN_COMMON",
     "SPLITS",
     "agreement_matrix",
+    "common_stars",
     "compare",
     "comparison_statistics",
     "comparison_table",
     "coverage",
     "difference_table",
-    "orthogonal_slope",
     "pairs",
     "standing",
     "star_values",
@@ -179,100 +179,42 @@ def comparison_table(catalogue, sources=None):
     return pd.DataFrame(rows, columns=["source", "parameter", "subset", *_STATISTICS])
 
 
-def coverage(catalogue, benchmark, parameter):
-    r"""Count the benchmark values inside the asymmetric 1-sigma intervals of the catalogue, :math:`[x - e, x + E]`.
+def coverage(catalogue, benchmark, parameter, *, assumed=0.0):
+    r"""Count benchmark values inside the asymmetric 1-sigma bars of a catalogue, with and without their own errors.
 
     Parameters
     ----------
     catalogue, benchmark, parameter
-        As for :func:`compare`; errors of the benchmark are ignored.
+        As for :func:`compare`. Upper limits of the benchmark are left out.
+    assumed : float
+        Standard error of benchmark values that have none.
 
     Returns
     -------
     dict
-        N and inside (counts) and fraction (0.68 is expected; NaN without stars).
+        N, number of stars; inside and fraction, number and share of benchmark values in :math:`[x - e, x + E]`;
+        expected, the share if all errors are right, which is below 0.683 because benchmark values scatter by their own
+        :math:`\sigma`; inside_both and fraction_both, in the interval with :math:`(e^2 + \sigma^2)^{1/2}` and
+        :math:`(E^2 + \sigma^2)^{1/2}`, where 0.683 is expected; p_few, the binomial probability of inside_both or
+        fewer; needed, the least :math:`\sigma` of all benchmark values with which 0.683 of them would be in there. NaN
+        for shares and for needed if there are no stars.
     """
-    x, y, low, high = pairs(catalogue, benchmark, parameter, (f"e_{parameter}", f"E_{parameter}"))
-    inside = int(((y >= x - low) & (y <= x + high)).sum())
-    return {"N": len(x), "inside": inside, "fraction": inside / len(x) if len(x) else float("nan")}
-
-
-class Line(NamedTuple):
-    """A straight line :math:`y = a + b x`.
-
-    Attributes
-    ----------
-    slope, slope_error : float
-        :math:`b` and its 1-sigma error.
-    intercept : float
-        :math:`a`.
-    reduced_chi2 : float
-    """
-
-    slope: float
-    slope_error: float
-    intercept: float
-    reduced_chi2: float
-
-
-def orthogonal_slope(x, y, x_error, y_error):
-    r"""Fit a straight line to points with errors in x and y, exact for independent Gaussian errors.
-
-    .. math:: \chi^2(a, b) = \sum_i \frac{(y_i - a - b x_i)^2}{\sigma_{y,i}^2 + b^2 \sigma_{x,i}^2}
-
-    is minimised over the angle of the line, which treats x and y alike: if they are exchanged, the slope becomes
-    1/slope. If the reduced chi2 exceeds 1, the error of the slope is multiplied by its square root.
-
-    Parameters
-    ----------
-    x, y : (n_points,) array
-    x_error, y_error : float or (n_points,) array
-        Standard errors; one of the two may be zero.
-
-    Returns
-    -------
-    Line
-        All NaN for fewer than three points, or if x or y is constant.
-
-    Raises
-    ------
-    DataError
-        An error is negative or not finite, or both errors of a point are zero.
-
-    References
-    ----------
-    York et al. (2004, Am. J. Phys. 72, 367), who give the error of the slope.
-    """
-    x, y = (np.asarray(values, float) for values in (x, y))
-    ex, ey = (np.broadcast_to(np.asarray(e, float), x.shape) for e in (x_error, y_error))
-    for e, name in ((ex, "x_error"), (ey, "y_error")):
-        if not np.all(np.isfinite(e) & (e >= 0)):
-            raise DataError("an error is negative or not finite", field=name, remedy="give standard errors")
-    if np.any((ex == 0) & (ey == 0)):
-        raise DataError("a point has no error on either side", field="x_error", remedy="give one of the two")
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Line(*[np.nan] * 4)
-    (mx, sx), (my, sy) = (x.mean(), x.std()), (y.mean(), y.std())
-    u, v, eu, ev = (x - mx) / sx, (y - my) / sy, ex / sx, ey / sy
-
-    def weights(angle):
-        return 1 / ((np.cos(angle) * ev) ** 2 + (np.sin(angle) * eu) ** 2)
-
-    def chi2(angle):
-        w, distance = weights(angle), np.cos(angle) * v - np.sin(angle) * u
-        return np.sum(w * (distance - np.average(distance, weights=w)) ** 2)
-
-    step = np.pi / 180  # coarse grid first, as there may be several minima
-    best = min((np.arange(180) - 89.5) * step, key=chi2)
-    angle = minimize_scalar(chi2, bounds=(best - step, best + step), method="bounded", options={"xatol": 1e-12}).x
-    b, w = np.tan(angle), weights(angle) * np.cos(angle) ** 2
-    u0, v0 = np.average(u, weights=w), np.average(v, weights=w)
-    adjusted = w * ((u - u0) * ev**2 + b * (v - v0) * eu**2)  # the most probable points, relative to (u0, v0)
-    error = 1 / np.sqrt(np.sum(w * (adjusted - np.average(adjusted, weights=w)) ** 2))
-    reduced = chi2(angle) / (len(x) - 2) if len(x) > 2 else np.nan
-    slope = b * sy / sx
-    error *= sy / sx * np.sqrt(max(reduced, 1))
-    return Line(float(slope), float(error), float(my + v0 * sy - slope * (mx + u0 * sx)), float(reduced))
+    require_columns(catalogue, "catalogue", (f"e_{parameter}", f"E_{parameter}"))
+    both = common_stars(catalogue, benchmark, parameter)
+    delta, own = (both["y"] - both["x"]).to_numpy(), both["ey"].fillna(assumed).to_numpy()
+    ends = both[["low", "high"]].to_numpy().T
+    side = np.where(delta < 0, *ends)
+    inside, inside_both = np.abs(delta) <= side, np.abs(delta) <= np.hypot(side, own)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = 2 * stats.norm.cdf(np.where(own > 0, ends / np.hypot(ends, own), 1.0)) - 1
+    n, k = len(both), int(inside_both.sum())
+    lacking = np.quantile(delta**2 - side**2, ONE_SIGMA, method="inverted_cdf") if n else np.nan
+    shares = {"fraction": inside, "expected": expected, "fraction_both": inside_both}
+    return (
+        {"N": n, "inside": int(inside.sum()), "inside_both": k, "p_few": float(stats.binom.cdf(k, n, ONE_SIGMA))}
+        | {name: float(values.mean()) if n else np.nan for name, values in shares.items()}
+        | {"needed": float(np.sqrt(np.maximum(lacking, 0)))}
+    )
 
 
 def _error(frame, parameter, suffix=""):
@@ -281,8 +223,26 @@ def _error(frame, parameter, suffix=""):
     return frame[columns].mean(axis=1).to_numpy(float) if columns else np.full(len(frame), np.nan)
 
 
-def _common(catalogue, literature, parameter):
-    """Stars in both frames: karmn, values x and y, errors ex and ey; upper limits in y are left out."""
+def common_stars(catalogue, literature, parameter):
+    """Match the stars of two frames, with their errors; upper limits on v sin i in the second are left out.
+
+    Parameters
+    ----------
+    catalogue, literature : pandas.DataFrame
+        Tidy frames.
+    parameter : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        karmn; x and y, the values of catalogue and literature; ex and ey, their standard errors, means of asymmetric
+        ones, NaN if not given; low and high, the lower and upper error of x.
+
+    Raises
+    ------
+    ConfigError
+        Unknown parameter.
+    """
     _check(parameter)
     if parameter == "vsini" and "vsini_limit" in literature:
         literature = literature[~literature["vsini_limit"].astype(bool)]
@@ -291,27 +251,16 @@ def _common(catalogue, literature, parameter):
     theirs = theirs.rename(columns={c: f"{c}_y" for c in columns[1:]})
     both = ours.merge(theirs, on="karmn", validate="one_to_one").dropna(subset=[parameter, f"{parameter}_y"])
     out = {"karmn": both["karmn"], "x": both[parameter].astype(float), "y": both[f"{parameter}_y"].astype(float)}
-    return pd.DataFrame(out | {"ex": _error(both, parameter), "ey": _error(both, parameter, "_y")})
-
-
-def _fill(ex, ey, delta):
-    """Replace missing errors by the scatter of the differences that the given errors leave unexplained.
-
-    It is at least a tenth of the scatter, so that weights stay finite, and shared equally if both sides lack errors.
-    """
-    lacking = [np.isnan(e) for e in (ex, ey)]
-    scatter = np.var(delta, ddof=1) or 1.0
-    given = sum(np.mean(e[~no] ** 2) for e, no in zip((ex, ey), lacking, strict=True) if not no.all())
-    sides = max(sum(no.any() for no in lacking), 1)
-    common = np.sqrt(max(scatter - given, 0.01 * scatter) / sides)
-    return [np.where(no, common, e) for e, no in zip((ex, ey), lacking, strict=True)]
+    sides = {name: both.get(f"{e}_{parameter}", np.nan) for name, e in (("low", "e"), ("high", "E"))}
+    return pd.DataFrame(out | sides | {"ex": _error(both, parameter), "ey": _error(both, parameter, "_y")})
 
 
 def comparison_statistics(catalogue, sources=None):
-    """:func:`comparison_table` with slopes from :func:`orthogonal_slope`.
+    """:func:`comparison_table` with straight lines from :func:`dtl_core.literature.regression.fit_line`.
 
-    Asymmetric errors are averaged; upper limits are left out. Splitting limits the range of x, which biases the slopes
-    of the subsets low.
+    Asymmetric errors are averaged; upper limits are left out. Where a source gives no error, that of
+    ``dtl_core.parameters.ANCHOR_ERRORS`` is assumed; other missing errors count as zero, so that the scatter contains
+    them. Splitting limits the range of x, which biases the slopes of the subsets low.
 
     Parameters
     ----------
@@ -321,25 +270,27 @@ def comparison_statistics(catalogue, sources=None):
     Returns
     -------
     pandas.DataFrame
-        The columns of :func:`comparison_table` and odr_N, odr_slope, odr_slope_err, odr_chi2 (reduced) and odr_errors:
-        ``quoted``, or ``scatter`` if missing errors were estimated from the scatter of the differences.
+        The columns of :func:`comparison_table` and, of the line of the literature on the catalogue, line_N, slope,
+        slope_err, scatter, scatter_err and chi2 (reduced, without the scatter); steep and steep_err, the slope if the
+        scatter is the catalogue's; line_errors, ``quoted`` or, if some are not, ``assumed``.
     """
     frames = read_sources(sources)
     table = comparison_table(catalogue, frames)
     rows = []
     for source, parameter, subset in table[["source", "parameter", "subset"]].itertuples(index=False):
         stars = catalogue if subset == "all" else catalogue.query(subset)
-        rows.append(_odr(_common(stars, frames[source], parameter)))
-    return table.join(pd.DataFrame(rows, columns=["odr_N", "odr_slope", "odr_slope_err", "odr_chi2", "odr_errors"]))
+        rows.append(_line(common_stars(stars, frames[source], parameter), ANCHOR_ERRORS.get(parameter, 0.0)))
+    return table.join(pd.DataFrame(rows))
 
 
-def _odr(both):
+def _line(both, assumed):
     quoted = not both[["ex", "ey"]].isna().any(axis=None)
-    if len(both) < 3:
-        return len(both), np.nan, np.nan, np.nan, "quoted" if quoted else "scatter"
-    x, y, ex, ey = both[["x", "y", "ex", "ey"]].to_numpy().T
-    line = orthogonal_slope(x, y, *_fill(ex, ey, y - x))
-    return len(both), line.slope, line.slope_error, line.reduced_chi2, "quoted" if quoted else "scatter"
+    x, y, ex, ey = (both[name].fillna(assumed if name == "ey" else 0).to_numpy() for name in ("x", "y", "ex", "ey"))
+    line, other = fit_line(x, y, ex, ey), fit_line(y, x, ey, ex)
+    names = {"slope": "slope", "slope_error": "slope_err", "scatter": "scatter", "scatter_error": "scatter_err"}
+    out = {"line_N": len(x)} | {short: getattr(line, name) for name, short in names.items()}
+    steep = {"steep": 1 / other.slope, "steep_err": other.slope_error / other.slope**2}
+    return out | {"chi2": line.reduced_chi2} | steep | {"line_errors": "quoted" if quoted else "assumed"}
 
 
 def difference_table(catalogue, sources, parameter):
@@ -366,7 +317,7 @@ def difference_table(catalogue, sources, parameter):
     """
     tables = [pd.DataFrame(columns=["source", "karmn", "value", "difference", "sigma"])]
     for name, literature in sources.items():
-        both = _common(catalogue, literature, parameter)
+        both = common_stars(catalogue, literature, parameter)
         sigma = np.hypot(both["ex"].fillna(0), both["ey"].fillna(0))
         columns = {"karmn": both["karmn"], "value": both["x"], "difference": both["y"] - both["x"], "sigma": sigma}
         tables.append(pd.DataFrame({"source": name} | columns))
@@ -414,7 +365,7 @@ def agreement_matrix(frames, parameter):
     hierarchical clustering (average linkage of 1 - r, unknown pairs at the median distance); those that share too few
     stars with all others come last.
     """
-    values = {name: _common(frame, frame, parameter).set_index("karmn")["x"] for name, frame in frames.items()}
+    values = {name: common_stars(frame, frame, parameter).set_index("karmn")["x"] for name, frame in frames.items()}
     values = {name: column for name, column in values.items() if len(column)}
     if not values:
         return Agreement(*[pd.DataFrame(dtype=float)] * 3)

@@ -17,11 +17,13 @@ from scipy import stats
 
 from ..errors import ConfigError, DataError
 from .checks import require_columns
+from .ties import ks_test
 
 __all__ = [
     "COMPONENTS",
     "POPULATIONS",
     "SOLAR_MOTION",
+    "SOLAR_MOTIONS",
     "activity_fractions",
     "associations",
     "confusion",
@@ -31,13 +33,21 @@ __all__ = [
     "metallicity_by_population",
     "population",
     "population_probabilities",
+    "populations_by_solar_motion",
     "space_velocities",
     "space_velocities_with_errors",
 ]
 
 
 POPULATIONS = ("YD", "D", "TD-D", "TD")
-SOLAR_MOTION = (11.1, 12.24, 7.25)  # km/s towards U, V, W; Schoenrich, Binney & Dehnen (2010, MNRAS 403, 1829)
+SOLAR_MOTIONS = {  # km/s towards U, V, W, relative to the local standard of rest; the first is the one adopted
+    "Schönrich+ 2010": (11.1, 12.24, 7.25),  # Schoenrich, Binney & Dehnen (2010, MNRAS 403, 1829)
+    "Coşkunoğlu+ 2011": (8.50, 13.38, 6.49),  # MNRAS 412, 1237
+    "Francis & Anderson 2014": (14.1, 14.6, 6.9),  # arXiv:1311.2069
+    "Hogg+ 2005": (10.1, 4.0, 6.7),  # ApJ 629, 268
+    "Dehnen & Binney 1998": (10.00, 5.25, 7.17),  # MNRAS 298, 387
+}
+SOLAR_MOTION = next(iter(SOLAR_MOTIONS.values()))
 COMPONENTS = {  # fraction of the stars near the Sun; dispersions in U, V, W and asymmetric drift, km/s
     "D": (0.94, (35.0, 20.0, 16.0), -15.0),
     "TD": (0.06, (67.0, 38.0, 35.0), -46.0),
@@ -258,6 +268,39 @@ def population(U, V, W, *, limits=(0.1, 10.0), **kwargs):
     return np.where(np.isnan(ratio), "", labels)
 
 
+def populations_by_solar_motion(U, V, W, mh, motions=None):
+    """How populations and their metallicities depend on the adopted motion of the Sun.
+
+    Parameters
+    ----------
+    U, V, W : (n_stars,) array, km/s, heliocentric
+    mh : (n_stars,) array, dex
+    motions : dict of str to (float, float, float), optional
+        Solar motions [km/s]; by default ``SOLAR_MOTIONS``. Stars are compared with the first one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By solar motion: number of stars in each of ``POPULATIONS``; changed, stars with another label than with the
+        first motion, and changed_thick, those that enter or leave the thick disc; median_D and median_TD of [M/H], NaN
+        without stars; p of :func:`dtl_core.literature.ties.ks_test` of the two, NaN without stars.
+    """
+    rows, first = {}, None
+    for name, motion in (motions or SOLAR_MOTIONS).items():
+        labels = population(U, V, W, solar_motion=motion)
+        first = labels if first is None else first
+        summary, tests = metallicity_by_population(mh, labels)
+        medians, p = summary.set_index("pop")["median"], tests.set_index(["pop1", "pop2"])["p"]
+        rows[name] = {pop: int((labels == pop).sum()) for pop in POPULATIONS} | {
+            "changed": int((labels != first).sum()),
+            "changed_thick": int(((labels == "TD") != (first == "TD")).sum()),
+            "median_D": medians.get("D", np.nan),
+            "median_TD": medians.get("TD", np.nan),
+            "p": p.get(("D", "TD"), np.nan),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def confusion(labels, reference, order=POPULATIONS):
     """Count the stars with each pair of labels.
 
@@ -417,7 +460,7 @@ def draw_velocities(n_stars, seed=0, fractions=None):
 
 
 def metallicity_by_population(mh, pop, order=POPULATIONS):
-    """Statistics of [M/H] in each population, and Kolmogorov-Smirnov tests of every pair.
+    """Statistics of [M/H] in each population, and two-sample Kolmogorov-Smirnov tests of every pair.
 
     Parameters
     ----------
@@ -432,7 +475,8 @@ def metallicity_by_population(mh, pop, order=POPULATIONS):
     summary : pandas.DataFrame
         pop, N, mean, median, std (N - 1), q16, q84, min, max.
     tests : pandas.DataFrame
-        pop1, pop2, KS_D and p of the exact two-sample test.
+        pop1, pop2; KS_D and p of :func:`dtl_core.literature.ties.ks_test`, exact for equal values too; p_untied, which
+        ``scipy.stats.ks_2samp`` gives, and the paper: too large if values are equal.
     """
     mh, pop = np.asarray(mh, float), np.asarray(pop, str)
     groups = {name: mh[(pop == name) & np.isfinite(mh)] for name in order}
@@ -453,11 +497,12 @@ def metallicity_by_population(mh, pop, order=POPULATIONS):
     ]
     tests = []
     for one, two in itertools.combinations(groups, 2):
-        result = stats.ks_2samp(groups[one], groups[two])
-        tests.append({"pop1": one, "pop2": two, "KS_D": float(result.statistic), "p": float(result.pvalue)})
+        distance, p = ks_test(groups[one], groups[two])
+        untied = float(stats.ks_2samp(groups[one], groups[two]).pvalue)
+        tests.append({"pop1": one, "pop2": two, "KS_D": distance, "p": p, "p_untied": untied})
     return (
         pd.DataFrame(summary, columns=["pop", "N", "mean", "median", "std", "q16", "q84", "min", "max"]),
-        pd.DataFrame(tests, columns=["pop1", "pop2", "KS_D", "p"]),
+        pd.DataFrame(tests, columns=["pop1", "pop2", "KS_D", "p", "p_untied"]),
     )
 
 

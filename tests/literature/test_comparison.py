@@ -1,4 +1,4 @@
-"""Statistics of two catalogues as the paper has them, slopes with errors on both sides, who agrees with whom."""
+"""Statistics of two catalogues as the paper has them, slopes, coverage of error bars, who agrees with whom."""
 
 import numpy as np
 import pandas as pd
@@ -6,17 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import REFERENCE_NAMES, published_frame
-from scipy.optimize import minimize
 
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import catalogues, comparison
+from dtl_core.literature.regression import fit_line
+from dtl_core.parameters import ANCHOR_ERRORS
 from dtl_core.public_data import registry
-
-# Pearson's data (1901) with York's weights, the test of every paper on the subject
-X = np.array([0.0, 0.9, 1.8, 2.6, 3.3, 4.4, 5.2, 6.1, 6.5, 7.4])
-Y = np.array([5.9, 5.4, 4.4, 4.6, 3.5, 3.7, 2.8, 2.8, 2.4, 1.5])
-EX = np.array([1000.0, 1000, 500, 800, 200, 80, 60, 20, 1.8, 1]) ** -0.5
-EY = np.array([1, 1.8, 4, 8, 20, 20, 70, 70, 100, 500]) ** -0.5
 
 
 def drawn(n, slope, ex, ey, rng, spread=250.0):
@@ -130,11 +125,48 @@ def test_table_takes_frames_of_one_s_own():
 
 def test_coverage_uses_the_lower_error_below_and_the_upper_above(mirror):
     ours = catalogues.read_published()  # Teff -30 +50
+    exact = ours.drop(columns=["e_teff", "E_teff"])
     for shift, inside in ((-31, 0), (-30, 6), (0, 6), (50, 6), (51, 0)):
-        found = comparison.coverage(ours, ours.assign(teff=ours.teff + shift), "teff")
-        assert found == {"N": 6, "inside": inside, "fraction": inside / 6}
+        found = comparison.coverage(ours, exact.assign(teff=ours.teff + shift), "teff")
+        assert (found["N"], found["inside"], found["inside_both"], found["fraction"]) == (6, inside, inside, inside / 6)
+        assert found["expected"] == pytest.approx(0.6827, abs=1e-4)  # the benchmark has no errors
     assert comparison.coverage(ours, catalogues.read_literature("Interferometric"), "teff")["inside"] == 1
-    assert np.isnan(comparison.coverage(ours, ours.iloc[:0], "teff")["fraction"])
+    none = comparison.coverage(ours, ours.iloc[:0], "teff")
+    assert none["N"] == 0 and np.isnan([none["fraction"], none["expected"], none["needed"]]).all()
+
+
+def test_the_benchmark_s_own_error_enters():
+    ours = frame(np.full(4, 3500.0), 30.0, E_teff=50.0)
+    benchmark = frame(np.array([3440.0, 3455.0, 3540.0, 3560.0]), 40.0)
+    found = comparison.coverage(ours, benchmark, "teff")
+    assert found["inside"] == 1  # 3540 is 40 above, within 50
+    assert found["inside_both"] == 3  # within (30^2 + 40^2)^0.5 = 50 below and 64 above: all but 3440
+    assert comparison.coverage(ours, benchmark.drop(columns="e_teff"), "teff", assumed=40.0) == found
+    assert comparison.coverage(ours, benchmark.drop(columns="e_teff"), "teff")["inside_both"] == 1
+    assert found["needed"] == pytest.approx(np.sqrt(45**2 - 30**2))  # 3455 is the third of four to come in
+    assert found["p_few"] == pytest.approx(1 - 0.6827**4, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [0.0, 30.0, 90.0])
+def test_expected_coverage_is_that_of_right_errors(own):
+    """True values known: the shares inside are those that are said to be expected."""
+    rng = np.random.default_rng(7)
+    true = rng.normal(3500, 200, 4000)
+    bars = rng.uniform(20, 80, 4000)
+    ours = frame(true + rng.normal(0, bars), bars, E_teff=bars)
+    found = comparison.coverage(ours, frame(true + rng.normal(0, own, 4000), own), "teff")
+    assert found["fraction"] == pytest.approx(found["expected"], abs=0.025)
+    assert found["fraction_both"] == pytest.approx(0.683, abs=0.025)
+    assert (found["expected"] < 0.6) == (own > 0)
+    assert found["needed"] == pytest.approx(own, abs=12)
+    assert found["p_few"] > 0.001
+
+
+def test_upper_limits_are_inside_no_bar():
+    ours = frame(np.array([2.0, 10.0]), 1.0, "vsini", E_vsini=1.0)
+    limits = frame(np.array([2.0, 10.5]), 1.0, "vsini", vsini_limit=[True, False])
+    assert comparison.coverage(ours, limits, "vsini")["N"] == 1
 
 
 @pytest.mark.slow
@@ -145,121 +177,30 @@ def test_coverage_grows_with_the_bars(factor, seed):
     ours = catalogues.tidy(published_frame())
     truth = ours.assign(teff=ours.teff + rng.normal(0, 60, 6))
     wider = ours.assign(e_teff=ours.e_teff * (1 + factor), E_teff=ours.E_teff * (1 + factor))
-    assert comparison.coverage(wider, truth, "teff")["inside"] >= comparison.coverage(ours, truth, "teff")["inside"]
+    for name in ("inside", "inside_both"):
+        assert comparison.coverage(wider, truth, "teff")[name] >= comparison.coverage(ours, truth, "teff")[name]
 
 
 # --- slopes with errors on both sides ---
-
-
-def test_pearson_s_data_give_york_s_line():
-    line = comparison.orthogonal_slope(X, Y, EX, EY)
-    assert line.slope == pytest.approx(-0.480533407, abs=1e-8)
-    assert line.intercept == pytest.approx(5.47991022, abs=1e-7)
-    assert line.reduced_chi2 == pytest.approx(11.8663531941 / 8, rel=1e-9)
-    assert line.slope_error / np.sqrt(line.reduced_chi2) == pytest.approx(0.0579850, abs=1e-7)
-
-
-def test_no_other_minimiser_finds_a_better_line():
-    def chi2(p):  # every point's true abscissa is free: nothing of the closed form is used
-        a, b, t = p[0], p[1], p[2:]
-        return np.sum(((X - t) / EX) ** 2 + ((Y - a - b * t) / EY) ** 2)
-
-    found = minimize(chi2, [5, -0.5, *X], method="BFGS", options={"gtol": 1e-9, "maxiter": 5000})
-    line = comparison.orthogonal_slope(X, Y, EX, EY)
-    assert found.fun == pytest.approx(8 * line.reduced_chi2, rel=1e-6)
-    assert found.x[:2] == pytest.approx([line.intercept, line.slope], abs=2e-5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([-3.0, -0.4, 0.2, 1.0, 5.0]))
-def test_exchange_of_the_axes_turns_the_slope_over(seed, slope):
-    rng = np.random.default_rng(seed)
-    ex, ey = rng.uniform(10, 60, (2, 30))
-    x, y = drawn(30, slope, ex, ey, rng)
-    one, two = comparison.orthogonal_slope(x, y, ex, ey), comparison.orthogonal_slope(y, x, ey, ex)
-    assert two.slope == pytest.approx(1 / one.slope, rel=1e-6)
-    assert two.slope_error == pytest.approx(one.slope_error / one.slope**2, rel=1e-5)
-    assert two.intercept == pytest.approx(-one.intercept / one.slope, rel=1e-5, abs=1e-3)
-    assert two.reduced_chi2 == pytest.approx(one.reduced_chi2, rel=1e-9)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.floats(0.01, 100), st.floats(0.01, 100), st.floats(-1e3, 1e3))
-def test_units_do_not_matter(kx, ky, shift):
-    one = comparison.orthogonal_slope(X, Y, EX, EY)
-    two = comparison.orthogonal_slope(kx * X + shift, ky * Y, kx * EX, ky * EY)
-    assert two.slope == pytest.approx(one.slope * ky / kx, rel=1e-6)
-    assert two.slope_error == pytest.approx(one.slope_error * ky / kx, rel=1e-5)
-
-
-def test_truth_is_recovered_where_least_squares_are_too_flat():
-    rng = np.random.default_rng(1)
-    lines, flat = [], []
-    for _ in range(120):
-        x, y = drawn(150, 0.9, 120.0, 60.0, rng)
-        lines.append(comparison.orthogonal_slope(x, y, 120.0, 60.0))
-        flat.append(np.polyfit(x, y, 1)[0])
-    slopes = np.array([line.slope for line in lines])
-    assert np.mean(slopes) == pytest.approx(0.9, abs=0.015)
-    assert np.mean(flat) == pytest.approx(0.9 * 250**2 / (250**2 + 120**2), abs=0.015)  # regression dilution
-    assert np.mean(flat) < 0.75
-    pulls = (slopes - 0.9) / np.array([line.slope_error for line in lines])
-    assert 0.85 < np.std(pulls) < 1.25  # the error is of first order: a little short where errors are half the range
-    assert np.mean([line.reduced_chi2 for line in lines]) == pytest.approx(1, abs=0.03)
-
-
-def test_errors_that_are_too_small_enlarge_the_error_of_the_slope():
-    rng = np.random.default_rng(2)
-    x, y = drawn(200, 1.0, 40.0, 40.0, rng)
-    right, small = (comparison.orthogonal_slope(x, y, e, e) for e in (40.0, 10.0))
-    assert small.reduced_chi2 == pytest.approx(16 * right.reduced_chi2) and small.slope == pytest.approx(right.slope)
-    assert small.slope_error == pytest.approx(
-        right.slope_error / max(right.reduced_chi2, 1) ** 0.5 * right.reduced_chi2**0.5, rel=1e-4
-    )
-
-
-def test_without_errors_in_x_it_is_weighted_least_squares():
-    line = comparison.orthogonal_slope(X, Y, 0, EY)
-    slope, intercept = np.polyfit(X, Y, 1, w=1 / EY)
-    assert (line.slope, line.intercept) == (pytest.approx(slope), pytest.approx(intercept))
-    inverse = comparison.orthogonal_slope(X, Y, EX, 0)
-    assert inverse.slope == pytest.approx(1 / np.polyfit(Y, X, 1, w=1 / EX)[0])
-
-
-def test_lines_that_cannot_be_are_nan_and_errors_that_cannot_be_refused():
-    assert np.isnan(comparison.orthogonal_slope([1, 2], [1, 2], 1, 1)).all()
-    assert np.isnan(comparison.orthogonal_slope([1, 1, 1], [1, 2, 3], 1, 1)).all()
-    for ex, ey, field in ((-1, 1, "x_error"), (1, np.nan, "y_error"), (np.inf, 1, "x_error"), (0, 0, "x_error")):
-        with pytest.raises(DataError, match=field):
-            comparison.orthogonal_slope(X, Y, ex, ey)
 
 
 def test_statistics_extend_the_table_and_use_both_sides_of_the_bar():
     rng = np.random.default_rng(3)
     x, y = drawn(60, 0.8, 50.0, 30.0, rng)
     ours = frame(x, 20.0, E_teff=80.0)  # 50 K on the average
-    table = comparison.comparison_statistics(ours, {"L": frame(y, 30.0), "no errors": frame(y)})
-    plain = comparison.comparison_table(ours, {"L": frame(y, 30.0), "no errors": frame(y)})
+    sources = {"L": frame(y, 30.0), "no errors": frame(y)}
+    table, plain = comparison.comparison_statistics(ours, sources), comparison.comparison_table(ours, sources)
     pd.testing.assert_frame_equal(table[plain.columns], plain)
-    row = table.iloc[0]
-    line = comparison.orthogonal_slope(x, y, 50.0, 30.0)
-    assert (row.odr_slope, row.odr_slope_err, row.odr_chi2) == line[:2] + line[3:]
+    row, line, other = table.iloc[0], fit_line(x, y, 50.0, 30.0), fit_line(y, x, 30.0, 50.0)
+    found = (row.slope, row.slope_err, row.scatter, row.scatter_err, row.chi2)
+    assert found == (line.slope, line.slope_error, line.scatter, line.scatter_error, line.reduced_chi2)
+    assert row.steep == 1 / other.slope and row.steep_err == other.slope_error / other.slope**2
     cool = table[table.subset == "teff<3750"].iloc[0]
-    assert cool.odr_N == cool.N == (x < 3750).sum() and cool.odr_slope != row.odr_slope
-    assert table.groupby("source")["odr_errors"].unique().map(list).to_dict() == {
-        "L": ["quoted"],
-        "no errors": ["scatter"],
-    }
-
-
-def test_a_source_without_errors_takes_the_scatter_that_is_left():
-    rng = np.random.default_rng(4)
-    x, y = drawn(400, 1.0, 30.0, 70.0, rng)
-    row = comparison.comparison_statistics(frame(x, 30.0), {"L": frame(y)}).iloc[0]
-    both = comparison.orthogonal_slope(x, y, 30.0, 70.0)  # what the source would have quoted
-    assert row.odr_slope == pytest.approx(both.slope, abs=0.005) and row.odr_chi2 == pytest.approx(1, abs=0.1)
-    exact = comparison.comparison_statistics(frame(x), {"L": frame(x)}).iloc[0]
-    assert exact.odr_slope == pytest.approx(1)
+    assert cool.line_N == cool.N == (x < 3750).sum() and cool.slope != row.slope
+    kinds = table.groupby("source")["line_errors"].unique().map(list).to_dict()
+    assert kinds == {"L": ["quoted"], "no errors": ["assumed"]}
+    assumed = table[(table.source == "no errors") & (table.subset == "all")].iloc[0]
+    assert assumed.slope == fit_line(x, y, 50.0, ANCHOR_ERRORS["teff"]).slope
 
 
 def test_upper_limits_take_no_part_in_slopes_and_differences():
@@ -267,16 +208,16 @@ def test_upper_limits_take_no_part_in_slopes_and_differences():
     ours = frame(speeds, 1.0, "vsini")
     limits = frame(np.maximum(speeds, 10), 1.0, "vsini", vsini_limit=speeds < 10)
     row = comparison.comparison_statistics(ours, {"L": limits}).iloc[0]
-    assert row.N == 40 and row.odr_N == (speeds >= 10).sum()
-    assert row.odr_slope == pytest.approx(1) and row.ols_slope < 0.95
+    assert row.N == 40 and row.line_N == (speeds >= 10).sum()
+    assert row.slope == pytest.approx(1, abs=0.03) and row.ols_slope < 0.95
     table = comparison.difference_table(ours, {"L": limits}, "vsini")
-    assert len(table) == row.odr_N and np.allclose(table.difference, 0)
+    assert len(table) == row.line_N and np.allclose(table.difference, 0)
     assert np.allclose(table.sigma, np.sqrt(2))
 
 
 def test_few_stars_give_no_slope():
     row = comparison.comparison_statistics(frame([3000.0, 3100], 10.0), {"L": frame([3000.0, 3110], 10.0)}).iloc[0]
-    assert row.odr_N == 2 and np.isnan(row.odr_slope)
+    assert row.line_N == 2 and np.isnan(row.slope) and np.isnan(row.steep)
 
 
 def test_differences_are_matched_by_name():
@@ -375,20 +316,28 @@ def test_published_bars_cover_too_few_benchmarks():
     teff = comparison.coverage(ours, catalogues.read_literature("Interferometric"), "teff")
     mh = comparison.coverage(ours, catalogues.read_literature("FGK+M"), "mh")
     assert (teff["N"], teff["inside"]) == (14, 0) and (mh["N"], mh["inside"]) == (6, 2)
+    teff = comparison.coverage(ours, catalogues.read_literature("Interferometric"), "teff", assumed=30.0)
+    assert teff["inside_both"] == 2 and teff["expected"] == pytest.approx(0.525, abs=0.001)
+    assert teff["needed"] > 150 and teff["p_few"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_published_slopes_and_ranks():
     ours = catalogues.read_published()
     table = comparison.comparison_statistics(ours)
     whole = table[table.subset == "all"].set_index(["source", "parameter"])
-    assert len(table) == 67 and (table.odr_slope.notna() == (table.odr_N > 2)).all()
+    assert len(table) == 67 and (table.slope.notna() == (table.line_N > 3)).all()
     # errors in x flatten what least squares find; temperatures of Mar21 stay flatter than the paper's all the same
-    assert whole.loc[("Mar21", "teff"), "odr_slope"] == pytest.approx(0.794, abs=0.001)
-    assert whole.loc[("Mar21", "teff"), "ols_slope"] == pytest.approx(0.744, abs=0.001)
-    assert whole.loc[("Pass20", "teff"), "odr_slope"] == pytest.approx(0.941, abs=0.001)
-    assert whole.loc[("Rein18", "vsini"), "odr_N"] == 41 < whole.loc[("Rein18", "vsini"), "N"]
-    assert set(table.source[table.odr_errors == "scatter"]) == {"Interferometric", "FGK+M"}
+    row = whole.loc[("Mar21", "teff")]
+    assert (row.slope, row.slope_err) == pytest.approx((0.760, 0.016), abs=0.002)
+    assert row.chi2 == pytest.approx(3.6, abs=0.1)
+    assert row.scatter == pytest.approx(59, abs=1) and row.steep == pytest.approx(0.822, abs=0.002)
+    assert row.ols_slope == pytest.approx(0.744, abs=0.001)
+    assert whole.loc[("Pass20", "teff"), "slope"] == pytest.approx(0.942, abs=0.001)
+    assert whole.loc[("Pass20", "teff"), "chi2"] < 0.5 and whole.loc[("Pass20", "teff"), "scatter"] == 0
+    assert whole.loc[("Rein18", "vsini"), "line_N"] == 41 < whole.loc[("Rein18", "vsini"), "N"]
+    assert set(table.source[table.line_errors == "assumed"]) == {"Interferometric", "FGK+M"}
     frames = {"Published": ours} | {name: catalogues.read_literature(name) for name in catalogues.SOURCES}
     teff, mh = (comparison.standing(comparison.agreement_matrix(frames, p)) for p in ("teff", "mh"))
     assert teff.loc["Published", "closest"] == "Pass20" and teff.loc["Published", "closest_r"] > 0.98

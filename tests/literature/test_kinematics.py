@@ -250,7 +250,7 @@ def test_metallicities_of_two_different_populations():
 
 def test_metallicities_without_stars_are_empty():
     summary, tests = kinematics.metallicity_by_population([0.1], ["halo"])
-    assert summary.empty and tests.empty and list(tests.columns) == ["pop1", "pop2", "KS_D", "p"]
+    assert summary.empty and tests.empty and list(tests.columns) == ["pop1", "pop2", "KS_D", "p", "p_untied"]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -260,6 +260,42 @@ def test_ks_does_not_change_when_all_metallicities_shift(seed):
     mh, pop = rng.normal(0, 0.2, 60), np.repeat(["D", "TD"], 30)
     one, two = (kinematics.metallicity_by_population(values, pop)[1] for values in (mh, mh * 2 + 3))
     assert one.p[0] == two.p[0]
+
+
+def test_equal_metallicities_make_the_ordinary_p_too_large():
+    rng = np.random.default_rng(2)
+    mh = np.r_[rng.normal(0, 0.15, 60), rng.normal(-0.1, 0.15, 30)].round(1)
+    row = kinematics.metallicity_by_population(mh, np.repeat(["D", "TD"], [60, 30]))[1].iloc[0]
+    assert row.p < 0.9 * row.p_untied
+    fine = kinematics.metallicity_by_population(rng.normal(size=90), np.repeat(["D", "TD"], [60, 30]))[1].iloc[0]
+    assert fine.p == pytest.approx(fine.p_untied, rel=1e-9)
+
+
+def test_populations_follow_the_adopted_solar_motion():
+    """A star that is thick disc with one motion only, one that is thin disc with one only, one that none changes."""
+    U, V, W = np.array([20.0, 20.0, -20.0]), np.array([-98.0, -66.0, -15.0]), np.array([5.0, 5.0, 0.0])
+    motions = {"a": (10.0, 15.0, 7.0), "b": (10.0, 0.0, 7.0)}
+    labels = {name: kinematics.population(U, V, W, solar_motion=motion) for name, motion in motions.items()}
+    assert labels["a"].tolist() == ["TD-D", "D", "YD"] and labels["b"].tolist() == ["TD", "TD-D", "YD"]
+    table = kinematics.populations_by_solar_motion(U, V, W, [0.1, -0.2, 0.0], motions)
+    assert table["changed"].tolist() == [0, 2] and table["changed_thick"].tolist() == [0, 1]
+    for name in motions:
+        assert {p: int(table.loc[name, p]) for p in kinematics.POPULATIONS} == {
+            p: int((labels[name] == p).sum()) for p in kinematics.POPULATIONS
+        }
+    assert np.isnan(table["p"]).all()
+
+
+def test_metallicities_by_solar_motion_are_those_of_its_labels():
+    (U, V, W), _ = kinematics.draw_velocities(300, seed=6, fractions={"TD": 0.5})
+    mh = np.random.default_rng(6).normal(0, 0.2, 300)
+    table = kinematics.populations_by_solar_motion(U, V, W, mh)
+    assert list(table.index) == list(kinematics.SOLAR_MOTIONS) and table["changed"].iloc[0] == 0
+    assert table["changed"].iloc[1:].max() > 0
+    for name, motion in kinematics.SOLAR_MOTIONS.items():
+        labels = kinematics.population(U, V, W, solar_motion=motion)
+        assert table.loc[name, "median_TD"] == np.median(mh[labels == "TD"])
+        assert table.loc[name, "p"] == kinematics.ks_test(mh[labels == "D"], mh[labels == "TD"])[1]
 
 
 def test_luminosity_of_the_sun_and_of_a_dwarf():
@@ -402,7 +438,7 @@ def test_metallicity_by_population_is_the_reference():
     pd.testing.assert_frame_equal(summary, expected, check_dtype=False, rtol=1e-12)
     found = {frozenset(row[:2]): row[2:] for row in tests.itertuples(index=False, name=None)}
     for row in pd.read_csv(folder / "population_ks.csv").itertuples(index=False, name=None):
-        np.testing.assert_allclose(found[frozenset(row[:2])], row[2:], rtol=1e-10)
+        np.testing.assert_allclose(found[frozenset(row[:2])], [*row[2:], row[3]], rtol=1e-10)  # no two values are equal
     assert round(found[frozenset(("D", "TD"))][1], 4) == 0.0071
 
 
@@ -464,3 +500,11 @@ def test_young_stars_of_the_sample():
     assert len(probable) == 9 and (table.probability > 0.95).sum() == 7
     assert probable.association.value_counts().to_dict() == {"ABDMG": 3, "BPMG": 3, "ARG": 3}
     assert set(table.karmn[table.schw19]) == {"J09133+688", "J12156+526", "J15218+209", "J18174+483"}
+
+
+@pytest.mark.data
+def test_solar_motions_move_few_stars_of_the_sample():
+    joined = catalogues.read_published().merge(catalogues.read_stars()[["karmn", "U", "V", "W"]], on="karmn")
+    table = kinematics.populations_by_solar_motion(joined.U, joined.V, joined.W, joined.mh)
+    assert table["TD"].tolist() == [9, 9, 9, 11, 11] and table["changed"].tolist() == [0, 2, 2, 11, 9]
+    assert (table["median_TD"] < table["median_D"]).all() and table["p"].min() < 0.05 < table["p"].max()
