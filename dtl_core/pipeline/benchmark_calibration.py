@@ -14,7 +14,7 @@ from ..estimates.diagnostics import sbc_ranks, tarp
 from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..missing import unless_empty
-from ..parameters import PARAMETERS, TABLE
+from ..parameters import ANCHOR_ERRORS, PARAMETERS, TABLE
 from .benchmark_tables import N_ANCHORS, THIRDS, listed, or_note, with_range
 
 __all__ = [
@@ -216,8 +216,9 @@ def few_star_coverage(run):
     Returns
     -------
     DataFrame
-        One row per sample and parameter: sample, parameter, n, the number of stars inside the 68 % errors as given, and
-        inside after leave-one-out calibration at 50 and 68 %; NaN where there are too few stars for such an interval.
+        One row per sample and parameter: sample, parameter, n, the number of stars inside the 68 % errors as given, with
+        those of the known values in quadrature, and inside after leave-one-out calibration at 50 and 68 %, which
+        contains them; NaN where there are too few stars for such an interval.
     """
     samples, truth = [], run.truth
     if catalogues.available() and catalogues.at_hand("interferometric_14.csv"):
@@ -234,7 +235,7 @@ def few_star_coverage(run):
     for sample, p, catalogue, known in samples:
         found, true, low, high = comparison.pairs(catalogue, known, p, (f"e_{p}", f"E_{p}"))
         row = {"sample": sample, "parameter": p, "n": len(found)}
-        row["as given"] = comparison.coverage(catalogue, known, p)["inside"]
+        row["as given"] = comparison.coverage(catalogue, known, p, assumed=ANCHOR_ERRORS[p])["inside_both"]
         for level, (inside, n) in leave_one_out(found, true, (low + high) / 2, (0.50, 0.68)).items():
             enough = n - 1 >= np.ceil(2 / (1 - level) - 1)
             row[f"calibrated, {level:.0%}"] = inside if enough else np.nan
