@@ -168,7 +168,7 @@ def sentences(catalogues, benchmarks, table, other="Pass20"):
         line = f"- {entry.symbol} ({measurements}, {rows.loc[first, 'N']:.0f} stars): {texts[first]}"
         if other in texts:
             p = difference_of_rms(catalogues[first], catalogues[other], frame, parameter)["p"]
-            verdict = "within the spread" if p >= 0.05 else "more than the spread"
+            verdict = "within the spread" if p >= 0.05 else "beyond the spread"
             line += f"; {texts[other]}. The difference is {verdict} (p = {p:.2g})"
         lines.append(line + ".")
     tested = table[~table["tuned"].astype(bool)]

@@ -216,8 +216,8 @@ def few_star_coverage(run):
     Returns
     -------
     DataFrame
-        One row per sample and parameter: sample, parameter, n, the number of stars inside the 68 % errors as given, with
-        those of the known values in quadrature, and inside after leave-one-out calibration at 50 and 68 %, which
+        One row per sample and parameter: sample, parameter, n, the number of stars inside the 68 % errors as given,
+        with those of the known values in quadrature, and inside after leave-one-out calibration at 50 and 68 %, which
         contains them; NaN where there are too few stars for such an interval.
     """
     samples, truth = [], run.truth

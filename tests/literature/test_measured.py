@@ -93,7 +93,7 @@ def test_sentences_say_within_or_beyond_by_the_numbers():
     assert "40 stars" in text[0] and "within the spread" in text[0] and text[1].startswith("- 0 of 2")
     frames["Pass20"] = frame(true + rng.normal(0, 200, 40), 50.0)
     text = measured.sentences(frames, against(frame(true)), measured.accuracy(frames, against(frame(true))))
-    assert "more than the spread" in text[0] and text[1].startswith("- 1 of 2")
+    assert "beyond the spread" in text[0] and text[1].startswith("- 1 of 2")
 
 
 def test_bars_hold_or_are_too_short():
