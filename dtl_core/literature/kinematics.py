@@ -34,6 +34,7 @@ __all__ = [
     "population",
     "population_probabilities",
     "populations_by_solar_motion",
+    "solar_motion_sentences",
     "space_velocities",
     "space_velocities_with_errors",
 ]
@@ -299,6 +300,29 @@ def populations_by_solar_motion(U, V, W, mh, motions=None):
             "p": p.get(("D", "TD"), np.nan),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def solar_motion_sentences(table):
+    """Say in words how much depends on the solar motion.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`populations_by_solar_motion`.
+
+    Returns
+    -------
+    labels, metallicities : str
+        How many stars change their population, and whether thick and thin disc differ in [M/H] with every motion.
+    """
+    most, n_stars = table[["changed", "changed_thick"]].max(), int(table[list(POPULATIONS)].iloc[0].sum())
+    labels = f"With another solar motion up to {most['changed']} of {n_stars} stars change their population,"
+    labels += f" {most['changed_thick']} of them into or out of the thick disc."
+    poorer, low, high = int((table["median_TD"] < table["median_D"]).sum()), table["p"].min(), table["p"].max()
+    metallicities = (
+        f"The thick disc has the lower median [M/H] with {poorer} of {len(table)}; p is {low:.2g} to {high:.2g}, "
+    )
+    return labels, metallicities + ("on either side of 0.05." if low < 0.05 <= high else "on one side of 0.05.")
 
 
 def confusion(labels, reference, order=POPULATIONS):

@@ -298,6 +298,15 @@ def test_metallicities_by_solar_motion_are_those_of_its_labels():
         assert table.loc[name, "p"] == kinematics.ks_test(mh[labels == "D"], mh[labels == "TD"])[1]
 
 
+def test_sentences_follow_the_numbers_of_the_solar_motions():
+    table = pd.DataFrame({"YD": 1, "D": 50, "TD-D": 2, "TD": 7, "changed": [0, 9], "changed_thick": [0, 3]})
+    table = table.assign(median_D=0.0, median_TD=[-0.2, 0.1], p=[0.01, 0.20])
+    labels, metals = kinematics.solar_motion_sentences(table)
+    assert "up to 9 of 60 stars" in labels and " 3 of them" in labels
+    assert "with 1 of 2" in metals and "0.01 to 0.2" in metals and "either side" in metals
+    assert "one side" in kinematics.solar_motion_sentences(table.assign(p=0.3))[1]
+
+
 def test_luminosity_of_the_sun_and_of_a_dwarf():
     assert kinematics.main_sequence_luminosity(5772, 4.438) == pytest.approx(1)
     teff, logg = np.array([3000.0, 3600.0]), np.array([5.1, 4.8])
