@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Some machines set it; then each of the many processes of a run or of the tests compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env book test test-quick coverage lint bench transfer clean
+.PHONY: help env book paper test test-quick coverage lint bench transfer clean
 
 help:  ## what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -16,6 +16,10 @@ help:  ## what each target does
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
 	$(BIN)/python -m book.maker --profile $(PROFILE)
+
+paper: PROFILE = paper-fast
+paper: .venv/.installed  ## fetch the spectra and models of the paper, run it on them, compare (hours; STARS="..." for some)
+	$(BIN)/dtl reproduce --profile $(PROFILE) $(addprefix --stars ,$(STARS))
 
 test: lint  ## lint, then the whole test suite
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder

@@ -22,6 +22,7 @@ def main():
       dtl run --profile smoke              the whole method, small
       dtl run --set survey.noise=0         another setting
       dtl run --spectrum my_star.ecsv      your star joins the observed
+      dtl reproduce                        the paper on its own inputs
       dtl prepare night1.fits night2.fits  what the chain makes of them
       dtl search --profile smoke           hyper-parameters
       dtl figures --json                   figures of the last run
