@@ -6,7 +6,7 @@ import functools
 
 from dtl_core.files import file_hash
 from dtl_core.literature import real_stars
-from dtl_core.pipeline import records
+from dtl_core.pipeline import records, reproduction
 from dtl_core.public_data import registry
 from dtl_core.source_code import code_hashes
 from dtl_core.synthetic import line_corrections
@@ -18,8 +18,8 @@ def document(run, name, settings, inputs, compute, maker):
     """The folder of a document: found again while nothing that it can show has changed.
 
     It depends on the whole run, on all code of ``dtl_core`` and that which makes the document, on all packages, on the
-    records and the code of the benchmarks, on the published values of real stars, on the corrections of the lines, and
-    on the public data at hand.
+    records and the code of the benchmarks, on the published values of real stars, on the corrections of the lines, on
+    the last reproduction, and on the public data at hand.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def document(run, name, settings, inputs, compute, maker):
     """
     inputs = inputs | {f"run/{stage}": str(keys) for stage, keys in run.keys.items()}
     inputs |= {f"data/{file}": digest for file, digest in registry.fingerprint().items()}
+    inputs |= {"reproduction": (reproduction.last_reproduction(run.store.root) or {}).get("key", "")}
     inputs |= {path.name: file_hash(path) for path in (real_stars.FILE, line_corrections.FILE)}
     inputs |= {f"package/{name}": version for name, version in _packages().items()}
     inputs |= {f"record/{path.name}": file_hash(path) for path in records.FOLDER.glob("*.json")}

@@ -24,6 +24,7 @@ from .line_corrections_page import line_corrections_files
 from .markdown import cite, code, escape, table
 from .model_page import model_files
 from .real_stars_page import real_stars_page
+from .reproduction_page import reproduction_page
 from .settings_page import settings_page
 from .sliders import slider_files
 from .star_pages import star_files
@@ -153,5 +154,6 @@ def _files(run):
     files = {"registry.md": registry_page(), "interpolation.md": interpolation_page(run)}
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
     files |= {"real_stars.md": real_stars_page()} | line_corrections_files()
+    files |= {"reproduction.md": reproduction_page(root=run.store.root)}
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | slider_files(run)

@@ -94,7 +94,9 @@ def compare_numbers(catalogue, sources):
         standard error by the number of stars (of r, by Fisher's z), and the flags ``equal``, in all printed digits, and
         ``comes_out``, within two standard errors and half a unit of the last printed digit.
     """
-    found = comparison_table(catalogue, sources).set_index(["source", "parameter", "subset"])
+    stated = {number.source for number in NUMBERS}
+    found = comparison_table(catalogue, {name: frame for name, frame in sources.items() if name in stated})
+    found = found.set_index(["source", "parameter", "subset"])
     rows = []
     for number in NUMBERS:
         key = number.source, number.parameter, number.subset

@@ -39,6 +39,7 @@ from ..public_data import registry
 from ..public_data.origins import Fetched, fetch_each, linked_files, text_of
 from ..public_data.phoenix import _discard_unless_readable
 from ..reading import readers
+from ..spectra.spectrum import RANGE
 from .names import normalise_karmn
 
 __all__ = ["NIGHTS_BYTES", "ORIGINS", "TEMPLATE_BYTES", "fetch_templates", "missing_templates", "origin_of"]
@@ -259,6 +260,7 @@ def _write(path, spectrum, url, digest):
     """Write a spectrum as a table that :func:`dtl_core.reading.tables.read_table` reads."""
     from astropy.table import Table
 
+    spectrum = chain.cut(spectrum, *RANGE)
     columns = {name: getattr(spectrum, name) for name in ("wavelength", "flux", "uncertainty", "mask")}
     table = Table(columns)
     table["wavelength"].unit = "Angstrom"

@@ -35,10 +35,11 @@ from ..synthetic import label_grid
 from . import conduct, records
 from .store import Store
 
-__all__ = ["Needs", "compare", "expected", "last_reproduction", "needs", "reproduce", "settings", "stars_of"]
+__all__ = ["Needs", "compare", "expected", "last_reproduction", "needs", "reproduce", "settings", "shown", "stars_of"]
 
 
-PROFILE, COOLEST, SIMULATED = "paper-fast", 2325.0, 10  # K, of the paper's labels; the fewest stars of a survey
+PROFILE, N_STARS = "paper-fast", 286
+COOLEST, SIMULATED = 2325.0, 10  # K, of the paper's labels; the fewest stars of a survey
 BENCHMARKS = {"Interferometric": "teff", "FGK+M": "mh"}  # what does not come from spectra like ours
 _OF_THE_CALL = ("notes", "seconds", "fetch_seconds", "run_seconds", "fetched_bytes")  # not of the result
 OFFICIAL = tuple(p.split("/")[2] for p in (*(o.page for o in templates.ORIGINS), phoenix_nodes.OLDER))
@@ -106,7 +107,8 @@ def stars_of(names=()):
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"cannot be read ({type(error).__name__})", file=name, remedy="give a text file") from None
         found = [line.replace(",", " ").split()[0] for line in lines if line.strip(", \t") and line[0] != "#"]
-        out += [star for star in found if star.lower() != "karmn"]
+        found = [star for star in found if star.lower() != "karmn"]
+        out += found
         if not found:
             raise DataError("names no star", file=name, remedy="write one Karmn identifier per line")
     return list(dict.fromkeys(normalise_karmn(out or list(catalogues.read_published()["karmn"]))))
@@ -121,18 +123,25 @@ def needs(stars, profile=PROFILE, overrides=None):
     return Needs(list(stars), nodes, missing, absent, size)
 
 
-def expected(n_stars, n_nodes, profile=PROFILE):
+def expected(n_stars=N_STARS, n_nodes=None, profile=PROFILE):
     """What a reproduction from nothing takes: files, GB to fetch and to keep, and hours if the profile is on record.
+
+    Parameters
+    ----------
+    n_stars, n_nodes : int
+        By default those of the paper.
+    profile : str
 
     Returns
     -------
     dict
-        ``files``, ``gb``, ``kept_gb``, and ``hours`` and ``cores`` of the recorded run, None without one.
+        ``files``, ``nodes``, ``gb``, ``kept_gb``, and ``hours`` and ``cores`` of the recorded run, None without one.
     """
+    n_nodes = n_nodes or len(nodes_of(load_profile(PROFILE, settings(()))))
     gb = (n_stars * templates.TEMPLATE_BYTES + n_nodes * phoenix.SPECTRUM_BYTES + phoenix.WAVE_BYTES) / 1e9
     kept = (1e5 * n_stars + 7e4 * n_nodes + phoenix.WAVE_BYTES) / 1e9
     timed = records.read("benchmarks")["values"].get("profiles", {}).get(profile)
-    out = {"files": n_stars + n_nodes + 1, "gb": gb, "kept_gb": kept, "hours": None, "cores": None}
+    out = {"files": n_stars + n_nodes + 1, "nodes": n_nodes, "gb": gb, "kept_gb": kept, "hours": None, "cores": None}
     if timed:
         out |= {"hours": timed["values"]["wall_seconds"] / 3600, "cores": timed["machine"]["cores"]}
     return out
@@ -401,3 +410,47 @@ def last_reproduction(root=None):
         return json.loads((folder / "summary.json").read_text()) | last | {"folder": str(folder)}
     except (OSError, ValueError, KeyError):
         return None
+
+
+class Shown(NamedTuple):
+    """A reproduction to look at.
+
+    Attributes
+    ----------
+    real : bool
+        Whether it is the last one on this machine, on spectra from the published origins; else the recorded test.
+    summary : dict
+        stars, nodes and missing (numbers), profile, parameters and numbers, see :func:`compare`.
+    table : pandas.DataFrame
+        The catalogue.
+    """
+
+    real: bool
+    summary: dict
+    table: pd.DataFrame
+
+
+def shown(root=None):
+    """Find the last reproduction on real spectra, or else the recorded test on imitated origins.
+
+    Parameters
+    ----------
+    root : path, optional
+        Folder of the results.
+
+    Returns
+    -------
+    Shown
+
+    Raises
+    ------
+    DataError
+        There is neither.
+    """
+    found = last_reproduction(root)
+    if found is not None and found["official"]:
+        missing = len(found["missing_stars"]) + len(found["refused"])
+        table = Table.read(f"{found['folder']}/catalogue.ecsv").to_pandas()
+        return Shown(True, found | {"missing": missing}, table)
+    values = records.read("reproduction")["values"]["mock"]["values"]
+    return Shown(False, values | {"missing": values["missing_stars"]}, records.frame(values["catalogue"]))
