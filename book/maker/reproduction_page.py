@@ -175,9 +175,9 @@ def _mock(folder):
     text = (
         f"{head}All of the command has been tested, but only against a server on the loopback address: "
         f"{records.dated(entry)}. The server has the layouts described above, names and sizes of the published files, "
-        f"and **simulated** spectra: {v['stars']} stars of our set B at R = 94{NBSP}600, and {v['nodes']} nodes with the "
-        "spectra of our grid A. The catalogue that stands for the published one is the truth with known errors. Some "
-        "files were missing, cut, stalled, damaged or of another star, and the download was interrupted once.\n\n"
+        f"and **simulated** spectra: {v['stars']} stars of our set B at R = 94{NBSP}600, and {v['nodes']} nodes with "
+        "the spectra of our grid A. The catalogue that stands for the published one is the truth with known errors. "
+        "Some files were missing, cut, stalled, damaged or of another star, and the download was interrupted once.\n\n"
     )
     rows = [
         ["profile", code(v["profile"])],

@@ -1,4 +1,4 @@
-"""What the paper states about its catalogue against the literature, and whether another catalogue gives the same."""
+"""Another catalogue of the paper's stars beside the published one, and by what the paper states about its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from astropy.table import Table
 
-from .comparison import comparison_table
+from ..parameters import PARAMETERS
+from .catalogues import tidy
+from .comparison import compare, comparison_table, coverage, difference_table
 
-__all__ = ["NUMBERS", "Number", "compare_numbers"]
+__all__ = ["NUMBERS", "Number", "compare_catalogues", "compare_numbers"]
+
+
+BENCHMARKS = {"Interferometric": "teff", "FGK+M": "mh"}  # what does not come from such spectra
 
 
 class Number(NamedTuple):
@@ -112,3 +118,61 @@ def compare_numbers(catalogue, sources):
         rows.append((*key, number.statistic, number.value, ours, error, n, bool(equal), bool(equal or near)))
     columns = "source parameter subset statistic published ours error N equal comes_out".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def compare_catalogues(table, published, sources):
+    """Compare a catalogue with the published one, star by star, and by what the paper states about its own.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        With the columns of the published catalogue.
+    published : pandas.DataFrame or None
+        Tidy.
+    sources : dict of str to pandas.DataFrame
+        Tidy frames of the literature.
+
+    Returns
+    -------
+    frame : astropy.table.Table
+        karmn, our values with errors and, for stars in both and each parameter p, ``p_published`` with errors and
+        ``p_difference``, published minus ours.
+    numbers : pandas.DataFrame
+        As of :func:`compare_numbers`.
+    summary : dict
+        ``parameters``: for each, the statistics of published minus ours, the median lengths of our and the published
+        error bars, and the share of stars whose difference is within both together. ``coverage``: for measurements
+        that do not come from such spectra, how many are inside our and the published error bars.
+        ``numbers``: how many are known, equal and come out.
+    """
+    ours = tidy(table)
+    names = [f"{e}{p}" for p in PARAMETERS for e in ("", "e_", "E_")]
+    frame, summary = ours[["karmn", *names]], {"parameters": {}, "coverage": {}}
+    if published is not None:
+        frame = frame.merge(published[["karmn", *names]], on="karmn", how="left", suffixes=("", "_published"))
+        for p in PARAMETERS:
+            frame[f"{p}_difference"] = frame[f"{p}_published"] - frame[p]
+            summary["parameters"][p] = compare(ours, published, p) | _bars(ours, published, p)
+        for source, p in BENCHMARKS.items():
+            if source in sources:
+                known = {"ours": ours, "published": published[published["karmn"].isin(ours["karmn"])]}
+                summary["coverage"][source] = {n: coverage(f, sources[source], p) for n, f in known.items()}
+    numbers = compare_numbers(ours, sources) if sources else pd.DataFrame(columns=["N", "equal", "comes_out"])
+    known = numbers[numbers["N"] > 0]
+    counts = {"stated": len(numbers), "known": len(known)}
+    summary["numbers"] = counts | {name: int(known[name].sum()) for name in ("equal", "comes_out")}
+    units = {"teff": "K", "vsini": "km / s"}
+    out = Table.from_pandas(frame)
+    for name in out.colnames:
+        out[name].unit = units.get(next((p for p in units if p in name), None))
+    return out, numbers, summary
+
+
+def _bars(ours, published, parameter):
+    """Median half lengths of the error bars of both catalogues, and how many differences they contain together."""
+    both = ours.merge(published, on="karmn", suffixes=("", "_y"))
+    sides = [both[[f"e_{parameter}{end}", f"E_{parameter}{end}"]].mean(axis=1) for end in ("", "_y")]
+    table = difference_table(ours, {"published": published}, parameter)
+    inside = (table["difference"].abs() <= table["sigma"]).mean()  # NaN without stars
+    errors = {name: float(side.median()) for name, side in zip(("ours", "published"), sides, strict=True)}
+    return {f"error_{name}": error for name, error in errors.items()} | {"inside": float(inside)}

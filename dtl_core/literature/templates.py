@@ -111,7 +111,8 @@ def fetch_templates(stars, downloader, *, confirm_nights=None, quiet=False):
     ----------
     stars : sequence of str
         Karmn identifiers in normal form.
-    downloader : Downloader
+    downloader : Downloader or None
+        None looks on this machine only.
     confirm_nights : callable, optional
         Called with the number of bytes before single nights are fetched for stars without a template; they are not
         fetched if it returns False.
@@ -128,16 +129,15 @@ def fetch_templates(stars, downloader, *, confirm_nights=None, quiet=False):
     DataError
         A name is not a Karmn identifier, or a file cannot be written.
     """
-    missing, *groups, notes = missing_templates(stars), ORIGINS[:-1], ORIGINS[-1:], []
+    missing, notes = missing_templates(stars), [] if downloader else ["not at hand"]
     reasons = dict.fromkeys(missing, "")
-    for origins in groups:
+    for origins in (ORIGINS[:-1], ORIGINS[-1:]) if downloader else ():
         nights = origins[0].name == "nights"
         left = [star for star in missing if star in reasons]
         listed = {origin: _listed(origin, downloader, notes) for origin in origins} if left else {}
         wanted = [star for star in left if any(star in files for files in listed.values())]
         size = len(wanted) * (NIGHTS_BYTES if nights else TEMPLATE_BYTES)
-        if nights and wanted and confirm_nights and not confirm_nights(size):
-            notes.append("single nights were not confirmed")
+        if nights and wanted and not _agreed(confirm_nights, size, notes):
             wanted = []
 
         def attempts(star, listed=listed):
@@ -149,8 +149,19 @@ def fetch_templates(stars, downloader, *, confirm_nights=None, quiet=False):
         for star, reason in fetched.missing.items():
             reasons[star] = " | ".join(filter(None, [reasons[star], reason]))
     for star, reason in reasons.items():
-        reasons[star] = " | ".join(filter(None, [reason or "no origin lists it", *notes]))
+        reasons[star] = " | ".join(filter(None, [reason or "no origin lists it" * bool(downloader), *notes]))
     return Fetched({star: registry.find(_name(star)) for star in stars if star not in reasons}, reasons)
+
+
+def _agreed(confirm, size, notes):
+    """Whether single nights may be fetched; if not, this is noted."""
+    try:
+        if confirm is None or confirm(size):
+            return True
+        notes.append("single nights were not confirmed")
+    except DTLError as error:  # there is nobody to ask
+        notes.append(str(error))
+    return False
 
 
 def _listed(origin, downloader, notes):

@@ -4,8 +4,8 @@
     result = reproduce(["J17578+046"], until="fetch")
     last_reproduction()                      what notebook 10 and its page of the book show
 
-The observed spectra are CARMENES spectra, after the ten simulated stars that a run has at least; these take part in the
-fine-tuning and in nothing else. A star or node that cannot be had is listed, and the rest goes on.
+A run has at least ten simulated stars, which take part in the fine-tuning and in the measured distances; the CARMENES
+spectra follow them. A star or node that cannot be had is listed, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ from astropy.table import Table
 from ..config import load_profile
 from ..errors import ConfigError, DataError, DTLError
 from ..files import file_hash, write_atomic
-from ..literature import catalogues, comparison, templates
+from ..literature import catalogues, templates
 from ..literature.names import normalise_karmn
-from ..literature.paper_numbers import compare_numbers
-from ..parameters import PARAMETERS
+from ..literature.paper_numbers import compare_catalogues
 from ..public_data import fetching, phoenix, phoenix_nodes, registry
 from ..synthetic import label_grid
 from . import conduct, records
 from .store import Store
 
-__all__ = ["Needs", "compare", "expected", "last_reproduction", "needs", "reproduce", "settings", "shown", "stars_of"]
+__all__ = ["Needs", "Shown", "expected", "last_reproduction", "needs", "reproduce", "settings", "shown", "stars_of"]
 
 
 PROFILE, N_STARS = "paper-fast", 286
 COOLEST, SIMULATED = 2325.0, 10  # K, of the paper's labels; the fewest stars of a survey
-BENCHMARKS = {"Interferometric": "teff", "FGK+M": "mh"}  # what does not come from spectra like ours
+CUT_BYTES = 9e4, 7e4  # of a star, of a node
 _OF_THE_CALL = ("notes", "seconds", "fetch_seconds", "run_seconds", "fetched_bytes")  # not of the result
 OFFICIAL = tuple(p.split("/")[2] for p in (*(o.page for o in templates.ORIGINS), phoenix_nodes.OLDER))
 
@@ -139,7 +138,7 @@ def expected(n_stars=N_STARS, n_nodes=None, profile=PROFILE):
     """
     n_nodes = n_nodes or len(nodes_of(load_profile(PROFILE, settings(()))))
     gb = (n_stars * templates.TEMPLATE_BYTES + n_nodes * phoenix.SPECTRUM_BYTES + phoenix.WAVE_BYTES) / 1e9
-    kept = (1e5 * n_stars + 7e4 * n_nodes + phoenix.WAVE_BYTES) / 1e9
+    kept = (CUT_BYTES[0] * n_stars + CUT_BYTES[1] * n_nodes + phoenix.WAVE_BYTES) / 1e9
     timed = records.read("benchmarks")["values"].get("profiles", {}).get(profile)
     out = {"files": n_stars + n_nodes + 1, "nodes": n_nodes, "gb": gb, "kept_gb": kept, "hours": None, "cores": None}
     if timed:
@@ -216,7 +215,11 @@ def reproduce(
         _say(f"{found} (offline: not fetched)" if not network else str(found), quiet)
         if network and confirm and not confirm(found.n_bytes):
             raise DataError("nothing was fetched", field="--yes", remedy="confirm, or name fewer stars")
-    spectra = _collect(found, downloader, network, confirm, quiet)
+    by = downloader if network else None
+    spectra = (
+        templates.fetch_templates(found.stars, by, confirm_nights=confirm, quiet=quiet),
+        phoenix_nodes.fetch_nodes(found.nodes, by, quiet=quiet),
+    )
     summary = {
         "profile": profile, "stars": len(found.stars), "nodes": len(found.nodes),
         "missing_stars": spectra[0].missing, "missing_nodes": {_short(n): why for n, why in spectra[1].missing.items()},
@@ -255,19 +258,6 @@ def _fetch_tables(downloader, quiet, notes):
             notes.append(str(error))
     for note in notes:
         _say(f"not fetched: {note}", quiet)
-
-
-def _collect(found, downloader, network, confirm, quiet):
-    """Fetched of the stars and of the nodes."""
-    if not network:
-        have = [star for star in found.stars if star not in found.missing_stars]
-        stars = {star: registry.find(f"carmenes/cut/{star}.fits") for star in have}
-        nodes = [node for node in found.nodes if node not in found.missing_nodes]
-        nodes = {node: registry.find(f"phoenix/cut/{phoenix.file_name(*node)}") for node in nodes}
-        absent = [dict.fromkeys(missing, "offline") for missing in (found.missing_stars, found.missing_nodes)]
-        return templates.Fetched(stars, absent[0]), templates.Fetched(nodes, absent[1])
-    stars = templates.fetch_templates(found.stars, downloader, confirm_nights=confirm, quiet=quiet)
-    return stars, phoenix_nodes.fetch_nodes(found.nodes, downloader, quiet=quiet)
 
 
 @contextlib.contextmanager
@@ -309,7 +299,7 @@ def _run_and_compare(spectra, found, profile, overrides, store, quiet, summary, 
 
     def compute(place):
         sources = catalogues.read_sources([n for n, s in catalogues.SOURCES.items() if catalogues.at_hand(s.file)])
-        frame, numbers, compared = compare(table, published, sources)
+        frame, numbers, compared = compare_catalogues(table, published, sources)
         frame.write(place / "catalogue.ecsv")
         numbers.to_csv(place / "numbers.csv", index=False)
         (place / "summary.json").write_text(json.dumps(records._finite(about | compared), indent=1) + "\n")
@@ -322,70 +312,7 @@ def _run_and_compare(spectra, found, profile, overrides, store, quiet, summary, 
     return last_reproduction(store.root)
 
 
-# ---------------------------------------------------------------- ours beside the published catalogue
-
-
-def compare(table, published, sources):
-    """Compare a catalogue with the published one, star by star, and by what the paper states about its own.
-
-    Parameters
-    ----------
-    table : astropy.table.Table
-        With the columns of the published catalogue.
-    published : pandas.DataFrame or None
-        Tidy.
-    sources : dict of str to pandas.DataFrame
-        Tidy frames of the literature.
-
-    Returns
-    -------
-    frame : astropy.table.Table
-        karmn, our values with errors and, for stars in both and each parameter p, ``p_published`` with errors and
-        ``p_difference``, published minus ours.
-    numbers : pandas.DataFrame
-        As of :func:`dtl_core.literature.paper_numbers.compare_numbers`.
-    summary : dict
-        ``parameters``: for each, the statistics of published minus ours, the median lengths of our and the published
-        error bars, and the share of stars whose difference is within both together. ``coverage``: for measurements
-        that do not come from such spectra, how many are inside our and the published error bars.
-        ``numbers``: how many are known, equal and come out.
-    """
-    ours = catalogues.tidy(table)
-    names = [f"{e}{p}" for p in PARAMETERS for e in ("", "e_", "E_")]
-    frame, summary = ours[["karmn", *names]], {"parameters": {}, "coverage": {}}
-    if published is not None:
-        frame = frame.merge(published[["karmn", *names]], on="karmn", how="left", suffixes=("", "_published"))
-        for p in PARAMETERS:
-            frame[f"{p}_difference"] = frame[f"{p}_published"] - frame[p]
-            summary["parameters"][p] = comparison.compare(ours, published, p) | _bars(ours, published, p)
-        for source, p in BENCHMARKS.items():
-            if source in sources:
-                known = {"ours": ours, "published": published[published["karmn"].isin(ours["karmn"])]}
-                summary["coverage"][source] = {n: comparison.coverage(f, sources[source], p) for n, f in known.items()}
-    numbers = compare_numbers(ours, sources) if sources else pd.DataFrame(columns=["N", "equal", "comes_out"])
-    known = numbers[numbers["N"] > 0]
-    counts = {"stated": len(numbers), "known": len(known)}
-    summary["numbers"] = counts | {name: int(known[name].sum()) for name in ("equal", "comes_out")}
-    units = {"teff": "K", "vsini": "km / s"}
-    out = Table.from_pandas(frame)
-    for name in out.colnames:
-        out[name].unit = units.get(next((p for p in units if p in name), None))
-    return out, numbers, summary
-
-
-def _bars(ours, published, parameter):
-    """Median half lengths of the error bars of both catalogues, and how many differences they contain together."""
-    both = ours.merge(published, on="karmn", suffixes=("", "_y"))
-    sides = [both[[f"e_{parameter}{end}", f"E_{parameter}{end}"]].mean(axis=1) for end in ("", "_y")]
-    table = comparison.difference_table(ours, {"published": published}, parameter)
-    inside = (
-        np.mean(np.abs(table["difference"].astype(float)) <= table["sigma"].astype(float)) if len(table) else np.nan
-    )
-    return {
-        "error_ours": float(sides[0].median()),
-        "error_published": float(sides[1].median()),
-        "inside": float(inside),
-    }
+# ---------------------------------------------------------------- what there is to look at
 
 
 def last_reproduction(root=None):
@@ -401,7 +328,8 @@ def last_reproduction(root=None):
     dict or None
         None if there is none. ``folder`` with catalogue.ecsv, numbers.csv and summary.json; profile; numbers of stars
         and nodes; missing_stars, missing_nodes, replaced_nodes and refused; ``origins``, the number of spectra by
-        server, and ``official``, whether all are published ones; seconds; and what :func:`compare` returns.
+        server, and ``official``, whether all are published ones; seconds; and the summary of
+        :func:`dtl_core.literature.paper_numbers.compare_catalogues`.
     """
     store = Store(root)
     try:
@@ -420,7 +348,7 @@ class Shown(NamedTuple):
     real : bool
         Whether it is the last one on this machine, on spectra from the published origins; else the recorded test.
     summary : dict
-        stars, nodes and missing (numbers), profile, parameters and numbers, see :func:`compare`.
+        stars, nodes and missing (numbers), profile, parameters and numbers, see :func:`last_reproduction`.
     table : pandas.DataFrame
         The catalogue.
     """

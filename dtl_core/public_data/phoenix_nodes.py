@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from . import phoenix, registry
-from .origins import fetch_each
+from .origins import Fetched, fetch_each
 
 __all__ = ["complete_grid", "fetch_nodes", "missing_nodes", "needed_nodes"]
 
@@ -64,7 +64,8 @@ def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
     Parameters
     ----------
     nodes : sequence of (teff, logg, mh)
-    downloader : Downloader
+    downloader : Downloader or None
+        None looks on this machine only.
     window : (float, float), vacuum A
     quiet : bool
         No progress.
@@ -91,14 +92,17 @@ def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
 
         return [lambda server=server: attempt(server) for server in servers]
 
-    if missing:
+    if missing and downloader:
         wavelengths = [lambda server=server: phoenix.fetch_wavelengths(downloader, server) for server in servers]
         name = phoenix.WAVE_FILE
         found = fetch_each([name], lambda _: wavelengths, downloader, total=phoenix.WAVE_BYTES, quiet=quiet, label=name)
         if found.missing:
             raise DataError(found.missing[name])
     size = phoenix.SPECTRUM_BYTES * len(missing)
-    fetched = fetch_each(missing, attempts, downloader, total=size, quiet=quiet, label="PHOENIX")
+    if downloader:
+        fetched = fetch_each(missing, attempts, downloader, total=size, quiet=quiet, label="PHOENIX")
+    else:
+        fetched = Fetched({}, dict.fromkeys(missing, "not at hand"))
     fetched.paths.update({node: path_of(node) for node in nodes if node not in fetched.missing})
     return fetched
 
