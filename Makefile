@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
-	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo)"
+	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo; of make paper: paper-fast)"
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
 	$(BIN)/python -m book.maker --profile $(PROFILE)

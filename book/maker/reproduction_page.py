@@ -156,8 +156,8 @@ def _result(found):
     text += ", ".join(f"{code(name)} ({count})" for name, count in found["origins"].items()) + ".\n\n"
     text += _comparison(found["parameters"]) + "\n" + _numbers(found["numbers"])
     for source, both in found["coverage"].items():
-        shares = ", ".join(f"{one['inside']} of {one['N']} in {name} error bars" for name, one in both.items())
-        text += f"\n{escape(source)}: {shares}.\n"
+        shares = [f"{one['inside']} of {one['N']}" for one in (both["ours"], both["published"])]
+        text += f"\n{escape(source)}: our error bars contain {shares[0]} values, the published ones {shares[1]}.\n"
     missing = found["missing_stars"] | found["missing_nodes"] | dict.fromkeys(found["refused"], "refused")
     if missing:
         text += "\nMissing or refused:\n\n" + "".join(f"- {escape(n)}: {escape(w)}\n" for n, w in missing.items())
@@ -186,7 +186,7 @@ def _mock(folder):
         ["sent by the server", f"{number(v['bytes_sent'] / 1e9, '.2f')} GB in {v['requests']} answers"],
         ["sent before the interruption", f"{number(v['bytes_before_interruption'] / 1e9, '.2f')} GB"],
         ["files resumed afterwards", str(v["resumed"])],
-        ["asked for by the run after the download", str(v["requests_of_the_run"])],
+        ["requests of the run after that, for what was missing", str(v["requests_of_the_run"])],
         ["kept", f"{number(v['bytes_kept'] / 1e6, '.0f')} MB in {v['files_kept']} files"],
         ["stars missing, listed", f"{v['missing_stars']} of {v['stars']}"],
         ["nodes missing, interpolated", f"{v['missing_nodes']} of {v['nodes']}"],

@@ -40,7 +40,7 @@ __all__ = ["Needs", "Shown", "expected", "last_reproduction", "needs", "reproduc
 PROFILE, N_STARS = "paper-fast", 286
 COOLEST, SIMULATED = 2325.0, 10  # K, of the paper's labels; the fewest stars of a survey
 CUT_BYTES = 9e4, 7e4  # of a star, of a node
-_OF_THE_CALL = ("notes", "seconds", "fetch_seconds", "run_seconds", "fetched_bytes")  # not of the result
+_OF_THE_CALL = ("notes", "seconds", "fetch_seconds", "run_seconds", "announced_bytes")  # not of the result
 OFFICIAL = tuple(p.split("/")[2] for p in (*(o.page for o in templates.ORIGINS), phoenix_nodes.OLDER))
 
 
@@ -223,7 +223,7 @@ def reproduce(
     summary = {
         "profile": profile, "stars": len(found.stars), "nodes": len(found.nodes),
         "missing_stars": spectra[0].missing, "missing_nodes": {_short(n): why for n, why in spectra[1].missing.items()},
-        "notes": notes, "fetch_seconds": time.time() - started, "fetched_bytes": found.n_bytes * network,
+        "notes": notes, "fetch_seconds": time.time() - started, "announced_bytes": found.n_bytes * network,
     }  # fmt: skip
     for what in ("missing_stars", "missing_nodes"):
         for name, reason in summary[what].items():
@@ -346,7 +346,7 @@ class Shown(NamedTuple):
     Attributes
     ----------
     real : bool
-        Whether it is the last one on this machine, on spectra from the published origins; else the recorded test.
+        Whether it is the last one on this machine, with spectra from the published origins; else the recorded test.
     summary : dict
         stars, nodes and missing (numbers), profile, parameters and numbers, see :func:`last_reproduction`.
     table : pandas.DataFrame
@@ -376,7 +376,7 @@ def shown(root=None):
         There is neither.
     """
     found = last_reproduction(root)
-    if found is not None and found["official"]:
+    if found is not None and found["official"] and found["parameters"]:
         missing = len(found["missing_stars"]) + len(found["refused"])
         table = Table.read(f"{found['folder']}/catalogue.ecsv").to_pandas()
         return Shown(True, found | {"missing": missing}, table)

@@ -131,7 +131,7 @@ def linked_files(url, downloader, *, folders=False):
         address = parts._replace(fragment="").geturl()
         if name:
             files.setdefault(name, address)
-        elif parts.path.endswith("/") and not parts.query and address.startswith(url) and address != url:
+        elif not parts.query and unquote(address).startswith(unquote(url)) and unquote(address) != unquote(url):
             below.add(address)
     for address in sorted(below) if folders else ():
         files = linked_files(address, downloader) | files

@@ -147,12 +147,13 @@ def test_every_origin_has_a_fallback_and_what_fails_is_listed(origins):
     server.serve(server.cds_path(d), server.template(a))  # of another star
     for path in (server.cds_path(e), server.archive_path(e)):
         server.serve(path, b"<html>moved</html>")
+    server.serve(server.cds_path(f), bytes(2**25 + 1))  # longer than any template
     found = templates.fetch_templates([a, b, c, d, e, f, "J23999+999"], quick(), quiet=True)
     assert sorted(found.paths) == sorted([a, b, c, d, f]) and sorted(found.missing) == sorted([e, "J23999+999"])
     assert "no origin lists it" in found.missing["J23999+999"] and "not a FITS file" in found.missing[e]
     assert all("\n" not in reason and "127.0.0.1" in reason for reason in [found.missing[e]])
     sources = {star: fits.getheader(path, 1)["SRCURL"] for star, path in found.paths.items()}
-    assert {star for star, url in sources.items() if "getTac" in url} == {a, b, c, d}
+    assert {star for star, url in sources.items() if "getTac" in url} == {a, b, c, d, f}
     for star, path in found.paths.items():
         assert readers.read(path).star == star
     server.serve(server.cds_path(e), server.template(e))
