@@ -170,13 +170,12 @@ def _listed(origin, downloader, notes):
     if other:
         page = other.rstrip("/") + urlsplit(page).path
     try:
-        files = linked_files(page, downloader, folders=origin.folders)
-        spectra = {name: url for name, url in files.items() if _is_visual(name, url)}
-        named = {name: KARMN.search(name) for name in sorted(spectra, key=lambda name: "VIS" not in name.upper())}
-        found = {}
-        for name, match in named.items():
+        files, found = linked_files(page, downloader, folders=origin.folders), {}
+        spectra = {url: name for url, name in files.items() if _is_visual(name, url)}
+        for url in sorted(spectra, key=lambda url: ("VIS" not in url.upper(), url)):
+            match = KARMN.search(spectra[url])
             if match:
-                found.setdefault(normalise_karmn(match[0]), spectra[name])
+                found.setdefault(normalise_karmn(match[0]), url)
         return found or _by_table(files, spectra, downloader)
     except DTLError as error:
         notes.append(str(error))
@@ -191,24 +190,25 @@ def _by_table(files, spectra, downloader):
     """Star -> address by the tables of a CDS catalogue: a column has identifiers, another one names of files."""
     from astropy.table import Table
 
-    found, tables = {}, [name for name in files if name.endswith(".dat")]
-    if "ReadMe" not in files:
+    found, addresses = {}, {name: url for url, name in spectra.items()}
+    tables = {name: url for url, name in files.items() if name == "ReadMe" or name.endswith(".dat")}
+    if "ReadMe" not in tables:
         return found
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("ReadMe", *tables):
-            (Path(folder) / name).write_text(text_of(files[name], downloader))
-        for name in tables:
+        for name, url in tables.items():
+            (Path(folder) / name).write_text(text_of(url, downloader))
+        for name in tables.keys() - {"ReadMe"}:
             try:
                 table = Table.read(Path(folder) / name, format="ascii.cds", readme=str(Path(folder) / "ReadMe"))
             except Exception as error:  # parsers raise many kinds
                 problem = f"cannot be read ({type(error).__name__})"
-                raise DataError(problem, file=files[name], remedy="try again later") from None
+                raise DataError(problem, file=tables[name], remedy="try again later") from None
             columns = [[str(value).strip() for value in table[column]] for column in table.colnames]
             stars = next((values for values in columns if all(map(KARMN.fullmatch, values))), [])
             for values in columns if stars else ():
                 for star, value in zip(stars, values, strict=True):
-                    if value.rpartition("/")[2] in spectra:
-                        found.setdefault(normalise_karmn(star), spectra[value.rpartition("/")[2]])
+                    if value.rpartition("/")[2] in addresses:
+                        found.setdefault(normalise_karmn(star), addresses[value.rpartition("/")[2]])
     return found
 
 

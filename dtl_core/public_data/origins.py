@@ -94,7 +94,7 @@ def text_of(url, downloader):
         with downloader.session.get(url, stream=True, timeout=downloader.timeout) as reply:
             reply.raise_for_status()
             content = b"".join(itertools.islice(reply.iter_content(2**16), LONGEST_PAGE >> 16))
-            return content.decode(reply.encoding or "utf-8", "replace")
+            return content.decode("utf-8", "replace")
 
     return downloader.retry(ask, "the list of files", url)
 
@@ -113,7 +113,7 @@ def linked_files(url, downloader, *, folders=False):
     Returns
     -------
     dict of str to str
-        Name of the file -> address.
+        Address -> name of the file.
 
     Raises
     ------
@@ -130,9 +130,9 @@ def linked_files(url, downloader, *, folders=False):
             parts = parts._replace(query=f"id={quote(name, safe='')}")
         address = parts._replace(fragment="").geturl()
         if name:
-            files.setdefault(name, address)
+            files[address] = name
         elif not parts.query and unquote(address).startswith(unquote(url)) and unquote(address) != unquote(url):
             below.add(address)
     for address in sorted(below) if folders else ():
-        files = linked_files(address, downloader) | files
+        files |= linked_files(address, downloader)
     return files

@@ -82,13 +82,16 @@ def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
     """
     missing, servers = missing_nodes(nodes, window), [None] + ([] if os.environ.get("DTL_PHOENIX_URL") else [OLDER])
 
-    def path_of(node):
-        return registry.find(f"phoenix/cut/{phoenix.file_name(*node)}")
-
     def attempts(node):
+        cut = registry.cache_root() / "phoenix" / "cut" / phoenix.file_name(*node)
+
         def attempt(server):
-            phoenix._fetch_cut(phoenix.file_name(*node), window, False, server, downloader)
-            return path_of(node)
+            phoenix._fetch_cut(cut.name, window, False, server, downloader)
+            labels = phoenix.read_phoenix(cut)[2]
+            if [labels[name] for name in phoenix.NODES] != list(node) or labels["alpha"]:
+                cut.unlink()
+                raise DataError("has the labels of another node", file=cut.name, remedy="try again later")
+            return cut
 
         return [lambda server=server: attempt(server) for server in servers]
 
@@ -103,7 +106,8 @@ def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
         fetched = fetch_each(missing, attempts, downloader, total=size, quiet=quiet, label="PHOENIX")
     else:
         fetched = Fetched({}, dict.fromkeys(missing, "not at hand"))
-    fetched.paths.update({node: path_of(node) for node in nodes if node not in fetched.missing})
+    have = [node for node in nodes if node not in missing]
+    fetched.paths.update({node: registry.find(f"phoenix/cut/{phoenix.file_name(*node)}") for node in have})
     return fetched
 
 

@@ -89,6 +89,9 @@ def test_holes_are_filled_where_no_label_looks_and_interpolated_where_one_does(o
     server.serve(server.node_path(lost), b"", *[status(404)] * 9)
     fetched = phoenix_nodes.fetch_nodes(NODES, quick(), quiet=True)
     assert list(fetched.missing) == [lost] and "404" in fetched.missing[lost] and len(fetched.paths) == len(NODES) - 1
+    server.serve(server.node_path(lost), server.good(server.node_path(NODES[0])))  # another node's spectrum
+    again = phoenix_nodes.fetch_nodes(NODES, quick(), quiet=True)
+    assert "has the labels of another node" in again.missing[lost] and again.paths == fetched.paths
     needed = [node for node in NODES if node != (3200.0, 4.5, -0.5)]  # as if no label needed it
     have = {node: path for node, path in fetched.paths.items() if node in needed}
     replaced = phoenix_nodes.complete_grid(have, needed, tmp_path / "grid")
@@ -200,11 +203,20 @@ def test_links_are_read_in_every_form_that_the_archives_write(origins):
     url = server.serve("/x/y/", (page + '<a href="sub/">s</a><a href="g.action?id=J3%2B4_VIS.fits#top">').encode())
     server.serve("/x/y/sub/", b'<a href="c.fits">')
     assert linked_files(url, quick(), folders=True) == {
-        "a+b.fits": url + "a%2Bb.fits", "J1+2_VIS.fits": url + "g.action?id=J1%2B2_VIS.fits",
-        "J3+4_VIS.fits": url + "g.action?id=J3%2B4_VIS.fits", "c.fits": url + "sub/c.fits",
+        url + "a%2Bb.fits": "a+b.fits", url + "g.action?id=J1%2B2_VIS.fits": "J1+2_VIS.fits",
+        url + "g.action?id=J3%2B4_VIS.fits": "J3+4_VIS.fits", url + "sub/c.fits": "c.fits",
     }  # fmt: skip
     server.serve("/x/y/", page.encode(), instead(b"\xff<p>no links", headers={"Content-Type": "text/html"}))
     assert linked_files(url, quick()) == {}
+
+
+def test_two_channels_with_equal_names_are_told_from_their_folders(origins):
+    server = origins(1)
+    server.serve(CDS, b'<a href="ReadMe">r</a><a href="nir/">n</a><a href="vis/">v</a>')
+    for channel in ("nir", "vis"):
+        server.serve(f"{CDS}{channel}/", b'<a href="J00017%2B100.fits">f</a>')
+    listed = templates._listed(templates.ORIGINS[0], quick(), [])
+    assert listed == {"J00017+100": f"{server.url}{CDS}vis/J00017%2B100.fits"}
 
 
 # ---------------------------------------------------------------- the whole
