@@ -16,7 +16,10 @@ __all__ = ["reproduce"]
 @main.command()
 @click.option("--stars", multiple=True, help="Karmn identifier, or a file with one per line; may be repeated.")
 @click.option("--profile", default="paper-fast", show_default=True, help="smoke, demo, paper-fast or paper.")
-@click.option("--until", default="catalogue", show_default=True, type=click.Choice(["needs", "fetch", "catalogue"]))
+@click.option(
+    "--until", default="catalogue", show_default=True, type=click.Choice(["needs", "fetch", "catalogue"]),
+    help="needs says what there is to fetch, fetch stops after the downloads.",
+)  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--yes", is_flag=True, help="Do not ask before more than 500 MB.")
 @click.option("--offline", is_flag=True, help="Do not touch the network (or DTL_OFFLINE=1).")
