@@ -28,7 +28,7 @@ from dtl_core.pipeline import conduct
 
 pytestmark = pytest.mark.uses_tiny
 
-KILLS = int(os.environ.get("DTL_KILLS", "2"))  # tools/kills.py, which runs every night, has twenty
+KILLS = int(os.environ.get("DTL_KILLS", "1"))  # tools/kills.py, which runs every night, has twenty
 ROOT = Path(__file__).resolve().parents[2]
 
 
