@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
 
 from dtl_core.literature import consensus, consensus_checks, consensus_model
 from dtl_core.parameters import PARAMETERS
@@ -19,19 +18,18 @@ from dtl_core.pipeline import records
 
 LABELS = PARAMETERS[:3]
 CODE = records.code_of_script(__file__)
-FIT = {"warmup": 250, "draws": 400, "chains": 4}
+FIT = {"warmup": 300, "draws": 800, "chains": 4}
 MOCK_FIT = {"warmup": 120, "draws": 300, "chains": 1}
 
 
 def evidences(parameter):
     """Evidence of each grouping, and without outliers, relative to the one that is used; anchors take no part."""
-    tables = {name: {"families": families} for name, families in consensus.GROUPINGS.items()}
-    tables |= {"no outliers": {"robust": False}}
+    tables = {name: {"grouping": name} for name in consensus.GROUPINGS} | {"no outliers": {"robust": False}}
     found = {}
     for name, settings in tables.items():
         found[name] = consensus_model.evidence(consensus.published_values(parameter, anchored=False, **settings))
         click.echo(f"{parameter}: evidence {name} {found[name]:.1f}")
-    return {name: value - found["by method"] for name, value in found.items()}
+    return {name: value - found[consensus.CHOSEN[parameter]] for name, value in found.items()}
 
 
 def anchors(draws):
@@ -50,13 +48,21 @@ def anchors(draws):
     return out
 
 
-def mocks(draws, number, progress):
-    """Mocks from evenly spaced draws of the fit."""
-    chosen, found = np.linspace(0, len(draws.parameters["mu"]) - 1, number).astype(int), []
-    for seed, each in enumerate(chosen):
-        found.append(consensus_checks.mock(draws, each, seed=seed, **MOCK_FIT))
-        progress(f"mock {seed + 1} of {number}: {found[-1]['coverage']:.3f} inside 68 %")
-    return consensus_checks.mock_summary(found) | {"max_rhat": max(one["max_rhat"] for one in found)}
+def measure(parameter, folder):
+    """Fit one parameter and write all but the mocks; returns the draws and what was written."""
+    begun, draws = time.monotonic(), consensus_model.sample(consensus.published_values(parameter), **FIT)
+    click.echo(f"{parameter}: fitted in {time.monotonic() - begun:.0f} s, {draws.diagnostics}")
+    values = {
+        "diagnostics": draws.diagnostics | {"converged": consensus.check_convergence(draws)},
+        "seconds": time.monotonic() - begun,
+        "catalogues": records.lines(consensus.catalogue_table(draws).reset_index()),
+        "stars": records.lines(consensus.consensus_table(draws)),
+        "outliers": records.lines(consensus.outlier_table(draws)),
+        "anchors": anchors(draws),
+        "evidence": evidences(parameter),
+    }
+    records.add("consensus", parameter, values, folder=folder, code=CODE)
+    return draws, values
 
 
 @click.command()
@@ -65,26 +71,16 @@ def mocks(draws, number, progress):
 @click.argument("parameters", nargs=-1, type=click.Choice(LABELS))
 def main(folder, number, parameters):
     """Measure and write the record."""
-    for parameter in parameters or LABELS:
-        begun = time.monotonic()
-
-        def progress(text, parameter=parameter, begun=begun):
-            click.echo(f"{parameter}, {time.monotonic() - begun:.0f} s: {text}")
-
-        draws = consensus_model.sample(consensus.published_values(parameter), **FIT)
-        progress(f"fitted, {draws.diagnostics}")
-        values = {
-            "diagnostics": draws.diagnostics | {"converged": consensus.check_convergence(draws)},
-            "seconds": time.monotonic() - begun,
-            "catalogues": records.lines(consensus.catalogue_table(draws).reset_index()),
-            "stars": records.lines(consensus.consensus_table(draws)),
-            "outliers": records.lines(consensus.outlier_table(draws)),
-            "anchors": anchors(draws),
-            "evidence": evidences(parameter),
-        }
-        records.add("consensus", parameter, values, folder=folder, code=CODE)
-        values["mocks"] = mocks(draws, number, progress)
-        records.add("consensus", parameter, values, folder=folder, code=CODE)
+    fits = {parameter: measure(parameter, folder) for parameter in parameters or LABELS}
+    mocks, begun = {parameter: [] for parameter in fits}, time.monotonic()
+    for k in range(number):  # of evenly spaced draws of the fits
+        for done, (parameter, (draws, values)) in enumerate(fits.items(), start=k * len(fits) + 1):
+            chosen = (2 * k + 1) * len(draws.parameters["mu"]) // (2 * number)
+            mocks[parameter].append(consensus_checks.mock(draws, chosen, seed=k, **MOCK_FIT))
+            values["mocks"] = consensus_checks.mock_summary(mocks[parameter])
+            records.add("consensus", parameter, values, folder=folder, code=CODE)
+            left = (time.monotonic() - begun) / done * (number * len(fits) - done)
+            click.echo(f"mock {k + 1} of {parameter}: {mocks[parameter][-1]['coverage']:.3f}; {left:.0f} s to the end")
 
 
 if __name__ == "__main__":

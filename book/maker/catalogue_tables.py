@@ -11,8 +11,9 @@ from dtl_core.literature import catalogues
 from dtl_core.literature.matching import star_names
 from dtl_core.models.exports import describe
 from dtl_core.parameters import PARAMETER_COLUMNS
+from dtl_core.pipeline import records
 
-__all__ = ["published_table", "run_table"]
+__all__ = ["consensus_table", "published_table", "run_table"]
 
 
 def run_table(run):
@@ -82,5 +83,41 @@ def published_table():
         "description": "Stellar parameters of 286 CARMENES M dwarfs, as published by Mas-Buitrago et al. (2024, A&A "
         "687, A205; CDS J/A+A/687/A205); names, types and populations from the literature that the book cites",
         "bibcode": bibcode,
+    }
+    return describe(table)
+
+
+def consensus_table(folder=None):
+    """The consensus of all published catalogues, as recorded.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Of the records.
+
+    Returns
+    -------
+    astropy.table.Table
+        karmn; Teff, logg and [M/H], each with lower and upper error and ``n_``, the number of published values.
+
+    Raises
+    ------
+    DataError
+        There is no such record.
+    """
+    parts, table = records.read("consensus", folder)["values"], Table()
+    for parameter, part in parts.items():
+        frame, column = records.frame(part["values"]["stars"]), PARAMETER_COLUMNS[parameter]
+        table["karmn"] = frame["karmn"].to_numpy(str)
+        for prefix in ("", "e_", "E_", "n_"):
+            table[prefix + column] = frame[prefix + parameter].to_numpy()
+    made = ", ".join(f"{parameter} {part['made']}" for parameter, part in parts.items())
+    code = sorted({name + " " + digest for part in parts.values() for name, digest in part["code"].items()})
+    table.meta = {
+        "description": "Consensus of published parameters of 286 CARMENES M dwarfs by a hierarchical model of their "
+        f"catalogues: dtl-mdwarfs {__version__}. Derived from published values only, no spectrum of this run.",
+        "source": "; ".join(f"{name} {source.bibcode}" for name, source in catalogues.SOURCES.items()),
+        "made": made,
+        "code": ", ".join(name for name in code if "consensus" in name),
     }
     return describe(table)

@@ -21,7 +21,7 @@ from dtl_core.plots import comparison_figures, star_figures
 from . import catalogue_tables, interactive
 from .markdown import cite, code
 
-__all__ = ["catalogue_files", "explore_files", "simbad"]
+__all__ = ["catalogue_files", "downloads", "explore_files", "html_table", "simbad"]
 
 
 _TITLES = {"teff": "Effective temperature", "logg": "Surface gravity", "mh": "Metallicity", "vsini": "Rotation"}
@@ -161,7 +161,7 @@ _HEADS = {"karmn": "star", "spt": "type", "pop": "population", "gj": "GJ", "Teff
           "vsini": "v sin i [km/s]", "p_domain": "p (ordinary)"}  # fmt: skip
 
 
-def _html_table(table, columns, name, label):
+def html_table(table, columns, name, label):
     """A table of a catalogue as HTML; all text from outside is escaped."""
     names = [(c.removesuffix("_recommended"), c.endswith("_recommended")) for c in columns]
     heads = [_HEADS.get(c, c) + ", recommended" * recommended for c, recommended in names]
@@ -175,7 +175,8 @@ def _html_table(table, columns, name, label):
     )
 
 
-def _downloads(stem):
+def downloads(stem):
+    """Links to the files of a catalogue. Markdown."""
     names = {".ecsv": "ECSV", ".vot": "VOTable", ".fits": "FITS", ".csv": "CSV"}
     return ", ".join(f"{{download}}`{names[suffix]} <{stem}{suffix}>`" for suffix in exports.FORMATS)
 
@@ -199,8 +200,8 @@ def catalogue_files(run):
         "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so strange "
         "is among ordinary ones. Simulated stars are those of the benchmark survey: {ref}`their labels are known "
         "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
-        f"without fine-tuning and the true labels besides: {_downloads('catalogue_run')}.\n\n"
-        f"```{{raw}} html\n{_html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"
+        f"without fine-tuning and the true labels besides: {downloads('catalogue_run')}.\n\n"
+        f"```{{raw}} html\n{html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"
     )
     tables = {"catalogue_run": ours}
     try:
@@ -216,8 +217,8 @@ def catalogue_files(run):
         text += (
             f"\n## The published catalogue\n\nThe values of {cite(['masbuitrago2024'])} as published, with names, "
             f"spectral types and populations from the tables of {cite(['cifuentes2025', 'marfil2021'])}; each star "
-            f"links to its page in SIMBAD. Converted from the public table: {_downloads('catalogue_published')}.\n\n"
-            f"```{{raw}} html\n{_html_table(published, columns, 'published', 'Published catalogue')}```\n"
+            f"links to its page in SIMBAD. Converted from the public table: {downloads('catalogue_published')}.\n\n"
+            f"```{{raw}} html\n{html_table(published, columns, 'published', 'Published catalogue')}```\n"
         )
     files = {f"{stem}{suffix}": exports.as_bytes(t, suffix) for stem, t in tables.items() for suffix in exports.FORMATS}
     return {"catalogue.md": text} | files

@@ -15,8 +15,8 @@ import numpy as np
 from dtl_core.characters import file_name
 from dtl_core.estimates import gap
 from dtl_core.lines import LINES
-from dtl_core.literature.real_stars import published_rows
-from dtl_core.parameters import PARAMETERS, heading
+from dtl_core.literature.real_stars import load_real_stars, published_rows
+from dtl_core.parameters import PARAMETERS, TABLE, heading
 from dtl_core.pipeline.headline import real_star_table
 from dtl_core.preparing import chain
 from dtl_core.public_data import registry
@@ -24,6 +24,7 @@ from dtl_core.reading import readers
 from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, label_grid, libraries
 
+from .consensus_pages import consensus_rows
 from .markdown import MINUS, NBSP, cite, code, escape, measured, number, percent, table
 
 __all__ = ["SLOW", "Star", "VELOCITIES", "real_stars", "star_files", "synthetic_star"]
@@ -207,6 +208,16 @@ def _estimate_rows(star, run):
     found = real_star_table(run, published_rows())
     for row in found[found["star"] == star].fillna("").drop(columns="star").itertuples(index=False):
         yield [escape(row[0]), *(escape(text).replace("-", MINUS) for text in row[1:])]
+    yield from _consensus_row(star)
+
+
+def _consensus_row(name):
+    """The consensus of published catalogues as a row of a table; none for a star that is not in them."""
+    karmn = next((star.karmn for star in load_real_stars().values() if star.name == name), "")
+    values = consensus_rows().get(karmn)
+    if values:
+        cells = [measured(*values[p][:2], f".{TABLE[p].digits}f") if p in values else "" for p in PARAMETERS]
+        yield [f"[consensus of all catalogues](../star_values.md), {karmn}", *cells]
 
 
 def star_page(star, run):
@@ -258,7 +269,7 @@ def absent_star_page(name, labels, filled, source):
         f"synthetic spectrum at its published parameters after {escape(source)}{note}.\n\n"
         + _figure(name, caption, alt)
         + "\n## Published values\n\n"
-        + table(["source", *map(escape, LABELS)], rows)
+        + table(["source", *map(escape, LABELS)], [*rows, *_consensus_row(name)])
         + ("\nVelocity: " + "; ".join(velocities) + ".\n" if velocities else "")
     )
 

@@ -17,7 +17,7 @@ from .consensus_model import MAX_RHAT, MIN_EFFECTIVE, SCALES, Values, outcomes
 
 __all__ = [
     "ANCHORS",
-    "FAMILIES",
+    "CHOSEN",
     "GROUPINGS",
     "PAPER",
     "TRAINED_ON_ANCHORS",
@@ -32,8 +32,7 @@ __all__ = [
 PAPER = "Mas-Buitrago24"
 _FITS, _NETWORKS = "fits of PHOENIX spectra to CARMENES spectra", "networks on CARMENES spectra"
 _LOW = "calibrated spectra of low resolution"
-# Catalogue -> its family: sources that share spectra and models, so that their errors of a star are not independent.
-FAMILIES = {
+_BY_METHOD = {
     "Pass18": _FITS,
     "Pass19 VIS": _FITS,
     "Pass19 NIR": _FITS,
@@ -46,21 +45,24 @@ FAMILIES = {
     "Gaidos14": _LOW,
     "GM14": _LOW,
 }
-_CARMENES = {name: "CARMENES" for name, family in FAMILIES.items() if family != _LOW}
+_CARMENES = {name: "CARMENES spectra" for name, family in _BY_METHOD.items() if family != _LOW}
 _TRANSFER = {"Bello23": "transfer learning", PAPER: "transfer learning", "Pass20": _FITS}
-# Other ways to group the catalogues, which the evidence compares.
+# Ways to group the catalogues: catalogue -> its family. Sources of one family share spectra or models, so that their
+# errors of a star are not independent.
 GROUPINGS = {
-    "by method": FAMILIES,
-    "by spectrograph": FAMILIES | _CARMENES,
-    "Pass20 with the fits": FAMILIES | _TRANSFER,
-    "all independent": {name: name for name in FAMILIES},
+    "by method": _BY_METHOD,
+    "by spectrograph": _BY_METHOD | _CARMENES,
+    "Pass20 with the fits": _BY_METHOD | _TRANSFER,
+    "all independent": {name: name for name in _BY_METHOD},
 }
+# The grouping of the largest evidence, which the record has; the anchors take no part in it.
+CHOSEN = {"teff": "by method", "logg": "by spectrograph", "mh": "by spectrograph"}
 ANCHORS = {"teff": "Interferometric", "logg": "Mass-radius", "mh": "FGK+M"}
 _OUTLIER = {"probability": "outlier", "deviation": "deviation"}
 TRAINED_ON_ANCHORS = ("Bello23",)  # its networks learned from the 14 + 6 anchors (A&A 673, A105)
 
 
-def published_values(parameter, families=FAMILIES, *, anchored=True, robust=True):
+def published_values(parameter, grouping=None, *, anchored=True, robust=True):
     """Collect the published values of the stars of Mas-Buitrago et al. (2024).
 
     log g of the anchor ``Mass-radius`` is ``loggc`` of Schw19, and ``Schw19`` is their spectroscopic one. Anchors
@@ -70,8 +72,8 @@ def published_values(parameter, families=FAMILIES, *, anchored=True, robust=True
     Parameters
     ----------
     parameter : {"teff", "logg", "mh"}
-    families : dict of str to str
-        Family of each catalogue.
+    grouping : str, optional
+        Key of ``GROUPINGS``, by default as in ``CHOSEN``.
     anchored : bool
         Whether the anchors are among the values.
     robust : bool
@@ -86,6 +88,7 @@ def published_values(parameter, families=FAMILIES, *, anchored=True, robust=True
     DataError
         A table is missing or damaged.
     """
+    families = GROUPINGS[grouping or CHOSEN[parameter]]
     anchor, frames = ANCHORS[parameter], _frames(parameter, families)
     stars = frames[PAPER]["karmn"].to_numpy(str)
     tables = {name: frame.set_index("karmn").reindex(stars) for name, frame in frames.items()}

@@ -160,12 +160,17 @@ def mock_summary(mocks):
     dict
         n; coverage and coverage_95 (means) and e_coverage (standard error, from the scatter of the mocks); for each of
         zero, slope and scatter: ``inside_`` (share of ranks in the central 68 %), ``rms_z_`` and ``ks_`` (distance of
-        the distribution of the ranks from a uniform one).
+        the distribution of the ranks from a uniform one); and the largest max_rhat.
     """
     from scipy import stats
 
     coverage = np.array([one["coverage"] for one in mocks])
-    out = {"n": len(mocks), "coverage": coverage.mean(), "coverage_95": np.mean([one["coverage_95"] for one in mocks])}
+    out = {
+        "n": len(mocks),
+        "max_rhat": max(one["max_rhat"] for one in mocks),
+        "coverage": coverage.mean(),
+        "coverage_95": np.mean([one["coverage_95"] for one in mocks]),
+    }
     out["e_coverage"] = coverage.std(ddof=1) / np.sqrt(len(mocks)) if len(mocks) > 1 else np.nan
     for name in ("zero", "slope", "scatter"):
         ranks, z = (np.concatenate([one[f"{kind}_{name}"] for one in mocks]) for kind in ("rank", "z"))

@@ -178,6 +178,8 @@ def _model(structure, y, e, there):
     free, alone, families, robust = structure
 
     def spread_out(name, where, distribution):  # zero where not free
+        if not where.any():
+            return jnp.zeros(len(where))
         drawn = numpyro.sample(name, distribution.expand([int(where.sum())]).to_event(1))
         return jnp.zeros(len(where)).at[np.flatnonzero(where)].set(drawn)
 

@@ -56,6 +56,9 @@ _OTHERS = {
     "mass": ("solMass", "phys.mass", "Mass from the absolute magnitude in Ks (Mann et al. 2019)"),
     "radius": ("solRad", "phys.size.radius", "Radius from the absolute magnitude in Ks (Mann et al. 2015)"),
     "luminosity": ("solLum", "phys.luminosity", "Luminosity from this radius and the effective temperature"),
+    "n_Teff": ("", "meta.number", "Number of published effective temperatures in the consensus"),
+    "n_logg": ("", "meta.number", "Number of published surface gravities in the consensus"),
+    "n_[M/H]": ("", "meta.number", "Number of published metallicities in the consensus"),
     "pop": ("", "meta.code.class", "Kinematic population: TD thick disc, TD-D transition, D thin disc, YD young disc"),
 }
 _ERRORS = {"e_": "lower error (1 sigma)", "E_": "upper error (1 sigma)"}

@@ -88,7 +88,8 @@ def quick_interpolation(monkeypatch):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder that looks like a clone, on a machine without any data."""
-    monkeypatch.setattr(pages, "explore_files", lambda run: {})  # see test_explore.py
+    for own_tests in ("explore_files", "consensus_files"):  # test_explore.py, test_consensus_pages.py
+        monkeypatch.setattr(pages, own_tests, lambda run: {})
     monkeypatch.delenv("DTL_DATA", raising=False)
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "clone" / "notebooks").mkdir(parents=True)
