@@ -25,6 +25,7 @@ NOTEBOOKS = (
     "06_activity_kinematics",
     "07_does_transfer_close_the_gap",
     "08_your_own_star",
+    "09_consensus",
     "10_the_286_stars",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
