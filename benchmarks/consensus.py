@@ -18,7 +18,7 @@ from dtl_core.pipeline import records
 
 LABELS = PARAMETERS[:3]
 CODE = records.code_of_script(__file__)
-FIT = {"warmup": 300, "draws": 800, "chains": 4}
+FIT = {"warmup": 300, "draws": 900, "chains": 4}
 MOCK_FIT = {"warmup": 120, "draws": 300, "chains": 1}
 
 

@@ -1,1 +1,1 @@
-"""Published tables of M dwarfs, how they are matched and compared, kinematics and isochrones."""
+"""Published tables of M dwarfs, how they are matched, compared and joined, kinematics and isochrones."""

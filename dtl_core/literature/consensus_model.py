@@ -231,9 +231,7 @@ def _machinery(key, warmup, draws, chains):
         z = numpyro.sample("z", dist.ImproperUniform(dist.constraints.real_vector, (), start.shape))
         numpyro.factor("energy", -energy(centre + scale @ z, data))
 
-    kernel = NUTS(
-        whitened, adapt_mass_matrix=False, max_tree_depth=8, init_strategy=numpyro.infer.init_to_uniform(radius=0.5)
-    )
+    kernel = NUTS(whitened, max_tree_depth=8, init_strategy=numpyro.infer.init_to_uniform(radius=0.5))
     mcmc = MCMC(
         kernel, num_warmup=warmup, num_samples=draws, num_chains=chains, chain_method="vectorized", progress_bar=False
     )
