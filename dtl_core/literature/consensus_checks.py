@@ -111,7 +111,7 @@ def anchor_coverage(predicted):
     return {"n": len(delta)} | {name: float(share.mean()) for name, share in shares.items()}
 
 
-def mock(draws, number, *, seed=0, **settings):
+def mock(draws, number, /, *, seed=0, **settings):
     """Simulate a table of known truth from one draw of the parameters, and fit it as if it were published.
 
     Parameters

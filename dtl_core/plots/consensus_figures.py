@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ..parameters import TABLE
-from .style import BLUE, GREY, RED, label, styled
+from .style import BLUE, GREY, RED, SMALL, label, styled
 
 __all__ = ["anchors_left_out", "catalogue_worth"]
 
@@ -39,7 +39,7 @@ def catalogue_worth(table, parameter, paper):
     panels[1].axvline(1, color=GREY, lw=0.8, ls="--")
     panels[2].plot(table["quoted"], rows, "|", color="black", ms=9, label="quoted error")
     panels[2].set_xlim(left=0)
-    panels[2].legend(fontsize=7, frameon=False)
+    panels[2].legend(loc="lower right", bbox_to_anchor=(1, 1), **SMALL)
     panels[0].set_yticks(rows, table["catalogue"])
     return figure
 

@@ -194,6 +194,8 @@ def test_the_sampler_finds_known_parameters_and_repeats_itself(quick_to_compile)
     assert abs(inside.mean() - 0.68) < 0.2  # of one table: errors of the zero point are common to all stars
     again = consensus_model.sample(values, **settings)
     assert all(np.array_equal(again.parameters[name], drawn) for name, drawn in draws.parameters.items())
+    mocked = consensus_checks.mock_summary([consensus_checks.mock(draws, 3, seed=1, **settings)])
+    assert 0.4 < mocked["coverage"] < 0.95 and mocked["rms_z_zero"] < 4 and mocked["max_rhat"] < 1.2
     nothing = values.without(np.arange(5) > 0)
     with pytest.raises(DataError, match="no star has two values"):
         consensus_model.sample(nothing)
