@@ -15,8 +15,8 @@ from dtl_core.public_data import archives
 
 # One module of each package that only an extra brings.
 OPTIONAL = (
-    "IPython astroquery corner ipykernel itables jax jupyter_book matplotlib myst_nb numpyro ot papermill plotly pyarrow "
-    "snakemake specutils zarr zuko"
+    "IPython astroquery corner ipykernel itables jax jupyter_book matplotlib myst_nb numpyro ot papermill plotly "
+    "pyarrow snakemake specutils zarr zuko"
 ).split()
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); from dtl_core.cli import main; "
 
