@@ -119,7 +119,7 @@ def test_lines_come_with_the_largest_change_first(tmp_path, file):
 
 def test_the_strength_of_feh_is_compared_with_that_of_others(tmp_path, file):
     assert re.search(
-        r"lines of FeH are weaker .* factor of 0\.80 \(0\.7\d to 0\.[89]\d, 68 %\)",
+        r"FeH lines are weaker .* factor of 0\.80 \(0\.7\d to 0\.[89]\d, 68 %\)",
         page_of(planted(tmp_path, file), file),
     )
 
@@ -163,7 +163,8 @@ def test_the_page_follows_that_of_real_stars_and_is_made_again_when_corrections_
     listed = re.findall(r"file: (\S+)", (find_root() / "_toc.yml").read_text())
     assert listed[listed.index("generated/real_stars") + 1] == "generated/line_corrections"
     keys, run = [], SimpleNamespace(keys={}, config=None)
-    run.store = SimpleNamespace(stage=lambda name, settings, inputs, compute: (keys.append(inputs),))
+    stage = lambda name, settings, inputs, compute: (keys.append(inputs),)  # noqa: E731
+    run.store = SimpleNamespace(stage=stage, root=tmp_path)
     for content in (b"a", b"b"):
         (tmp_path / "line_corrections.npz").write_bytes(content)
         monkeypatch.setattr(line_corrections, "FILE", tmp_path / "line_corrections.npz")
