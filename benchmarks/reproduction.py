@@ -1,4 +1,4 @@
-"""`dtl reproduce` from nothing to the compared catalogue, on imitated origins, with interruptions and faults.
+"""`dtl reproduce` from scratch to the compared catalogue, on imitated origins, with interruptions and faults.
 
     python benchmarks/reproduction.py --profile smoke
 

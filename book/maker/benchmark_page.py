@@ -260,7 +260,7 @@ def _accuracy(values, found):
             )  # fmt: skip
     return (
         f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on simulated spectra: "
-        "test error at the end, the published one, and the time from nothing, the whole training of the autoencoder "
+        "test error at the end, the published one, and the time from scratch, the whole training of the autoencoder "
         "included, until it was reached for the first time, on one core; a regressor counts with its share of the "
         "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above. `paper-fast` leaves "
         "out the contractive penalty and is shown with it for comparison.\n\n"

@@ -200,7 +200,7 @@ def catalogue_files(run):
         "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so strange "
         "is among ordinary ones. Simulated stars are those of the benchmark survey: {ref}`their labels are known "
         "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
-        f"without fine-tuning and the true labels besides: {downloads('catalogue_run')}.\n\n"
+        f"without fine-tuning and the true labels as well: {downloads('catalogue_run')}.\n\n"
         f"```{{raw}} html\n{html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"
     )
     tables = {"catalogue_run": ours}

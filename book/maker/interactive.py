@@ -21,7 +21,7 @@ from dtl_core.parameters import PARAMETERS, TABLE, heading
 __all__ = ["block", "hr_figure", "literature_figure", "star_texts", "toomre_figure"]
 
 
-# Okabe & Ito, the black one last; each source has a shape of its own besides.
+# Okabe & Ito, the black one last; each source has a shape of its own as well.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down", "pentagon", "hexagon")
 _POPULATIONS = {  # label: name, colour, shape

@@ -116,7 +116,7 @@ def _not_run(found):
         f"\n## Not run here\n\n{other}It has not been run on the real spectra where this book was made. What to "
         "expect:\n\n"
         + table(
-            ["", "from nothing"],
+            ["", "from scratch"],
             [
                 ["files to fetch", f"{about['files']}: {stars} templates, {about['nodes']} nodes, the wavelengths"],
                 ["to fetch", f"{number(about['gb'], '.1f')} GB"],
@@ -181,7 +181,7 @@ def _mock(folder):
     )
     rows = [
         ["profile", code(v["profile"])],
-        ["from nothing to the compared catalogue", f"{number(v['seconds'], '.0f')} s"],
+        ["from scratch to the compared catalogue", f"{number(v['seconds'], '.0f')} s"],
         ["of these, the downloads", f"{number(v['fetch_seconds'], '.0f')} s"],
         ["sent by the server", f"{number(v['bytes_sent'] / 1e9, '.2f')} GB in {v['requests']} answers"],
         ["sent before the interruption", f"{number(v['bytes_before_interruption'] / 1e9, '.2f')} GB"],

@@ -123,7 +123,7 @@ def needs(stars, profile=PROFILE, overrides=None):
 
 
 def expected(n_stars=N_STARS, n_nodes=None, profile=PROFILE):
-    """What a reproduction from nothing takes: files, GB to fetch and to keep, and hours if the profile is on record.
+    """What a reproduction from scratch takes: files, GB to fetch and to keep, and hours if the profile is on record.
 
     Parameters
     ----------

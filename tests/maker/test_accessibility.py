@@ -130,7 +130,7 @@ FIGURES = {
 
 
 def look(handle):
-    """What tells a group apart besides colour, and its colour on white paper."""
+    """What distinguishes a group other than its colour, and its colour on white paper."""
     if isinstance(handle, Line2D):
         shape, colour, alpha = ("line", handle.get_linestyle(), handle.get_marker()), handle.get_color(), 1.0
     elif isinstance(handle, Patch):
