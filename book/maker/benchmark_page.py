@@ -196,7 +196,7 @@ def _survey(values, _found):
     speed = spectra / 1e6 / (3600 * hours / 100)
     return (
         f"{values['distinct']} simulated stars, which come again and again with other noise (signal-to-noise "
-        f"{values['snr']:.0f}), in a Zarr store; `dtl predict` with the shipped models and its start included.\n\n"
+        f"{values['snr']:.0f}), in a Zarr store; `dtl predict` with the trained models and its start included.\n\n"
         + table(header, rows)
         + f"\n{_exported(values['rows'])}"
         f"For {_count(SURVEY)} stars that is, at "
@@ -268,7 +268,7 @@ def _accuracy(values, found):
     )
 
 
-_DATA = {"test": "synthetic test set", "direct": "survey, before", "transfer": "survey, after"}
+_DATA = {"test": "synthetic test set", "direct": "survey, not fine-tuned", "transfer": "survey, fine-tuned"}
 
 
 def _sampling(values, _found):

@@ -66,7 +66,7 @@ def _literature(run):
     origin = (
         "Horizontal: the published catalogue of {paper}. Vertical: the published literature tables."
         if sample.published
-        else "Published tables were not at hand. Horizontal: our run on the simulated benchmark survey. Vertical: the "
+        else "Published tables were not at hand. Horizontal: our run on the simulated survey. Vertical: the "
         "labels with which its stars were simulated."
     ).format(paper=cite(["masbuitrago2024"]))
     there = "[the notebook on the literature](../notebooks/05_literature.ipynb)"
@@ -104,7 +104,7 @@ def _astrophysics(run):
         motion = "Velocities: computed here from published astrometry."
         active_name = "active (reconstructed)"
     else:
-        hr = "Published tables were not at hand: all columns are labels with which the benchmark survey was simulated."
+        hr = "Published tables were not at hand: all columns are labels of the simulated survey."
         motion = "Published tables were not at hand: simulated stars, with velocities drawn at random."
         active_name = "active (simulated)"
     how = _HOW.format(simbad=_SIMBAD if published else "", there=there)
@@ -196,9 +196,9 @@ def catalogue_files(run):
         "# The catalogue\n\nType in the field above a table to search all of its columns; click on the head of a "
         "column to sort by it, again to turn the order. Small print: lower and upper error, 1σ.\n\n"
         "## This run\n\n"
-        f"What the run that made this book found, profile {code(run.config.profile)}: by the paper's transfer, and "
-        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so strange "
-        "is among ordinary ones. Simulated stars are those of the benchmark survey: {ref}`their labels are known "
+        f"What the run that made this book found, profile {code(run.config.profile)}: by the paper's method, and "
+        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so unusual "
+        "is among ordinary ones. Simulated stars are those of the simulated survey: {ref}`their labels are known "
         "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
         f"without fine-tuning and the true labels as well: {downloads('catalogue_run')}.\n\n"
         f"```{{raw}} html\n{html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"

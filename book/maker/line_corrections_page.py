@@ -55,11 +55,11 @@ def models_with_corrections(specialists):
     if not specialists:
         return ""
     if not using:
-        return "**The models of the package do not use these corrections yet.**"
+        return "**The trained models do not use these corrections yet.**"
     if len(using) == len(specialists):
-        return "The models of the package were trained with these corrections."
+        return "The trained models have seen lines with these corrections."
     powers = [number(one.resolving_power, ",.0f").replace(",", NBSP) for one in using]
-    return f"**Of the models of the package only those of R = {_listed(powers)} were trained with these corrections.**"
+    return f"**Of the trained models only those of R = {_listed(powers)} were trained with these corrections.**"
 
 
 def _shipped():

@@ -102,7 +102,7 @@ def _making(specialists):
         low, high = (f(card["labels"][name][k] for card in cards) for k, f in enumerate((min, max)))
         rows[f"labels: {_NAMES[name]}"] = f"{number(low, form)} to {number(high, form)}"
     rows |= {
-        "training spectra, each specialist": _distinct(_thousands(t["n_spectra"]) for t in training),
+        "training spectra, each model": _distinct(_thousands(t["n_spectra"]) for t in training),
         "networks, each": _distinct(str(card["members"]) for card in cards),
         "epochs of a network, of the emulator": _distinct(f"{t['epochs']}, {t['emulator_epochs']}" for t in training),
         "noise of a pixel in training, at most": _distinct(f"{t['noise']:g}" for t in training),
@@ -128,8 +128,8 @@ def _performance(specialists):
         f" that of a pixel; errors are calibrated on stars of the same class of it, parted at {classes}.\n\n"
         "```{table} Root mean square error; in brackets the mean of estimate minus truth.\n:name: tab-model-rmse\n\n"
         f"{table(head, errors)}```\n\n```{{table}} Per cent of true values inside the 68 % and the 90 % intervals, and "
-        f"of these ordinary stars that are called strange.\n:name: tab-model-coverage\n\n"
-        f"{table([*head, 'called strange'], covered)}```\n"
+        f"of these ordinary stars that are flagged as unusual.\n:name: tab-model-coverage\n\n"
+        f"{table([*head, 'flagged'], covered)}```\n"
     )
 
 
@@ -183,10 +183,11 @@ def _kinds(specialists):
         "The next table has every kind of gap that we can simulate (the [data page](../data.md)), with error bars "
         "from a calibration that has **not** met this kind.\n\n"
         "```{table} Root mean square error, in brackets the mean of estimate minus truth, and per cent of true values "
-        "inside the 68 % intervals; last, per cent of the stars that are called strange.\n:name: tab-model-kinds\n\n"
-        f"{table(['R', 'kind of gap', *_NAMES.values(), 'called strange'], rows)}```\n\n"
+        "inside the 68 % intervals; last, per cent of the stars that are flagged as unusual.\n"
+        ":name: tab-model-kinds\n\n"
+        f"{table(['R', 'kind of gap', *_NAMES.values(), 'flagged'], rows)}```\n\n"
         f"Silent failures, where the 68 % intervals hold less than half of the true values and less than half of the "
-        f"stars are called strange: {worst}.\n"
+        f"stars are flagged as unusual: {worst}.\n"
     )
 
 
@@ -246,7 +247,8 @@ show 94600` prints one. [Your own star](../howto/own_star.md) shows how to use t
 {}
 ## The files
 
-A spectrum goes to the sharpest specialist that is not sharper than itself, and is brought to its resolving power.
+A spectrum goes to the model of the highest resolving power that does not exceed its own, and is brought to the
+resolving power of this model.
 
 {}
 ## What they were made from
@@ -260,7 +262,7 @@ A spectrum goes to the sharpest specialist that is not sharper than itself, and 
 ## Limits
 
 - The truth behind these figures is **simulated**, with another code, other line lists and injected errors, as in the
-  [benchmark survey](../data.md). How large errors are for real stars does not follow from it; {{ref}}`few of them
+  [simulated survey](../data.md). How large errors are for real stars does not follow from it; {{ref}}`few of them
   <model-real-stars>` have been tested.
 - The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
 - Labels end where the table says. A star beyond comes out near that end, with a warning.

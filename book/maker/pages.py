@@ -21,11 +21,13 @@ from .documents import document
 from .explore import explore_files
 from .fidelity import fidelity_page
 from .interpolation_page import interpolation_page
+from .landing_page import landing_files
 from .line_corrections_page import line_corrections_files
 from .markdown import cite, code, escape, table
 from .model_page import model_files
 from .real_stars_page import real_stars_page
 from .reproduction_page import reproduction_page
+from .results_page import results_files
 from .settings_page import settings_page
 from .sliders import slider_files
 from .star_pages import star_files
@@ -156,5 +158,6 @@ def _files(run):
     files |= {"main_sequence.md": cut_page(), "fidelity.md": fidelity_page(run), "benchmarks.md": benchmark_page()}
     files |= {"real_stars.md": real_stars_page()} | line_corrections_files()
     files |= {"reproduction.md": reproduction_page(root=run.store.root)}
+    files |= landing_files() | results_files(run)
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | consensus_files(run) | slider_files(run)

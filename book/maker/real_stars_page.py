@@ -21,7 +21,7 @@ from dtl_core.pipeline import records
 
 from .markdown import NBSP, cite, code, escape, measured, number, table
 
-__all__ = ["real_stars_page", "real_stars_summary"]
+__all__ = ["real_stars_page", "real_stars_summary", "recorded", "verdicts"]
 
 
 _NAMES = {name: escape(heading(name)) for name in PARAMETERS}
@@ -31,8 +31,20 @@ _UNITS = {name: f"{NBSP}{parameter.unit}" for name, parameter in TABLE.items()}
 _NOT_RECORDED = "Not recorded yet: `python benchmarks/real_stars.py left_out` and `shipped` write the record.\n"
 
 
-def _recorded(folder):
-    """(parts of the record, lines, those that the stars are judged by, comparison of these); None without a record."""
+def recorded(folder=None):
+    """Read the record ``real_stars``.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Of the records; the package's by default.
+
+    Returns
+    -------
+    tuple or None
+        Parts of the record; all its lines; those that the stars are judged by, one per star; comparison of these with
+        the published values, as of :func:`dtl_core.literature.real_stars.compare`. None without a record.
+    """
     try:
         parts = records.read("real_stars", folder)["values"]
     except DataError:
@@ -72,8 +84,21 @@ def _bias(row):
     return f"{abs(row['bias']):{form}}{error}{unit} too {side}{' in the mean' if row['n'] > 1 else ''}"
 
 
-def _verdicts(found, judged):
-    """Sentences on what fails and what does not, group by group."""
+def verdicts(found, judged):
+    """Say what fails and what does not, group by group.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As of :func:`dtl_core.literature.real_stars.summary`.
+    judged : pandas.DataFrame
+        The lines that the stars are judged by, as of :func:`recorded`.
+
+    Yields
+    ------
+    str
+        Sentences, Markdown.
+    """
     groups = {star.name: star.group for star in real_stars.load_real_stars().values()}
     for group, part in found.groupby("group", sort=False):
         own = judged[[groups[star] == group for star in judged["star"]]]
@@ -106,7 +131,7 @@ def _seen(parts, lines):
         found = parts["left_out"]
         names = [escape(one.removeprefix("without ")) for one in dict.fromkeys(lines["model"]) if one[:7] == "without"]
         text.append(
-            f"The lines of the shipped models were corrected by {_listed(names)}. Each of these stars is judged by a "
+            f"The lines of the trained models were corrected by {_listed(names)}. Each of these stars is judged by a "
             f"model that was made without it, with {found['values']['networks']} networks at R = "
             f"{number(found['values']['resolving_power'], '.0f')}, and its error bars contain the systematic errors "
             "learned from the other stars. The size of the random errors of lines in training was chosen on these "
@@ -114,7 +139,7 @@ def _seen(parts, lines):
         )
     if "shipped" in parts:
         text.append(
-            "The other stars are judged by the shipped models, which have not seen them. That cool and fast stars are "
+            "The other stars are judged by the trained models, which have not seen them. That cool and fast stars are "
             "flagged was decided after these stars had been estimated: they do not test the flags."
         )
     return " ".join(text)
@@ -239,12 +264,12 @@ def _variation_table(found):
 
 def real_stars_summary(folder=None):
     """The section on real stars of the model card as Markdown. Arguments: folder, of the records."""
-    recorded, text = _recorded(folder), "(model-real-stars)=\n## On real stars\n\n"
-    if recorded is None:
+    known, text = recorded(folder), "(model-real-stars)=\n## On real stars\n\n"
+    if known is None:
         return text + _NOT_RECORDED
-    parts, lines, judged, compared = recorded
+    parts, lines, judged, compared = known
     found = real_stars.summary(compared)
-    text += f"{' '.join(_verdicts(found, judged))} {_seen(parts, lines)} [Star by star, with every published value]"
+    text += f"{' '.join(verdicts(found, judged))} {_seen(parts, lines)} [Star by star, with every published value]"
     text += f"(real_stars.md).\n\n{_summary_table(found)}\nOurs minus published. {_origin(parts)}\n"
     return text + _systematics(parts)
 
@@ -273,14 +298,14 @@ def _systematics(parts):
 
 def real_stars_page(folder=None):
     """The page as Markdown. Arguments: folder, of the records; the package's by default."""
-    recorded = _recorded(folder)
-    if recorded is None:
+    known = recorded(folder)
+    if known is None:
         return _HEAD + _NOT_RECORDED
-    parts, lines, judged, compared = recorded
+    parts, lines, judged, compared = known
     found, changes = real_stars.summary(compared), real_stars.variation(lines)
     stars = [real_stars.star_named(name) for name in judged["star"]]
     return _HEAD + _PAGE.format(
-        verdicts=" ".join(_verdicts(found, judged)),
+        verdicts=" ".join(verdicts(found, judged)),
         seen=_seen(parts, lines),
         origin=_origin(parts),
         summary=_summary_table(found),
@@ -341,7 +366,7 @@ Differences are also given in units of both errors. The last column says which o
 ## Spectra
 
 Residuals are those of the emulated spectrum at the estimate, rms in per cent of the continuum. p compares a spectrum
-with ordinary simulated ones; at 0.05 or below it is called strange, and the last column says by which score. A star
+with ordinary simulated ones; at 0.05 or below it is flagged as unusual, and the last column says by which score. A star
 is flagged as cool below {coolest:.0f}{NBSP}K, and as fast above {fastest:.0f}{NBSP}km/s, because the systematic errors
 were learned from stars that are neither. Files of the same star and date are the same exposure: once whole, once cut to
 the window.

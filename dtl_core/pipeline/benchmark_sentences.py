@@ -11,6 +11,7 @@ from ..missing import unless_empty
 from ..parameters import PARAMETERS, TABLE
 from .benchmark_kinds import BARS, GOALS, across_kinds, bar_table, best_by_kind, goals
 from .benchmark_tables import DIGITS, REFERENCE, THIRDS, by_anchors, known_truths, listed, meaning, paired
+from .headline import ESTIMATES
 
 __all__ = [
     "CLOSING",
@@ -26,6 +27,7 @@ __all__ = [
     "kind_sentences",
     "leaders",
     "metric_sentence",
+    "run_sentence",
     "sentence",
     "silent_sentence",
     "silent_surveys",
@@ -127,6 +129,28 @@ def sentence(errors, method, reference, parameters=PARAMETERS):
         both = "they" if parts else f"{own} and {other}"
         clauses.append(f"{both} do not differ within the scatter of the surveys in {listed(texts['equal'])}")
     return f"{_upper('; '.join(clauses))}."
+
+
+def run_sentence(errors):
+    """Say in which parameters fine-tuning made the errors of a single run smaller.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Columns parameter, estimates (among them the values of :data:`dtl_core.pipeline.headline.ESTIMATES`) and rmse.
+
+    Returns
+    -------
+    str
+        Two sentences: the second says that a single survey is no test.
+    """
+    rmse = errors.pivot(index="parameter", columns="estimates", values="rmse").astype(float)
+    tuned, untuned = rmse[ESTIMATES["transfer"]], rmse[ESTIMATES["direct"]]
+    names = [TABLE[p].symbol for p in PARAMETERS if tuned[p] < untuned[p]] or ["no parameter"]
+    return (
+        f"In this run the rmse is smaller with fine-tuning than without in {listed(names)}. "
+        "One survey cannot show whether such a difference repeats."
+    )
 
 
 def comparisons(errors, pairs):

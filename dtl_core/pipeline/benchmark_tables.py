@@ -16,7 +16,7 @@ from ..estimates.calibration import group_edges, groups_of
 from ..missing import unless_empty
 from ..parameters import PARAMETERS, TABLE, heading
 from . import records
-from .headline import known_stars, recovery
+from .headline import ESTIMATES, known_stars, recovery
 from .stages.shared import ENCODERS
 
 __all__ = [
@@ -485,7 +485,8 @@ def paper_and_recommended(run):
     for p in PARAMETERS:
         for method in methods:
             values = found[method][p]
-            row = {"parameter": p, "estimates": method, "known truths": int(known[method].sum()), "stars": n}
+            row = {"parameter": p, "estimates": ESTIMATES.get(method, method)}
+            row |= {"known truths": int(known[method].sum()), "stars": n}
             row |= {name: values[name] for name in ("rmse", "bias", "pearson")}
             rows.append(row | {"coverage": values["coverage"] / n})
     return pd.DataFrame(rows)
@@ -503,15 +504,15 @@ def flag_table(strangers):
     Returns
     -------
     DataFrame
-        By kind of spectrum: the method's known truths, the number of surveys, and median and range over them in
-        per cent.
+        By kind of spectrum (``all injected``: every kind but ``ordinary``): the method's known truths, the number of
+        surveys, and median and range over them in per cent.
     """
     out = {}
     for kind, own in strangers.groupby("kind", sort=False):
         share = 100 * own["flagged"]
         flagged = with_range(share.median(), share.min(), share.max(), 0)
         out[kind] = {"known truths": N_ANCHORS, "surveys": len(own), "flagged [%]": flagged}
-    return pd.DataFrame(out).T
+    return pd.DataFrame(out).T.rename({"all planted": "all injected"})
 
 
 @or_note

@@ -14,7 +14,10 @@ from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
 from .stages.shared import ENCODERS
 from .store import Store
 
-__all__ = ["headline", "known_stars", "last_run", "real_star_table", "recovery"]
+__all__ = ["ESTIMATES", "headline", "known_stars", "last_run", "real_star_table", "recovery"]
+
+
+ESTIMATES = {"transfer": "fine-tuned", "direct": "not fine-tuned"}  # what the two encoders are called in tables
 
 
 def known_stars(run, method):
@@ -153,7 +156,7 @@ def real_star_table(run, published):
         for encoder in (*ENCODERS, "recommended"):
             row = run.catalogue_of(encoder)[k]
             text = {c: f"{row[c]:.{n}f} -{row['e_' + c]:.{n}f} +{row['E_' + c]:.{n}f}" for c, n in digits.items()}
-            name = encoder if encoder in ENCODERS else f"recommended ({row['method']})"
+            name = ESTIMATES.get(encoder) or f"recommended ({row['method']})"
             rows.append({"star": star, "source": f"this run, {name}"} | text)
         for *values, source in published.get(star, []):
             text = {c: "" if v is None else f"{v:.{n}f}" for (c, n), v in zip(digits.items(), values, strict=True)}

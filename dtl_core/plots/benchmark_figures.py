@@ -19,6 +19,7 @@ __all__ = [
     "corner_plot",
     "coverage_curves",
     "expected_coverage",
+    "gap_and_errors",
     "kind_ratios",
     "method_errors",
     "metrics_against_error",
@@ -87,6 +88,52 @@ def method_errors(median, least, most, truths, scale=None):
         ax.grid(axis="x", which="major", lw=0.3)
     fig.supxlabel("rmse against the truth", fontsize=9)
     return fig
+
+
+@_or_note
+def gap_and_errors(gaps, errors, spread=None):
+    """How far fine-tuning closes the gap, and the errors of a few methods, survey by survey.
+
+    Parameters
+    ----------
+    gaps : pandas.DataFrame
+        Columns metric, value, arm and seed, as recorded by the benchmark; the metric AUC is drawn, of ``fluxes``,
+        ``autoencoder`` and ``fine-tuned``.
+    errors : pandas.DataFrame
+        Columns parameter, rmse, arm and seed, of the methods in the order of the axis.
+    spread : dict of str to float, optional
+        Rmse of predicting the mean of each parameter, a dotted line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = [["gap"] * 2, PARAMETERS[:2], PARAMETERS[2:]]
+    fig, axes = plt.subplot_mosaic(rows, figsize=(5.6, 6.4), height_ratios=(3, 4, 4), layout="constrained")
+    spaces = {"fluxes": "fluxes"}
+    spaces |= {"autoencoder": "latents, before\nfine-tuning", "fine-tuned": "latents, after\nfine-tuning"}
+    own = gaps[gaps["metric"] == "AUC"].pivot(index="arm", columns="seed", values="value")
+    _paths(axes["gap"], own.loc[list(spaces)], spaces.values())
+    axes["gap"].axhline(0.5, color=GREEN, ls="--", lw=1)
+    axes["gap"].annotate("the gap is closed", (0, 0.5), (0, 4), textcoords="offset points", color=GREEN, fontsize=8)
+    axes["gap"].set(ylabel="separability (AUC)", ylim=(0.45, 1.03))
+    methods = list(errors["arm"].unique())
+    for name in PARAMETERS:
+        own = errors[errors["parameter"] == name].pivot(index="arm", columns="seed", values="rmse")
+        _paths(axes[name], own.loc[methods], [method.replace(" ", "\n") for method in methods])
+        if spread:
+            axes[name].axhline(spread[name], color=GREY, ls=":", lw=1)
+        axes[name].set(ylabel=LABELS[name], ylim=(0, None))
+    return fig
+
+
+def _paths(ax, table, names):
+    """Draw columns of a table as grey lines from row to row, and their median."""
+    place = np.arange(len(table))
+    ax.plot(place, table.to_numpy(), color=GREY, lw=0.6, marker="o", ms=2, alpha=0.6)
+    ax.plot(place, table.median(axis=1), color=BLUE, lw=1.6, marker="D", ms=5)
+    ax.set_xticks(place, list(names), fontsize=8)
+    ax.set_xlim(-0.4, len(table) - 0.6)
 
 
 @_or_note

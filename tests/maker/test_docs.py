@@ -459,9 +459,9 @@ def test_the_card_shows_the_figures_of_every_specialist_the_best_first():
     pair[1].card["kinds"] = {"spots": own, "nlte": own | {"mh": own["mh"] | {"inside_68": 0.3}}}
     page = model_page.models_page(pair)
     assert "| 53\xa0000 | spots | 90 (−0), 68 |" in page and "Silent failures" in page
-    assert "called strange: 1 of 8: \\[M/H\\] of nlte at R = 53\xa0000." in page
+    assert "flagged as unusual: 1 of 8: \\[M/H\\] of nlte at R = 53\xa0000." in page
     del pair[1].card["kinds"]["nlte"]
-    assert "called strange: none of 4." in model_page.models_page(pair)
+    assert "flagged as unusual: none of 4." in model_page.models_page(pair)
     precise = model_page.precision_page(pair)
     assert "| Teff \\[K\\] | 71–91 | 72–92 | 70–90 |" in precise and "KDEpy" in precise
     assert all(f"`test_{row[-1]}`" in precise for row in model_page.CONTRACT)

@@ -88,7 +88,8 @@ def quick_interpolation(monkeypatch):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder that looks like a clone, on a machine without any data."""
-    monkeypatch.setattr(pages, "explore_files", lambda run: {})  # has tests of its own, as the next one
+    for own_tests in ("explore_files", "results_files"):
+        monkeypatch.setattr(pages, own_tests, lambda run: {})
     monkeypatch.setattr(pages, "consensus_files", lambda run: {"star_values.md": "# All values\n"})
     monkeypatch.delenv("DTL_DATA", raising=False)
     monkeypatch.setenv("DTL_CACHE", str(tmp_path / "cache"))
@@ -274,7 +275,7 @@ def test_a_star_has_what_the_chain_and_the_run_found(clone, simulated):
     assert found["S/N of a detector pixel, median"] == f"{report['snr']:.0f}"
     assert found["resolving power"] == "53\xa0000" and found["instrument"] == "HPF"
     assert found["whole chain"] == markdown.percent(star.residuals["chain"])
-    assert found["this run, transfer"] == "3 −3 +3" and "Mas-Buitrago+ 2024" in found
+    assert found["this run, fine-tuned"] == "3 −3 +3" and "Mas-Buitrago+ 2024" in found
     assert f"{star.labels[0]:.0f} K" in text and "profile `smoke`" in text
     overview = check_page(folder / "stars.md", clone / "book")
     assert markdown.measured(report["radial_velocity"], report["e_velocity"]) in overview

@@ -117,12 +117,12 @@ def test_real_stars_come_before_simulated_ones(tmp_path):
     assert card.index("## On real stars") < card.index("\n## The files") < card.index("(model-performance)=")
     assert real_stars_page.real_stars_summary() in card
     contents = (find_root() / "_toc.yml").read_text()
-    assert contents.index("generated/real_stars") < contents.index("generated/models")
+    assert contents.index("notebooks/05_literature") < contents.index("generated/real_stars")
     assert pages.real_stars_page is real_stars_page.real_stars_page
 
 
 def test_the_committed_record_says_what_the_readme_says():
-    _, _, judged, compared = real_stars_page._recorded(None)
+    _, _, judged, compared = real_stars_page.recorded()
     found = real_stars.summary(compared).set_index(["group", "parameter"]).loc[real_stars.EARLY]
     readme = " ".join((find_root() / "README.md").read_text().split())
     said = re.search(r"Four stars to M5.*by (\d+) K and (\d\.\d\d) dex in \[M/H\]", readme)

@@ -321,10 +321,10 @@ def test_no_star_counts_in_a_runs_errors_whose_truth_was_used(stars):
     table = benchmark_tables.paper_and_recommended(run).set_index(["estimates", "parameter"])
     assert (table["stars"] == 60 - len(stars)).all()
     assert (table.loc["recommended", "known truths"] == len(stars)).all()
-    assert (table.loc[["transfer", "direct"], "known truths"] == 0).all()
+    assert (table.loc[["fine-tuned", "not fine-tuned"], "known truths"] == 0).all()
     np.testing.assert_allclose(table.loc["recommended", "rmse"], 10)
-    np.testing.assert_allclose(table.loc["transfer", "rmse"], 100)
-    assert (table.loc["recommended", "coverage"] == 1).all() and (table.loc["direct", "coverage"] == 0).all()
+    np.testing.assert_allclose(table.loc["fine-tuned", "rmse"], 100)
+    assert (table.loc["recommended", "coverage"] == 1).all() and (table.loc["not fine-tuned", "coverage"] == 0).all()
 
 
 def test_a_run_by_the_papers_method_alone_uses_no_truth():
