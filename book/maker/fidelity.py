@@ -179,7 +179,7 @@ def fidelity_page(run, statements=STATEMENTS):
         f"\nThis run: profile {code(run.config.profile)}, library {code(run.config.synthetic.library)}, a simulated "
         "survey. Smaller profiles train fewer and smaller networks by design: where their settings and results differ, "
         "that is not a finding about the paper. "
-        "[Method](../method.md) explains the settings, [Results](../results.md) the run.\n"
+        "[Method](../method.md) explains the settings, and [How good is it?](../results.md) has the run.\n"
     )
     header = ["statement", "published", "recomputed", "this run", "status"]
     for section, title in SECTIONS.items():

@@ -55,11 +55,12 @@ def models_with_corrections(specialists):
     if not specialists:
         return ""
     if not using:
-        return "**The trained models do not use these corrections yet.**"
+        return "**The models that come with the package do not use these corrections yet.**"
     if len(using) == len(specialists):
-        return "The trained models have seen lines with these corrections."
+        return "The models that come with the package were trained with these corrections."
     powers = [number(one.resolving_power, ",.0f").replace(",", NBSP) for one in using]
-    return f"**Of the trained models only those of R = {_listed(powers)} were trained with these corrections.**"
+    text = f"**Of the models that come with the package only those of R = {_listed(powers)} were trained with these "
+    return f"{text}corrections.**"
 
 
 def _shipped():

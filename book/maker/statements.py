@@ -31,7 +31,7 @@ __all__ = ["Public", "SECTIONS", "STATEMENTS", "STATUSES", "Statement"]
 SECTIONS = {  # name: title on the page
     "data": "Data and label grid",
     "autoencoder": "Autoencoders",
-    "transfer": "Transfer",
+    "transfer": "Fine-tuning",
     "regression": "Regression",
     "uncertainties": "Estimates and uncertainties",
     "literature": "Results against the literature",

@@ -344,7 +344,7 @@ def error_change(before, after):
     import seaborn as sns
 
     fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    errors = {"before fine-tuning": before, "after": after}
+    errors = {"before fine-tuning": before, "after fine-tuning": after}
     sns.histplot(errors, bins=29, log_scale=True, palette=[BLUE, ORANGE], alpha=0.7, linewidth=0.3, ax=ax)
     ax.set(xlabel="mean squared reconstruction error of a star", ylabel="stars")
     sns.move_legend(ax, "best", title=None, **SMALL)

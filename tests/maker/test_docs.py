@@ -204,6 +204,41 @@ def test_every_page_is_in_the_table_of_contents_once():
     assert set(made) <= set(listed)
 
 
+# ---------------------------------------------------------------- words
+
+# words that the glossary has replaced, and expressions with two meanings
+RETIRED = "benchmark surveys?|shipped models?|models (?:of|in) the package|specialists?|strangers?|planted"
+RETIRED += "|with(?:out)? transfer"
+
+
+def prose():
+    """Text of every page and notebook without code."""
+    notebooks = {path.name: json.loads(path.read_text())["cells"] for path in (ROOT / "notebooks").glob("*.ipynb")}
+    texts = {
+        n: "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        for n, cells in notebooks.items()
+    }
+    texts |= {name: re.sub(r"^```(?:python|bash).*?^```", "", text, flags=re.M | re.S) for name, text in PAGES.items()}
+    return {name: re.sub(r"`[^`\n]*`", "", text) for name, text in texts.items()}
+
+
+def test_replaced_words_are_gone():
+    used = {name: re.findall(rf"\b(?:{RETIRED})\b", flat(text), re.I) for name, text in prose().items()}
+    assert not {name: words for name, words in used.items() if words}
+
+
+def test_every_term_of_the_glossary_has_one_entry_and_every_link_to_it_a_target():
+    glossaries = re.findall(r"^```\{glossary\}\n(.*?)^```", PAGES["book/glossary.md"], re.M | re.S)
+    terms = [line.lower() for text in glossaries for line in re.findall(r"^(\S.*)$", text, re.M)]
+    assert len(terms) > 30 and len(terms) == len(set(terms))
+    linked = [
+        t
+        for text in [*PAGES.values(), *SOURCES.values()]
+        for t in re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", text)
+    ]
+    assert linked and {term.lower() for term in linked} <= set(terms)
+
+
 # ---------------------------------------------------------------- facts
 
 

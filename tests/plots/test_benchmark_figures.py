@@ -30,6 +30,21 @@ def test_every_figure_function_is_tested():
     assert set(benchmark_figures.__all__) <= tested, set(benchmark_figures.__all__) - tested
 
 
+def test_gap_and_errors():
+    methods = ["autoencoder", "fine-tuned", "fluxes"]
+    rows = [("AUC", 0.9 - 0.1 * k, arm, seed) for k, arm in enumerate(methods) for seed in range(3)]
+    gaps = pd.DataFrame(rows, columns=["metric", "value", "arm", "seed"])
+    rows = [(p, 1.0 + k + seed, arm, seed) for p in PARAMETERS for k, arm in enumerate("ab") for seed in range(3)]
+    errors = pd.DataFrame(rows, columns=["parameter", "rmse", "arm", "seed"])
+    figure = drawn(benchmark_figures.gap_and_errors(gaps, errors, dict.fromkeys(PARAMETERS, 2.5)))
+    first, *panels = figure.axes
+    assert [line.get_ydata().tolist() for line in first.lines[3:4]] == [pytest.approx([0.7, 0.9, 0.8])]  # the median
+    for ax in panels:
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b"]
+        assert ax.lines[0].get_ydata().tolist() == [1, 2] and ax.lines[3].get_ydata().tolist() == [2, 3]
+        assert ax.lines[4].get_ydata() == [2.5, 2.5]
+
+
 def test_method_errors():
     tables, truths = benchmark_tables.error_table(errors()), benchmark_tables.known_truths(errors())
     figure = drawn(benchmark_figures.method_errors(*tables, truths, scale=dict.fromkeys(PARAMETERS, 2.0)))

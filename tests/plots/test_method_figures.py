@@ -129,7 +129,7 @@ def test_latent_units():
 def test_error_change():
     before, after = 10 ** RNG.uniform(-3, -2, 40), 10 ** RNG.uniform(-4, -3, 40)
     (ax,) = drawn(method_figures.error_change(before, after)).axes
-    assert ax.get_xscale() == "log" and legend(ax) == ["before fine-tuning", "after"]
+    assert ax.get_xscale() == "log" and legend(ax) == ["before fine-tuning", "after fine-tuning"]
     assert sum(bar.get_height() for bar in ax.patches) == 80  # every star is counted
 
 
