@@ -1,6 +1,6 @@
 """What the book's first page says of the method: a verdict, a table, a figure, all from records.
 
-    landing_files()     landing.md and gap.svg, below ``book/generated``; the first page includes the former
+    landing_files()     verdict.md, landing.md and gap.svg, below ``book/generated``, for the first page
 
 The simulated numbers are those of the record ``transfer``, the real ones those of ``transfer`` and ``real_stars``. The
 numbers choose the sentences.
@@ -19,7 +19,7 @@ from dtl_core.literature import real_stars
 from dtl_core.parameters import PARAMETERS, TABLE, heading
 from dtl_core.pipeline import benchmark_tables, records
 from dtl_core.pipeline.benchmark_sentences import sentence
-from dtl_core.pipeline.benchmark_tables import listed, paired
+from dtl_core.pipeline.benchmark_tables import listed, paired, with_range
 
 from .markdown import NBSP, escape, number, table
 from .real_stars_page import recorded
@@ -268,7 +268,7 @@ def _cell(values, p):
     if not len(values):
         return "–"
     middle, low, high = (f"{value:.{TABLE[p].digits}f}" for value in values)
-    return middle if low == high else f"{middle} ({low}–{high})"
+    return middle if low == high else with_range(*values, TABLE[p].digits)
 
 
 def _rms(differences):
@@ -304,22 +304,23 @@ def _table(measured, compared):
     return table(["", f"{TUNED}, the paper's method", UNTUNED, RECOMMENDED], rows)
 
 
-def _caption(measured, compared):
-    text = ["Errors of the paper's method, of the same method without fine-tuning, and of what we recommend"]
+def _reading(measured, compared):
+    """What the rows of the table are."""
+    text = []
     if measured is not None:
         surveys, stars = measured.errors["seed"].nunique(), measured.errors["n"].max()
         text.append(
-            f"Simulated: rmse against the truth of {surveys} surveys with {stars} scored stars each, the median with "
-            "the smallest and the largest of them"
+            f"Simulated: rmse against the truth of {surveys} surveys with {stars} scored stars each, the median and, "
+            "in brackets, the smallest and the largest"
         )
     if len(compared):
         stars = list(dict.fromkeys(compared["star"]))
         values = listed([f"{n} in {escape(TABLE[p].symbol)}" for p, n in _values(compared).items()])
         text.append(
-            f"Real: rms difference from published values of {listed([s.replace(' ', NBSP) for s in stars])}, with the "
-            f"smallest and the largest difference of a star; numbers of values: {values}"
+            f"Real: rms difference from published values of {listed([s.replace(' ', NBSP) for s in stars])} and, in "
+            f"brackets, the smallest and the largest; there are {values}"
         )
-    text.append("Known truths are stars whose parameters a method was told; none of them counts in its errors")
+    text.append("A {term}`known truth` is a star whose parameters the method was told; it does not count in the errors")
     return f"{'. '.join(text)}."
 
 
@@ -341,7 +342,8 @@ def _behind(measured, compared, folder):
         )
     if len(compared):
         text.append(
-            f"For real stars they are the mean of several trainings, {_dated('transfer', 'real', folder)}. The "
+            "For real stars they were fine-tuned on these few stars alone, and are the mean of several trainings, "
+            f"{_dated('transfer', 'real', folder)}. The "
             "{term}`recommended method` is *combined* for a survey and the {term}`trained models` for single stars "
             f"({_dated('real_stars', 'left_out', folder)}); these know the real stars that corrected them."
         )
@@ -389,16 +391,16 @@ def landing_files(folder=None):
     from dtl_core.plots.method_figures import as_svg
 
     measured, compared = simulated(folder), real(folder)
-    text = "".join(f"{line}\n\n" for line in verdict(folder)) or _NOT_MEASURED
+    files = {"verdict.md": "\n".join(f"{line}\n" for line in verdict(folder)) or _NOT_MEASURED, "landing.md": ""}
     if measured is None and not len(compared):
-        return {"landing.md": text}
-    text += f"```{{table}} {_caption(measured, compared)}\n:name: tab-landing\n\n{_table(measured, compared)}```\n\n"
-    text += f"{_behind(measured, compared, folder)}\n"
+        return files
+    text = f"```{{table}} {_CAPTION}\n:name: tab-landing\n\n{_table(measured, compared)}```\n\n"
+    text += f"{_reading(measured, compared)}\n\n{_behind(measured, compared, folder)}\n"
     if measured is None or not len(measured.gaps):
-        return {"landing.md": text}
+        return files | {"landing.md": text}
     spread = _truth_spread(folder)
     errors = benchmark_tables.selected(measured.errors, (UNTUNED, TUNED, RECOMMENDED))
-    return {
+    return files | {
         "landing.md": text + "\n" + _FIGURE.format(badge=SIMULATED, dotted=_DOTTED if spread else ""),
         "gap.svg": as_svg(gap_and_errors(measured.gaps, errors, spread)),
     }
@@ -410,6 +412,7 @@ def _truth_spread(folder):
     return {p: float(stars[p].std(ddof=0)) for p in PARAMETERS} if len(stars) else {}
 
 
+_CAPTION = "Errors of the paper's method, of the same method without fine-tuning, and of what we recommend."
 _DOTTED = " Dotted: the error of predicting the mean of the stars."
 _FIGURE = """```{{figure}} /generated/gap.svg
 :name: fig-gap

@@ -14,7 +14,7 @@ from dtl_core.parameters import TABLE, heading
 from dtl_core.pipeline import benchmark_sentences, benchmark_tables
 from dtl_core.public_data import registry
 
-from .landing_page import REAL, SIMULATED
+from .landing_page import BLIND, REAL, RECOMMENDED, SIMULATED, SINGLE, UNTUNED
 from .markdown import NBSP, code, escape, number, table
 from .real_stars_page import recorded, verdicts
 from .statements import STATEMENTS
@@ -27,10 +27,10 @@ _QUICK = {  # profile: what a run with it is called
     "smoke": "a **test run**, whose numbers have no scientific meaning",
 }
 _PAIRS = (  # methods and references that answer
-    ("fine-tuned", "autoencoder"),
+    ("fine-tuned", UNTUNED),
     ("fine-tuned", "no transfer"),
-    ("combined, no anchors", "fine-tuned"),
-    ("combined", "combined, no anchors"),
+    (BLIND, "fine-tuned"),
+    (RECOMMENDED, BLIND),
 )
 _NOT_RECORDED = "Not recorded yet."
 _NO_MODELS = "This package brings no trained models."
@@ -74,7 +74,7 @@ def run_size(run):
             f"paper has {paper['n_autoencoders']} and {paper['networks']}"
         )
     size = "Its numbers show how the method behaves; they are not those of the paper's size."
-    return f"{text}. {size if profile in _QUICK else ''}".strip() + "\n"
+    return f"{text}. {size if profile == 'demo' else ''}".strip() + "\n"
 
 
 def run_errors(run):
@@ -120,7 +120,9 @@ def _answers(folder):
     return _TEXT.format(
         simulated=SIMULATED,
         real=REAL,
-        methods=_list(benchmark_sentences.comparisons(errors, _PAIRS)) if len(errors) else _NOT_RECORDED,
+        methods=_list(benchmark_sentences.comparisons(errors.replace({"arm": SINGLE}), _PAIRS))
+        if len(errors)
+        else _NOT_RECORDED,
         state=benchmark_tables.state("arms", folder),
         kinds=_list(_NO_MODELS if kinds is None else benchmark_sentences.model_sentences(kinds)),
         silent=_NO_MODELS if kinds is None else escape(benchmark_sentences.silent_sentence(kinds)),
