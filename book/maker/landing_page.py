@@ -285,7 +285,7 @@ def _table(measured, compared):
     """Rows by parameter and kind of spectra, columns by method."""
     methods, rows = (TUNED, UNTUNED, RECOMMENDED), []
     for p in PARAMETERS:
-        name = escape(heading(p)).replace(" \\[", f"{NBSP}\\[")
+        name = escape(heading(p)).replace(" ", NBSP)
         if measured is not None:
             own = measured.errors[measured.errors["parameter"] == p]
             cells = [_cell(_spread(own.loc[own["arm"] == method, "rmse"]), p) for method in methods]
@@ -334,7 +334,11 @@ def _behind(measured, compared, folder):
     """What is behind the columns, and when it was measured."""
     text = []
     if measured is not None:
-        which = "the paper's whole ensemble" if measured.ensemble else "one autoencoder and one regressor of each sort"
+        which = (
+            "the paper's whole ensemble"
+            if measured.ensemble
+            else "one autoencoder with one regressor for each parameter"
+        )
         part = "ensemble" if measured.ensemble else "arms"
         text.append(
             f"On simulated surveys the first two columns are {which} in the size of the {{term}}`quick start` "
@@ -365,8 +369,8 @@ def _paper_size(folder):
               for p in PARAMETERS]  # fmt: skip
     paper = load_profile("paper").autoencoder.n_models
     return (
-        f" At nearly the paper's size ({found['values']['autoencoders']} autoencoders of at most {paper}), fine-tuned "
-        f"on one simulated survey and tested on {best['n_stars']} bright stars of others, its rmse was "
+        f" The paper's ensemble at nearly its size ({found['values']['autoencoders']} of {paper} autoencoders), "
+        f"fine-tuned on one simulated survey and tested on {best['n_stars']} bright stars of others, had an rmse of "
         f"{listed(errors)}, {records.dated(found)} ({{ref}}`model card <model-card>`)."
     )
 
@@ -394,7 +398,7 @@ def landing_files(folder=None):
     files = {"verdict.md": "\n".join(f"{line}\n" for line in verdict(folder)) or _NOT_MEASURED, "landing.md": ""}
     if measured is None and not len(compared):
         return files
-    text = f"```{{table}} {_CAPTION}\n:name: tab-landing\n\n{_table(measured, compared)}```\n\n"
+    text = f"```{{table}} {_CAPTION}\n:name: tab-landing\n:class: values\n\n{_table(measured, compared)}```\n\n"
     text += f"{_reading(measured, compared)}\n\n{_behind(measured, compared, folder)}\n"
     if measured is None or not len(measured.gaps):
         return files | {"landing.md": text}

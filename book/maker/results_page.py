@@ -93,6 +93,7 @@ def run_errors(run):
     rows, methods = [], list(found["estimates"].unique())
     for p, own in found.groupby("parameter", sort=False):
         form, own = f".{TABLE[p].digits}f", own.set_index("estimates")
+        own["bias"] = own["bias"].round(TABLE[p].digits) + 0.0  # no negative zero
         cells = [
             f"{number(row['rmse'], form)} ({number(row['bias'], '+' + form)}), {100 * row['coverage']:.0f}{NBSP}%"
             for row in own.loc[methods].to_dict("records")
@@ -105,7 +106,9 @@ def run_errors(run):
         "rmse, in brackets the bias (estimate minus truth), and the share of true values within the 1σ bounds, which "
         "should be 68 %. Last, the rmse of predicting the mean of the stars."
     )
-    text = f"```{{table}} {caption}\n:name: tab-run-errors\n\n{table(['', *methods, 'mean'], rows)}```\n"
+    text = (
+        f"```{{table}} {caption}\n:name: tab-run-errors\n:class: values\n\n{table(['', *methods, 'mean'], rows)}```\n"
+    )
     says = benchmark_sentences.run_sentence(found).replace("[M/H]", escape("[M/H]"))
     return f"{SIMULATED} {says} The first section compares methods on several.\n\n{text}"
 

@@ -142,7 +142,7 @@ def test_the_table_has_median_and_range_of_the_surveys(tmp_path):
         assert found["Teff \\[K\\]", "simulated"][column] == f"{middle} ({low}–{high})"
     assert found["known truths", "simulated"] == ["0", "0", "20"]
     assert not [kind for _, kind in found if kind == "real"]
-    assert "one autoencoder and one regressor of each sort" in text and "7 surveys with 50 scored stars" in text
+    assert "one autoencoder with one regressor for each parameter" in text and "7 surveys with 50 scored stars" in text
 
 
 def test_the_whole_ensemble_is_shown_once_it_is_measured(tmp_path):
