@@ -40,7 +40,7 @@ def run_table(run):
     table.meta = {
         "description": f"Parameters of M dwarfs by autoencoders and deep transfer learning: dtl-mdwarfs {__version__}, "
         f"profile {run.config.profile}, R = {run.config.window.resolving_power:g}. Simulated stars are those of the "
-        "simulated survey: no parameters of real stars.",
+        "simulated survey; their values are not parameters of real stars.",
         "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
         "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
     }

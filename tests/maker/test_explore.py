@@ -132,7 +132,7 @@ def test_votable_is_valid_and_says_what_is_what(table):
     assert fields["[M/H]"].ucd == "phys.abund.Z" and str(fields["logg"].unit) == "dex(cm / s2)"
     assert fields["E_Teff"].ucd == "stat.error;phys.temperature.effective"
     assert "Mas-Buitrago" in {info.name: info.value for info in resource.infos}["source"]
-    assert "benchmark survey" in found.description
+    assert "simulated survey" in " ".join(found.description.split())
 
 
 def test_fits_has_the_keywords_of_cds_and_topcat(table):

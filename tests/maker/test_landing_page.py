@@ -133,6 +133,7 @@ def test_what_helps_without_known_truths_is_counted_apart(tmp_path):
     assert "Without known truths it is better in 2 of 4 parameters and worse in 1 of 4 parameters." in second
 
 
+@pytest.mark.slow
 def test_the_table_has_median_and_range_of_the_surveys(tmp_path):
     text = landing_page.landing_files(simulated(tmp_path, EQUAL))["landing.md"]
     found = rows_of(text)
@@ -145,6 +146,7 @@ def test_the_table_has_median_and_range_of_the_surveys(tmp_path):
     assert "one autoencoder with one regressor for each parameter" in text and "7 surveys with 50 scored stars" in text
 
 
+@pytest.mark.slow
 def test_the_whole_ensemble_is_shown_once_it_is_measured(tmp_path):
     text = landing_page.landing_files(simulated(tmp_path, EQUAL, ensemble={"transfer": 0.3, "direct": 0.7}))[
         "landing.md"
