@@ -1,18 +1,42 @@
 // What dtl_core.explore puts on its pages comes alive here. Libraries are loaded on those pages only, from the book itself.
 document.addEventListener("DOMContentLoaded", () => {
-  const root = document.documentElement.dataset.content_root || "./";
+  const html = document.documentElement;
+  const root = html.dataset.content_root || "./";
   const load = (file) => new Promise((resolve, reject) => {
     const script = Object.assign(document.createElement("script"), { src: `${root}vendor/${file}`, onload: resolve, onerror: reject });
     document.head.append(script);
   });
 
   const simbad = (name) => `https://simbad.cds.unistra.fr/simbad/sim-id?Ident=${encodeURIComponent(name)}`;
+  // Colours of paper, text and grid follow the theme; black points and lines turn white on dark paper.
+  const dark = () => html.dataset.theme === "dark";
+  const onDark = { black: "white", "#000000": "white", "#444444": "#cccccc" };
+  const themed = (spec) => {
+    const [paper, ink, grid] = dark() ? ["#14181e", "#ced6dd", "#3a424c"] : ["white", "#2a3f5f", "#ebf0f8"];
+    const layout = structuredClone(spec.layout);
+    Object.assign(layout, { paper_bgcolor: paper, plot_bgcolor: paper, font: { ...layout.font, color: ink } });
+    for (const axis of ["xaxis", "yaxis"]) {
+      Object.assign(layout[axis], { gridcolor: grid, linecolor: grid, zerolinecolor: grid });
+    }
+    const data = structuredClone(spec.data);
+    if (dark()) {
+      for (const { marker, line } of data) {
+        for (const style of [marker, line]) if (style && onDark[style.color]) style.color = onDark[style.color];
+      }
+    }
+    return [data, layout];
+  };
+  // Nothing leaves the computer: without the button that uploads a chart to its maker.
+  const config = { responsive: true, displaylogo: false, plotlyServerURL: "",
+    showSendToCloud: false, modeBarButtonsToRemove: ["sendChartToCloud"] };
   const draw = async (box) => {
     const spec = JSON.parse(document.getElementById(box.dataset.figure).textContent);
     if (box.clientWidth < 500) {  // a phone: less margin, smaller type
       Object.assign(spec.layout, { margin: { l: 52, r: 6, t: 10, b: 50 }, font: { size: 11 } });
     }
-    await Plotly.newPlot(box, spec.data, spec.layout, { responsive: true, displaylogo: false });
+    await Plotly.newPlot(box, ...themed(spec), config);
+    new MutationObserver(() => Plotly.react(box, ...themed(spec), config))
+      .observe(html, { attributes: true, attributeFilter: ["data-theme"] });
     box.on("plotly_click", (event) => {
       const name = event.points[0].customdata;
       if (name) window.open(simbad(name), "_blank", "noopener");
@@ -23,9 +47,15 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const tables = document.querySelectorAll("div.catalogue table");
   if (tables.length) {
+    const follow = () => html.classList.toggle("dark", dark());  // the theme as the tables' style sheet knows it
+    new MutationObserver(follow).observe(html, { attributes: true, attributeFilter: ["data-theme"] });
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: `${root}vendor/datatables.css` }));
     load("datatables.js").then(() => window.dataTables).then(({ ITable }) => tables.forEach((table) => {
-      new ITable(table, { pageLength: 25, order: [], layout: { topStart: "search", topEnd: "pageLength" } });
+      follow();
+      const shown = new ITable(table, { pageLength: 25, order: [], layout: { topStart: "search", topEnd: "pageLength" } });
+      const rows = (number) => shown.dt.page.len(number).draw();  // paper has no next page of a table
+      window.addEventListener("beforeprint", () => rows(-1));
+      window.addEventListener("afterprint", () => rows(25));
     }));
   }
 });

@@ -208,14 +208,16 @@ def catalogue_files(run):
         published = catalogue_tables.published_table()
     except DataError:
         text += (
-            "\n## The published catalogue\n\nThe published tables were not at hand when this book was made: `dtl data "
+            "\n(published-catalogue)=\n## The published catalogue\n\n"
+            "The published tables were not at hand when this book was made: `dtl data "
             "fetch published` brings them.\n"
         )
     else:
         tables["catalogue_published"] = published
         columns = [c for c in ("karmn", "name", "spt", "pop", *parameters) if c in published.colnames]
         text += (
-            f"\n## The published catalogue\n\nThe values of {cite(['masbuitrago2024'])} as published, with names, "
+            "\n(published-catalogue)=\n## The published catalogue\n\n"
+            f"The values of {cite(['masbuitrago2024'])} as published, with names, "
             f"spectral types and populations from the tables of {cite(['cifuentes2025', 'marfil2021'])}; each star "
             f"links to its page in SIMBAD. Converted from the public table: {downloads('catalogue_published')}.\n\n"
             f"```{{raw}} html\n{html_table(published, columns, 'published', 'Published catalogue')}```\n"

@@ -185,7 +185,7 @@ def fidelity_page(run, statements=STATEMENTS):
     for section, title in SECTIONS.items():
         rows = [_row(row, by_key[row["key"]]) for _, row in found[found["section"] == section].iterrows()]
         if rows:
-            text += f"\n## {title}\n\n" + table(header, rows)
+            text += f"\n## {title}\n\n:::{{div}} statements\n{table(header, rows)}:::\n"
         if section == "uncertainties":
             text += _coverage()
     return text

@@ -168,7 +168,7 @@ def literature_figure(catalogue, sources, parameter, *, names=None, main=(), ref
 
 
 def _hover(stars):
-    """Hover labels with all parameters, and SIMBAD's names."""
+    """Hover labels with all parameters, and SIMBAD's names; values without errors are true labels."""
     texts, ids = star_texts(stars)
     for parameter in PARAMETERS:
         symbol, unit, digits = _SYMBOLS[parameter]

@@ -17,6 +17,7 @@ from dtl_core.synthetic import label_grid
 from .benchmark_page import benchmark_page
 from .clone import find_root, notebooks
 from .consensus_pages import consensus_files
+from .counterparts import counterparts_page
 from .documents import document
 from .explore import explore_files
 from .fidelity import fidelity_page
@@ -159,5 +160,6 @@ def _files(run):
     files |= {"real_stars.md": real_stars_page()} | line_corrections_files()
     files |= {"reproduction.md": reproduction_page(root=run.store.root)}
     files |= landing_files() | results_files(run)
+    files |= {"counterparts.md": counterparts_page()}
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
     return files | star_files(run) | explore_files(run) | consensus_files(run) | slider_files(run)

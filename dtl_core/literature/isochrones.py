@@ -14,8 +14,8 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError
 from ..public_data import registry
+from ..synthetic.label_grid import main_sequence_logg
 from .checks import require_columns
-from .kinematics import main_sequence_luminosity
 
 __all__ = ["COLUMNS", "curves", "find_isochrones", "read_baraffe", "read_parsec", "sequence"]
 
@@ -163,10 +163,9 @@ def sequence(teff, mh=0.0, age=5.0):
     .. math:: R/R_\odot = (16.7700 - 54.3210\,X + 57.6627\,X^2 - 19.6994\,X^3)(1 + 0.4565\,{\rm [Fe/H]}), \quad
               X = T_{\rm eff}/3500\,{\rm K}
 
-    accurate to 9 %. The mass equals the radius in solar units, so :math:`\log g = 4.438 - \log_{10} R/R_\odot`;
-    L follows from radius and temperature (:func:`dtl_core.literature.kinematics.main_sequence_luminosity`), and [M/H]
-    is used as [Fe/H]. The result does not depend on the age. For the stars of the published catalogue, L is 0.085 dex
-    too high in the median.
+    accurate to 9 %. Log g is that of :func:`dtl_core.synthetic.label_grid.main_sequence_logg`, the mass follows from
+    both, and L from radius and temperature; [M/H] is used as [Fe/H]. The result does not depend on the age. For the
+    stars of the published catalogue, L is 0.085 dex too high in the median.
 
     Parameters
     ----------
@@ -196,14 +195,14 @@ def sequence(teff, mh=0.0, age=5.0):
         if not np.all((np.asarray(value) >= low) & (np.asarray(value) <= high)):
             raise ConfigError("beyond the main-sequence relation", field=name, remedy=f"stay within {low} to {high}")
     radius = np.polyval([-19.6994, 57.6627, -54.3210, 16.7700], teff / 3500) * (1 + 0.4565 * np.asarray(mh, float))
-    logg = 4.438 - np.log10(radius)
+    logg = main_sequence_logg(teff, np.asarray(mh, float))
     return pd.DataFrame(
         {
             "age": float(age),
             "mh": np.broadcast_to(mh, teff.shape).astype(float),
-            "mass": radius,
+            "mass": radius**2 * 10 ** (logg - 4.438),
             "teff": teff,
-            "luminosity": main_sequence_luminosity(teff, logg),
+            "luminosity": radius**2 * (teff / 5772.0) ** 4,
             "logg": logg,
             "source": "main-sequence relation",
         }

@@ -121,8 +121,9 @@ def star_sample(run):
     Returns
     -------
     Stars
-        The frame has karmn, parameters with errors, luminosity [Lsun], population, active and U, V, W [km/s]; the
-        paper's stars also e_U, e_V, e_W and all columns of :func:`dtl_core.literature.catalogues.read_stars`.
+        The frame has karmn, parameters, luminosity [Lsun], population, active and U, V, W [km/s]; the paper's stars
+        also errors of the parameters, e_U, e_V, e_W and all columns of
+        :func:`dtl_core.literature.catalogues.read_stars`.
 
     Raises
     ------
@@ -140,4 +141,5 @@ def star_sample(run):
     survey = survey_stars(run)
     velocities, drawn = kinematics.draw_velocities(len(survey), run.config.survey.seed)
     true = {name: survey[f"{name}_true"] for name in PARAMETERS} | dict(zip("UVW", velocities, strict=True))
-    return Stars(False, survey.assign(**true, drawn=drawn))
+    of_estimates = [f"{e}_{name}" for name in PARAMETERS for e in "eE"]  # true labels have no errors
+    return Stars(False, survey.drop(columns=of_estimates).assign(**true, drawn=drawn))

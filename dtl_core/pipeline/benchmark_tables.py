@@ -36,6 +36,7 @@ __all__ = [
     "paired",
     "paper_and_recommended",
     "read",
+    "readable",
     "real_table",
     "relative_errors",
     "selected",
@@ -490,6 +491,36 @@ def paper_and_recommended(run):
             row |= {name: values[name] for name in ("rmse", "bias", "pearson")}
             rows.append(row | {"coverage": values["coverage"] / n})
     return pd.DataFrame(rows)
+
+
+def readable(table):
+    """Write errors for a reader: the digits of each parameter, shares in per cent, and words as names of columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``parameter``, such as of :func:`paper_and_recommended`.
+
+    Returns
+    -------
+    DataFrame
+        Of text.
+    """
+    out = pd.DataFrame(index=table.index)
+    for name in table:
+        pairs = list(zip(table["parameter"], table[name], strict=True))
+        if name == "parameter":
+            out[name] = [HEADINGS[p] for p, _ in pairs]
+        elif name.startswith(("rmse", "bias", "spread")):
+            sign = "+" if name == "bias" else ""
+            out[name] = [f"{value:{sign}.{DIGITS[p]}f}".replace("-", "\N{MINUS SIGN}") for p, value in pairs]
+        elif name == "coverage":
+            out["truth within 1\N{GREEK SMALL LETTER SIGMA}"] = [f"{value:.0%}" for _, value in pairs]
+        elif name == "pearson":
+            out["correlation"] = [f"{value:.2f}" for _, value in pairs]
+        else:
+            out[name] = table[name]
+    return out
 
 
 @or_note

@@ -10,14 +10,15 @@ import pandas as pd
 from ..errors import StoreError
 from ..estimates import density, gravity
 from ..estimates.gap import nearest_distance
-from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE
+from ..parameters import PARAMETER_COLUMNS, PARAMETERS, TABLE, heading
 from .stages.shared import ENCODERS
 from .store import Store
 
-__all__ = ["ESTIMATES", "headline", "known_stars", "last_run", "real_star_table", "recovery"]
+__all__ = ["ESTIMATES", "estimates_table", "headline", "known_stars", "last_run", "real_star_table", "recovery"]
 
 
 ESTIMATES = {"transfer": "fine-tuned", "direct": "not fine-tuned"}  # what the two encoders are called in tables
+MINUS = "\N{MINUS SIGN}"
 
 
 def known_stars(run, method):
@@ -131,6 +132,34 @@ def headline(run):
     return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in out.items()}
 
 
+def estimates_table(table):
+    """Estimates of stars as text, with their errors.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        A catalogue.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Star, the four parameters and, of a catalogue of the recommended method, method and p_domain.
+    """
+    out = {"star": list(table["karmn"])}
+    for entry in TABLE.values():
+        names = (entry.column, f"e_{entry.column}", f"E_{entry.column}")
+        values = zip(*(np.asarray(table[name], float) for name in names), strict=True)
+        out[heading(entry.name)] = [_with_errors(*row, entry.digits) for row in values]
+    if "p_domain" in table.colnames:
+        p = np.asarray(table["p_domain"], float)
+        out |= {"method": list(table["method"]), "p (ordinary)": [f"{value:.2f}" for value in p]}
+    return pd.DataFrame(out)
+
+
+def _with_errors(value, low, high, digits):
+    return f"{value:.{digits}f} -{low:.{digits}f} +{high:.{digits}f}".replace("-", MINUS)
+
+
 def real_star_table(run, published):
     """Estimates of the real stars by all methods, with published values.
 
@@ -143,23 +172,23 @@ def real_star_table(run, published):
     Returns
     -------
     DataFrame
-        Star, source, Teff [K], log g, [M/H] and v sin i [km/s] as text with errors; a single row with a note if the run
-        had no real star.
+        Star, source and the parameters as text with errors, named with their units; a single row with a note if the
+        run had no real star.
     """
-    digits = {parameter.column: parameter.digits for parameter in TABLE.values()}
     if not len(run.reports):
         return pd.DataFrame(
-            [{"star": "none", "source": "no real spectrum took part in this run (`dtl data fetch hpf` brings three)"}]
+            [{"star": "none", "source": "no real spectrum took part in this run; dtl data fetch hpf brings three"}]
         )
     rows = []
     for k, star in enumerate(run.reports["star"], len(run.truth)):
         for encoder in (*ENCODERS, "recommended"):
-            row = run.catalogue_of(encoder)[k]
-            text = {c: f"{row[c]:.{n}f} -{row['e_' + c]:.{n}f} +{row['E_' + c]:.{n}f}" for c, n in digits.items()}
-            name = ESTIMATES.get(encoder) or f"recommended ({row['method']})"
+            row = run.catalogue_of(encoder)[k : k + 1]
+            name = ESTIMATES.get(encoder) or f"recommended ({row['method'][0]})"
+            text = estimates_table(row)[list(map(heading, PARAMETERS))].iloc[0].to_dict()
             rows.append({"star": star, "source": f"this run, {name}"} | text)
         for *values, source in published.get(star, []):
-            text = {c: "" if v is None else f"{v:.{n}f}" for (c, n), v in zip(digits.items(), values, strict=True)}
+            pairs = zip(PARAMETERS, values, strict=True)
+            text = {heading(p): "" if v is None else f"{v:.{TABLE[p].digits}f}".replace("-", MINUS) for p, v in pairs}
             rows.append({"star": star, "source": source} | text)
     return pd.DataFrame(rows)
 

@@ -59,6 +59,8 @@ def with_truths(names, truths):
 def method_errors(median, least, most, truths, scale=None):
     """Rmse of every method with its range over the surveys, one logarithmic panel per parameter.
 
+    The axis fits the medians: a range that goes on, as of a method that diverges in a survey, ends in an arrow.
+
     Parameters
     ----------
     median, least, most : pandas.DataFrame
@@ -80,7 +82,11 @@ def method_errors(median, least, most, truths, scale=None):
             ax.scatter(median[name][rows], place[rows], c=colour, marker=marker, s=22, zorder=3)
         if scale:
             ax.axvline(scale[name], color=GREY, ls=":", lw=1)
+        end = 1.4 * max(median[name].max(), scale[name] if scale else 0)
+        beyond = (most[name] > end).to_numpy()
+        ax.plot(np.full(beyond.sum(), 0.97 * end), place[beyond], ">", color="k", ms=4, zorder=4)
         ax.set(xscale="log", xlabel=LABELS[name], yticks=place, yticklabels=with_truths(median.index, truths))
+        ax.set_xlim(0.85 * least[name].min(), end)
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=9))
         ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         ax.xaxis.set_minor_formatter(NullFormatter())

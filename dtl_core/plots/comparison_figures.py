@@ -17,7 +17,7 @@ from ..literature.comparison import compare, coverage, difference_table
 from ..parameters import PARAMETERS, TABLE
 from .style import BLUE, GREY, LABELS, ORANGE, RED, label, styled, value_text
 
-__all__ = ["agreement_map", "difference_histograms", "one_to_one", "recovered"]
+__all__ = ["agreement_dots", "difference_dots", "difference_histograms", "one_to_one", "recovered"]
 
 
 _LEAST = {"teff": 100.0, "logg": 0.1, "mh": 0.1, "vsini": 1.0}  # smallest half-width of the axis of differences
@@ -246,42 +246,90 @@ def difference_histograms(catalogue, literature, parameter, *, columns=3, bins=2
 
 
 @styled
-def agreement_map(agreement, parameter=None):
-    """Spearman's r of every pair of catalogues as a colour, and above the diagonal as a number.
-
-    Below the diagonal stands the number of common stars, on it that of the catalogue. Pairs with too few common stars
-    are white.
+def difference_dots(table, stated=()):
+    """Mean difference and Pearson's r of every source, a row of panels per parameter, beside what the paper states.
 
     Parameters
     ----------
-    agreement : dtl_core.literature.comparison.Agreement
-    parameter : str, optional
-        Named at the colour bar.
+    table : pandas.DataFrame
+        From :func:`dtl_core.literature.comparison.comparison_table`; rows of subsets are left out. The thin bars are
+        the standard deviation of the differences.
+    stated : iterable of dtl_core.literature.paper_numbers.Number, optional
+        Drawn as open diamonds.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        The table has no row.
     """
-    spearman, number = agreement.spearman.to_numpy(float), agreement.number.to_numpy(int)
-    names, n = list(agreement.spearman.index), len(agreement.spearman)
-    off = spearman[~np.eye(n, dtype=bool)]
-    low = np.floor(10 * np.nanmin(off[np.isfinite(off)], initial=0.9)) / 10
-    size = 2.6 + 0.42 * max(n, 4)
-    figure, axes = plt.subplots(figsize=(size + 0.6, size - 0.4), layout="constrained")
-    image = axes.imshow(np.where(np.eye(n, dtype=bool), np.nan, spearman), cmap="cividis", vmin=low, vmax=1)
-    for row, column in np.ndindex(n, n):
-        r = spearman[row, column]
-        text = f"{number[row, column]}"
-        if row < column:
-            text = "" if np.isnan(r) else f"{r:.2f}".replace("-", "\N{MINUS SIGN}")
-        light = row != column and np.isfinite(r) and r < 0.5 * (low + 1)
-        style = {"color": "white" if light else "black", "fontweight": "bold" if row == column else "normal"}
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, **style)
-    axes.set_xticks(range(n), names, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), names)
-    axes.tick_params(length=0)
-    what = f", {TABLE[parameter].latex}" if parameter else ""
-    figure.colorbar(image, ax=axes, shrink=0.7, label=f"Spearman's $r${what}").ax.tick_params(direction="out")
+    table = table[(table["subset"] == "all") & (table["N"] > 0)]
+    if table.empty:
+        raise DataError("no star in common", field="table", remedy="give sources that have the parameters")
+    known = {(n.parameter, n.source, n.statistic): n.value for n in stated if n.subset == "all"}
+    shown = [p for p in PARAMETERS if p in set(table["parameter"])]
+    rows = [int((table["parameter"] == p).sum()) for p in shown]
+    size = (8.2, 0.2 * sum(rows) + 0.75 * len(shown) + 0.6)
+    figure, grid = plt.subplots(
+        len(shown), 2, figsize=size, height_ratios=[n + 1 for n in rows], squeeze=False, layout="constrained"
+    )
+    for (left, right), parameter in zip(grid, shown, strict=True):
+        own = table[table["parameter"] == parameter]
+        place = np.arange(len(own))[::-1]
+        left.errorbar(own["mean_diff"], place, xerr=own["std_diff"], fmt="none", ecolor=GREY, elinewidth=0.8, alpha=0.6)
+        for axes, statistic in ((left, "mean_diff"), (right, "pearson_r")):
+            axes.plot(own[statistic], place, "o", color=BLUE, ms=5, label="recomputed")
+            theirs = [known.get((parameter, source, statistic), np.nan) for source in own["source"]]
+            if stated:
+                axes.plot(theirs, place, "D", mfc="none", mec=RED, mew=1.2, ms=8, label="stated by the paper")
+            axes.set(ylim=(-0.7, len(own) - 0.3), yticks=place)
+            axes.grid(axis="y", lw=0.3)
+        left.axvline(0, color="black", lw=0.8, ls="--")
+        left.set_yticklabels(f"{source} ({n})" for source, n in zip(own["source"], own["N"], strict=True))
+        left.set_xlabel(rf"mean $\Delta$ {LABELS[parameter]}")
+        right.set(yticklabels=[], xlim=(min(0.0, own["pearson_r"].min() - 0.05), 1.05))
+        right.set_xlabel(f"Pearson's $r$, {TABLE[parameter].latex}")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+@styled
+def agreement_dots(standings):
+    """How well catalogues agree with all others: the median of Spearman's r, a panel per parameter, best on top.
+
+    Parameters
+    ----------
+    standings : dict of str to pandas.DataFrame
+        From :func:`dtl_core.literature.comparison.standing`, by parameter; catalogues without partners are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        No catalogue has a partner.
+    """
+    standings = {p: frame[frame["partners"] > 0] for p, frame in standings.items()}
+    standings = {p: frame for p, frame in standings.items() if len(frame)}
+    if not standings:
+        raise DataError("no two catalogues share enough stars", field="standings", remedy="give more catalogues")
+    most = max(map(len, standings.values()))
+    size = (2.9 * len(standings) + 0.6, 0.22 * most + 1.2)
+    figure, panels = plt.subplots(1, len(standings), figsize=size, squeeze=False, layout="constrained")
+    for axes, (parameter, frame) in zip(panels[0], standings.items(), strict=True):
+        place = np.arange(len(frame))[::-1]
+        axes.hlines(place, frame["median_r"], frame["closest_r"], colors=GREY, lw=0.8)
+        axes.plot(frame["median_r"], place, "o", color=BLUE, ms=5, label="median over the other catalogues")
+        axes.plot(frame["closest_r"], place, "|", color=RED, ms=9, mew=1.8, label="closest catalogue")
+        axes.set(yticks=place, yticklabels=list(frame.index), ylim=(-0.7, len(frame) - 0.3))
+        axes.set_xlabel(f"Spearman's $r$, {TABLE[parameter].latex}")
+        axes.grid(axis="y", lw=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 

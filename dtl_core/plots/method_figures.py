@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from ..estimates.density import kde_curve, kde_mode
-from ..lines import STRONG_LINES
 from ..parameters import PARAMETERS, TABLE
 from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SKY, SMALL, WAVELENGTH, shared_legend
 
@@ -34,7 +33,6 @@ __all__ = [
     "reconstruction",
     "regression_curves",
     "star_spectrum",
-    "window",
 ]
 
 
@@ -52,55 +50,37 @@ def as_svg(figure):
     return buffer.getvalue()
 
 
-def window(wavelength, synthetic, observed, labels=("synthetic", "observed")):
-    """One synthetic and one observed spectrum with the strong atomic lines named.
+def model_comparison(wavelength, spectra, models, titles, part=(8803.0, 8816.0)):
+    """Observed spectra and the nearest synthetic ones in a part of the window, one panel each.
 
-    Parameters
-    ----------
-    wavelength : (n_pixels,) array, vacuum A
-    synthetic, observed : (n_pixels,) array
-        Continuum at 1; the observed flux is drawn lower by 0.5.
-    labels : (str, str)
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    ax.plot(wavelength, synthetic, color=BLUE, lw=0.9, label=labels[0])
-    ax.plot(wavelength, observed - 0.5, color=RED, lw=0.9, label=f"{labels[1]}, shifted by $-0.5$")
-    for name, lines in STRONG_LINES.items():
-        for line in lines:
-            ax.axvline(line, color=GREY, lw=0.6, ls=":")
-            ax.text(line, 1.1, name, ha="center", color=GREY, fontsize=9)
-    ax.set(xlabel=WAVELENGTH, ylabel="flux / continuum", ylim=(-0.45, 1.2), xlim=wavelength[[0, -1]])
-    ax.legend(loc="lower right", ncols=2, **SMALL)
-    return fig
-
-
-def model_comparison(wavelength, spectra, models, titles):
-    """Observed spectra and the nearest synthetic ones, one panel each.
+    The area between the two is shaded; the rms difference over all pixels stands in the title.
 
     Parameters
     ----------
     wavelength : (n_pixels,) array, vacuum A
     spectra, models : (n_spectra, n_pixels) array
     titles : list of str
+    part : (float, float)
+        First and last wavelength drawn, A. In the whole window, lines and residuals would run into one another.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     fig, axes = plt.subplots(
-        len(spectra), 1, figsize=(9, 1.9 * len(spectra)), sharex=True, layout="constrained", squeeze=False
+        len(spectra), 1, figsize=(9, 2.1 * len(spectra)), sharex=True, layout="constrained", squeeze=False
     )
+    inside = (wavelength >= part[0]) & (wavelength <= part[1])
     for ax, spectrum, model, title in zip(axes[:, 0], spectra, models, titles, strict=True):
-        ax.plot(wavelength, spectrum, color="k", lw=0.8, label="observed")
-        ax.plot(wavelength, model, color=ORANGE, lw=0.9, label="nearest synthetic")
-        ax.set_title(title, fontsize=9, loc="left")
+        shown = wavelength[inside], spectrum[inside], model[inside]
+        ax.fill_between(*shown, color=RED, alpha=0.4, lw=0, label="difference")
+        ax.plot(shown[0], shown[1], color="k", lw=0.9, label="observed")
+        ax.plot(shown[0], shown[2], color=BLUE, lw=1.0, ls="--", label="nearest synthetic")
+        rms = np.sqrt(np.mean((spectrum - model) ** 2))
+        ax.set_title(f"{title}: rms difference {100 * rms:.1f} % of the continuum", fontsize=9, loc="left")
         ax.set_ylabel("flux / continuum")
-    axes[0, 0].legend(loc="lower right", ncols=2, **SMALL)
-    axes[-1, 0].set(xlabel=WAVELENGTH, xlim=wavelength[[0, -1]])
+    axes[0, 0].legend(loc="lower right", ncols=3, **SMALL)
+    axes[-1, 0].set(xlabel=WAVELENGTH, xlim=part)
     return fig
 
 
@@ -376,6 +356,8 @@ def regression_curves(history, column):
 def errors_against_time(curves, targets=None, titles=None):
     """Test errors while networks train, against wall time, both logarithmic.
 
+    Thick lines are the lowest error so far, faint ones that of each epoch; dots mark when a target is reached.
+
     Parameters
     ----------
     curves : dict of str to dict of str to (array, array)
@@ -393,9 +375,15 @@ def errors_against_time(curves, targets=None, titles=None):
     styles = list(zip((GREY, "k", BLUE, GREEN), (":", "--", "-", "-."), strict=True))
     for ax, (panel, lines) in zip(np.atleast_1d(axes), curves.items(), strict=True):
         for (label, (seconds, errors)), (color, style) in zip(lines.items(), styles, strict=False):
-            ax.loglog(seconds, errors, color=color, ls=style, lw=1.3, label=label)
+            best = np.minimum.accumulate(np.asarray(errors))
+            ax.loglog(seconds, best, color=color, ls=style, lw=1.5, label=label)
         if targets:
             ax.axhline(targets[panel], color=RED, lw=0.8)
+            for (seconds, errors), (color, _) in zip(lines.values(), styles, strict=False):
+                for k in np.flatnonzero(np.asarray(errors) <= targets[panel])[:1]:
+                    ax.plot(seconds[k], errors[k], "o", color=color, mec="white", ms=7, zorder=4)
+        for (seconds, errors), (color, _) in zip(lines.values(), styles, strict=False):
+            ax.plot(seconds, errors, color=color, lw=0.4, alpha=0.3, zorder=1)
         ax.set(xlabel="seconds on one core", title=(titles or SQUARED).get(panel, panel))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("mean squared error of the test set")

@@ -216,7 +216,9 @@ def activity(tables, *, name="active"):
             text, style = f"{row.active}/{row.N}", {"textcoords": "offset points", "ha": "center", "fontsize": 7}
             axes.annotate(text, (x, row.upper), (0, 3), **style)
         axes.set(xlabel=label, ylim=(0, 1.12))
-        axes.set_xticks(place, table["bin"])
+        crowded = table["bin"].astype(str).str.len().sum() > 30  # names that would run into one another
+        style = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        axes.set_xticks(place, table["bin"], **style)
         axes.tick_params(axis="x", which="both", top=False)
     panels[0][0].set_ylabel(f"fraction {name}")
     return figure

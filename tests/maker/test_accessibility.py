@@ -78,7 +78,7 @@ def test_lightness_rises_or_falls_all_along_a_colour_map(name, vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_the_palette_is_told_apart(vision):
-    assert {"viridis", "cividis"} <= set(MAPS)
+    assert {"viridis", "cividis_r"} <= set(MAPS)
     used = {colour.upper() for colour in re.findall(r"#[0-9A-Fa-f]{6}\b", sources("dtl_core/plots/*.py"))} | {"#000000"}
     greys = {colour for colour in used if len(set(to_rgb(colour))) == 1} - {"#000000"}
     assert used - greys <= OKABE_ITO and len(used - greys) > 5
@@ -111,7 +111,6 @@ CURVES = {
 MARKS = {f"mark {k}": np.arange(N) % 5 == k for k in range(3)}
 TEFF, LOGG, MH, VSINI, L = (STARS[name] for name in ("teff", "logg", "mh", "vsini", "luminosity"))
 FIGURES = {
-    "window": lambda: method_figures.window(WAVE, *FLUX[:2]),
     "nearest": lambda: method_figures.model_comparison(WAVE, FLUX[:1], FLUX[1:2], ["a"]),
     "map": lambda: method_figures.domain_map(RNG.random((N, 2)), RNG.random((9, 2)), TEFF),
     "losses": lambda: method_figures.loss_curves(1 + RNG.random((10, 5)), [f"line {k}" for k in range(10)]),

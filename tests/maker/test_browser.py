@@ -46,6 +46,61 @@ def test_the_catalogue_is_searched_and_sorted_from_a_disk(built, page):
 _ORDER = "cells => cells.map(cell => cell.dataset.order)"
 
 
+def test_dark_theme_has_dark_figures_and_readable_catalogues(built, page):
+    page.emulate_media(color_scheme="dark")
+    page.goto((built / "generated" / "explore_hr.html").as_uri())
+    page.wait_for_selector("div.interactive .main-svg")
+    paper = page.locator("div.interactive .main-svg").first.evaluate("svg => svg.style.background")
+    assert luminance(paper) < 0.1
+    text = page.locator("div.interactive .xtitle").evaluate("title => title.style.fill")
+    assert luminance(text) > 0.4
+    page.evaluate("document.documentElement.dataset.theme = 'light'")  # as the button of the theme does
+    page.wait_for_function("document.querySelector('div.interactive .main-svg').style.background !== " + repr(paper))
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    page.wait_for_selector("div.dt-container")
+    colours = page.eval_on_selector_all("#run td, div.catalogue input, div.catalogue select", _COLOUR)
+    assert len(colours) > 100 and min(map(luminance, colours)) > 0.4
+
+
+_COLOUR = "elements => elements.map(element => getComputedStyle(element).color)"
+
+
+def luminance(colour):
+    """Mean of the channels of a CSS colour, from 0 to 1."""
+    return sum(int(value) for value in re.findall(r"\d+", colour)[:3]) / 765
+
+
+def test_no_button_sends_a_chart_away(built, page):
+    page.goto((built / "generated" / "explore_hr.html").as_uri())
+    page.wait_for_selector("div.interactive .modebar-btn", state="attached")
+    names = page.eval_on_selector_all(".modebar-btn", "buttons => buttons.map(b => b.dataset.title || '')")
+    assert len(names) > 3 and not [name for name in names if "share" in name.lower() or "cloud" in name.lower()]
+    assert page.evaluate("document.querySelector('div.interactive')._context.plotlyServerURL") == ""
+
+
+def test_print_has_all_rows_and_columns_of_a_catalogue(built, page):
+    page.goto((built / "generated" / "catalogue.html").as_uri())
+    page.wait_for_selector("div.dt-container")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#run tbody tr").count() > 250
+    page.set_viewport_size({"width": 794, "height": 1123})  # A4
+    page.emulate_media(media="print")
+    wide = "table => table.getBoundingClientRect().right - document.documentElement.clientWidth"
+    assert page.locator("#run").evaluate(wide) <= 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#run tbody tr").count() == 25
+
+
+def test_the_paper_s_numbers_are_a_list_on_a_phone(built, page):
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
+    page.goto((built / "generated" / "fidelity.html").as_uri())
+    cells = page.locator("div.statements td")
+    empty = cells.evaluate_all("cells => cells.filter(cell => !cell.innerText && cell.getClientRects().length).length")
+    assert cells.count() > 200 and empty == 0
+    widths = cells.evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().width).filter(Boolean)")
+    assert min(widths) > 250
+
+
 def test_a_star_says_its_name_and_print_has_a_picture(built, page):
     page.goto((built / "generated" / "explore_toomre.html").as_uri())
     page.wait_for_selector("div.interactive .scatterlayer .point")

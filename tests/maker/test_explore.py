@@ -227,6 +227,8 @@ def test_diagrams_hold_every_star_once(run):
     *groups, line = figure.data
     found = np.sort(np.concatenate([g.x for g in groups]))
     assert np.array_equal(found, np.sort(stars["teff"])) and line.name == "model"
+    texts = [text for g in groups for text in g.text]
+    assert all(any(f"<br>Teff {teff:.0f} K<br>" in text for text in texts) for teff in stars["teff"])  # no error bars
     active = [g for g in groups if "active (simulated)" in g.name]
     assert sum(len(g.x) for g in active) == stars["active"].sum()
     assert all(g.marker.symbol.endswith("-open") == (g in active) for g in groups)

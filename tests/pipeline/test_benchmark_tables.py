@@ -327,6 +327,16 @@ def test_no_star_counts_in_a_runs_errors_whose_truth_was_used(stars):
     assert (table.loc["recommended", "coverage"] == 1).all() and (table.loc["not fine-tuned", "coverage"] == 0).all()
 
 
+def test_errors_are_written_for_a_reader():
+    rows = [("teff", "transfer", 143, 101.2345, -12.6, 0.912, 0.6713), ("vsini", "direct", 143, 1.23456, 0.5, 0.5, 1.0)]
+    table = pd.DataFrame(rows, columns=["parameter", "estimates", "stars", "rmse", "bias", "pearson", "coverage"])
+    first, second = benchmark_tables.readable(table).to_dict("records")
+    assert first["parameter"] == "Teff [K]" and first["rmse"] == "101" and first["bias"] == "\N{MINUS SIGN}13"
+    assert second["rmse"] == "1.23" and second["bias"] == "+0.50" and second["stars"] == 143
+    assert first["correlation"] == "0.91" and first["truth within 1\N{GREEK SMALL LETTER SIGMA}"] == "67%"
+    assert not {"pearson", "coverage"} & set(first)
+
+
 def test_a_run_by_the_papers_method_alone_uses_no_truth():
     run = Finished(np.ones(60, bool))
     run.keys = {}

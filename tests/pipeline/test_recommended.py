@@ -137,6 +137,16 @@ def test_the_real_stars_have_a_row_of_the_recommended_method(smoke):
 # ---------------------------------------------------------------- without a run
 
 
+def test_estimates_are_written_with_the_digits_of_each_parameter():
+    columns = {f"{e}{c}": [v] for c, v in zip(PARAMETER_COLUMNS.values(), (3512.345, 4.987, -0.04, 2.345), strict=True)
+               for e in ("", "e_", "E_")}  # fmt: skip
+    table = headline.estimates_table(Table({"karmn": ["S1"]} | columns | {"e_[M/H]": [0.1], "E_[M/H]": [0.2]}))
+    minus = "\N{MINUS SIGN}"
+    assert list(table) == ["star", "Teff [K]", "log g", "[M/H]", "v sin i [km/s]"]
+    assert table.loc[0, "Teff [K]"] == f"3512 {minus}3512 +3512"
+    assert table.loc[0, "[M/H]"] == f"{minus}0.04 {minus}0.10 +0.20"
+
+
 def estimates(rng, n, strange=0.0):
     """Estimates of stars whose errors are twice what is expected, skewed; measured for a detector."""
     low, high = np.array([2900, 4.6, -0.4, 1]), np.array([4200, 5.1, 0.4, 9])

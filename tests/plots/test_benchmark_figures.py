@@ -57,6 +57,17 @@ def test_method_errors():
     np.testing.assert_allclose(figure.axes[2].lines[0].get_xdata(), 2.0)
 
 
+def test_a_survey_in_which_a_method_diverges_does_not_stretch_the_axis():
+    median, least, most = benchmark_tables.error_table(errors())
+    most.loc["fine-tuned", "teff"] = 1e5
+    figure = drawn(benchmark_figures.method_errors(median, least, most, benchmark_tables.known_truths(errors())))
+    first, second = figure.axes[:2]
+    assert first.get_xlim()[1] == pytest.approx(1.4 * median["teff"].max())
+    arrows = [line for line in first.lines if line.get_marker() == ">"]
+    assert [tuple(line.get_ydata()) for line in arrows] == [(1,)]  # of that method alone
+    assert not [line for line in second.lines if line.get_marker() == ">" and len(line.get_ydata())]
+
+
 def test_with_truths():
     assert benchmark_figures.with_truths(["a", "b"], {"a": 0, "b": 20}) == ["a", "b (20)"]
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from dtl_core.errors import ConfigError, DataError
 from dtl_core.literature import comparison
+from dtl_core.literature.paper_numbers import Number
 from dtl_core.parameters import PARAMETERS
 from dtl_core.plots import comparison_figures, style
 
@@ -151,18 +152,34 @@ def test_histograms_leave_out_upper_limits(catalogue, literature):
     assert f"$N$ = {80 - limits}" in texts(axes) and sum(bar.get_height() for bar in axes.patches) == 80 - limits > 0
 
 
-def test_agreement_map_shows_r_above_and_numbers_below(catalogue, literature):
-    frames = {"ours": catalogue, "Shifted": literature["Shifted"], "few": catalogue.iloc[:5]}
-    found = comparison.agreement_matrix(frames, "teff")
-    figure = comparison_figures.agreement_map(found, "teff")
-    axes, bar = figure.axes
-    names = [t.get_text() for t in axes.get_xticklabels()]
-    assert names == [t.get_text() for t in axes.get_yticklabels()] == list(found.spearman.index) and names[-1] == "few"
-    shown = {tuple(map(int, t.get_position()))[::-1]: t.get_text() for t in axes.texts}
-    assert shown[0, 1] == "1.00" and shown[1, 0] == "80" and shown[2, 2] == "5"
-    assert shown[0, 2] == "" and shown[2, 0] == "5"  # too few for an r, and how few
-    assert "mathrm{eff}" in bar.get_ylabel()
-    comparison_figures.agreement_map(comparison.agreement_matrix({"few": catalogue.iloc[:5]}, "teff")).canvas.draw()
+def test_difference_dots_stand_beside_what_the_paper_states(catalogue, literature):
+    table = comparison.comparison_table(catalogue, literature)
+    stated = [Number("Shifted", "teff", "mean_diff", -99, 1), Number("Shifted", "teff", "mean_diff", 7, 1, "teff<3750")]
+    figure = comparison_figures.difference_dots(table, [*stated, Number("Shifted", "mh", "pearson_r", 0.5, 0.01)])
+    assert len(figure.axes) == 8  # a pair of panels per parameter
+    teff, r = figure.axes[:2]
+    assert [t.get_text() for t in teff.get_yticklabels()] == ["Shifted (80)", "Some (10)"]
+    ours, paper = (next(line for line in teff.lines if line.get_marker() == m) for m in "oD")
+    np.testing.assert_allclose(ours.get_xdata()[0], -100)
+    np.testing.assert_array_equal(paper.get_xdata(), [-99, np.nan])  # of all stars, not of a subset
+    np.testing.assert_allclose(next(line for line in r.lines if line.get_marker() == "o").get_xdata()[0], 1)
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["recomputed", "stated by the paper"]
+    assert len(comparison_figures.difference_dots(table).legends[0].get_texts()) == 1
+    with pytest.raises(DataError, match="no star in common"):
+        comparison_figures.difference_dots(table[table["N"] == 0])
+
+
+def test_agreement_dots_are_the_medians_of_each_catalogue(catalogue, literature):
+    noisy = catalogue.assign(teff=catalogue.teff + 300 * np.random.default_rng(1).normal(size=len(catalogue)))
+    frames = {"ours": catalogue, "Shifted": literature["Shifted"], "noisy": noisy, "few": catalogue.iloc[:5]}
+    standing = comparison.standing(comparison.agreement_matrix(frames, "teff"))
+    (axes,) = comparison_figures.agreement_dots({"teff": standing, "mh": standing[standing["partners"] == 0]}).axes
+    names = [t.get_text() for t in axes.get_yticklabels()]
+    assert names == [name for name in standing.index if name != "few"] and names[-1] == "noisy"  # no partner, no row
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), standing.loc[names, "median_r"])
+    np.testing.assert_allclose(axes.lines[1].get_xdata(), standing.loc[names, "closest_r"])
+    with pytest.raises(DataError, match="share enough stars"):
+        comparison_figures.agreement_dots({"teff": standing.iloc[:0]})
 
 
 @pytest.mark.slow

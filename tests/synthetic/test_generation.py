@@ -487,7 +487,7 @@ def mass_radius_points():
     """Teff, [Fe/H] and log g of stars in the published relations: three arrays."""
     teff, magnitude, points = np.arange(2850, 4001, 25), np.linspace(4.6, 9.8, 1000), []
     for mh in np.arange(-6, 6) / 10:
-        radius = isochrones.sequence(teff, mh)["mass"].to_numpy()  # equal to the radius in solar units
+        radius = np.sqrt(isochrones.sequence(teff, mh)["luminosity"].to_numpy()) * (5772 / teff) ** 2
         known = photometry.from_magnitude(magnitude, mh=mh)["radius"]  # falls with magnitude
         own = np.interp(radius, known[::-1], magnitude[::-1], left=np.nan, right=np.nan)
         logg = photometry.from_magnitude(own, mh=mh)["logg"]
