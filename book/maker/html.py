@@ -16,6 +16,7 @@ from dtl_core.errors import ConfigError, DTLError
 from dtl_core.files import write_atomic
 
 from .clone import find_root, notebooks
+from .quick_look import network_files
 
 __all__ = ["build", "external_loads"]
 
@@ -77,7 +78,7 @@ def build(root=None):
 
 
 def _vendor(root):
-    """Put the libraries of the interactive pages where the book finds them, out of their Python packages.
+    """Put libraries, out of their Python packages, and networks where the interactive pages of the book find them.
 
     DataTables comes as a module, which a browser does not load from a disk: it is wrapped in a script that makes one of
     its own text.
@@ -93,6 +94,8 @@ def _vendor(root):
     content["datatables.css"] = tables.with_suffix(".css").read_bytes()
     for name, data in content.items():
         write_atomic(root / "book" / "_extra" / "vendor" / name, data)
+    for name, script in network_files().items():
+        write_atomic(root / "book" / "_extra" / "quick_look" / name, script)
 
 
 def _check_pages(root):

@@ -55,6 +55,8 @@ CONTRACT = (
     ("distance of the domains", "1e-9 of it", "scikit-learn", "gap", "nearest_distance_agrees_with_scikit_learn"),
     ("U, V, W", "1e-6 of the speed", "Johnson & Soderblom (1987)", "kinematics",
      "velocities_and_errors_are_those_of_johnson_and_soderblom"),
+    ("page that estimates in the browser", "5 K, 0.01 and 0.02 dex, 0.2 km/s", "dtl predict", "quick_look",
+     "it_agrees_with_dtl_predict"),
     ("a star alone", "2e-5 of it", "the same among others", "models", "predicting_alone_or_in_company_gives_the_same"),
 )  # fmt: skip
 

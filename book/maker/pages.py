@@ -26,6 +26,7 @@ from .landing_page import landing_files
 from .line_corrections_page import line_corrections_files
 from .markdown import cite, code, escape, table
 from .model_page import model_files
+from .quick_look import quick_look_files
 from .real_stars_page import real_stars_page
 from .reproduction_page import reproduction_page
 from .results_page import results_files
@@ -162,4 +163,4 @@ def _files(run):
     files |= landing_files() | results_files(run)
     files |= {"counterparts.md": counterparts_page()}
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
-    return files | star_files(run) | explore_files(run) | consensus_files(run) | slider_files(run)
+    return files | star_files(run) | explore_files(run) | consensus_files(run) | slider_files(run) | quick_look_files()

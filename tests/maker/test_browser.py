@@ -170,3 +170,15 @@ def test_the_sliders_draw_a_spectrum_without_a_server(built, page):
     page.keyboard.press("ArrowRight")
     page.wait_for_function(f"document.querySelector('output').innerText !== {shown!r}")
     assert not messages and not loads
+
+
+def test_a_spectrum_is_estimated_from_a_disk(built, page):
+    messages, loads = [], []
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else loads.append(r.url))
+    page.goto((built / "generated" / "quick_look.html").as_uri())
+    page.get_by_role("button", name="take the example").click()
+    page.wait_for_selector(".quick-look tbody tr", timeout=20_000)
+    values = page.locator(".quick-look tbody td:nth-child(2)").all_inner_texts()
+    assert len(values) == 4 and 2500 < float(values[0]) < 4500
+    assert not messages and not loads

@@ -182,11 +182,13 @@ def address(files, tmp_path_factory):
     raw = re.search(r"```\{raw\} html\n(.*?)```", files["sliders.md"], re.S).group(1)
     style = "".join((STATIC / f"{name}.css").read_text() for name in ("book", "sliders"))
     folder = tmp_path_factory.mktemp("page")
-    (folder / "sliders.js").write_bytes((STATIC / "sliders.js").read_bytes())
+    for name in ("panels.js", "sliders.js"):
+        (folder / name).write_bytes((STATIC / name).read_bytes())
     (folder / "sliders.png").write_bytes(files["sliders.png"])
     (folder / "page.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>sliders</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{style}</style><script src="sliders.js"></script>'
+        f'<meta name="viewport" content="width=device-width"><style>{style}</style>'
+        '<script src="panels.js"></script><script src="sliders.js"></script>'
         f'<body><p style="height:8rem">Title and text</p>{raw}'
         f'<img class="print-only" src="sliders.png" alt="{sliders.ALT}"></body></html>',
         encoding="utf-8",
