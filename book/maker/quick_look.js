@@ -149,7 +149,7 @@ document.addEventListener("DOMContentLoaded", () => {
       names = [form.delimiter, " ", ","].map((delimiter) => cellsOf(line, delimiter)).find((cells) => cells.length === width);
       if (!names) continue;
       const next = plain[plain.indexOf(line) + 1], given = next ? cellsOf(next, form.delimiter) : [];
-      if (given.length === width) names.forEach((name, k) => { units[name] = given[k].replace(/[()[\]]/g, ""); });
+      if (given.length === width) names.forEach((name, k) => { units[name] = given[k].replace(/^[()[\]-]+|[()[\]-]+$/g, ""); });
       break;
     }
     if (plain.length && !names) throw new Problem("names", `the line above the numbers does not name ${width} columns`, "name each column, or make that line a comment (#)");

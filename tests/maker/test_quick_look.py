@@ -184,7 +184,7 @@ REFUSED = [
     (GAPS, {}, "50 % of the window's pixels are bad"),
     (re.sub(r",(?=\d)", ",-", small()), {}, "flux:"),
     (small().replace("wavelength,flux", "wavelength,light"), {}, "flux: no column has such a name"),
-    (small().replace("wavelength,flux", "wavelength [furlong],flux"), {}, "furlong"),
+    (small().replace("wavelength,flux", "wavelength,flux\nfurlong,counts"), {}, "furlong"),
     (small().replace("wavelength,flux", "wavelength,ivar"), {}, "ivar: is a kind of column"),
     (small().replace("wavelength,flux", "flux,flux_star"), {}, "flux: may be flux or flux_star"),
     (small().replace("wavelength,flux", "wavelength,flux,error"), {}, "names: the line above the numbers"),
