@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Some machines set it; then each of the many processes of a run or of the tests compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env book paper test test-quick coverage lint bench transfer clean
+.PHONY: help env book app paper test test-quick coverage lint bench transfer clean
 
 help:  ## what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -16,6 +16,9 @@ help:  ## what each target does
 
 book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
 	$(BIN)/python -m book.maker --profile $(PROFILE)
+
+app: .venv/.installed  ## a page in the browser: choose a spectrum, see its parameters (on this machine only)
+	cd notebooks && ../$(BIN)/voila app.ipynb  # its settings are in voila.json
 
 paper: PROFILE = paper-fast
 paper: .venv/.installed  ## fetch the spectra and models of the paper, run it on them, compare (hours; STARS="..." for some)
@@ -49,7 +52,7 @@ env: .venv/.installed  ## the virtual environment alone
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is not: say make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (some minutes the first time, 2 GB):"
-	@set -o pipefail; $(BIN)/pip install --progress-bar off -e '.[book,test]' | sed -u -n \
+	@set -o pipefail; $(BIN)/pip install --progress-bar off -e '.[app,book,test]' | sed -u -n \
 	  -e 's/^Collecting \([^ ]*\) (from dtl-mdwarfs.*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
 	@touch $@
 

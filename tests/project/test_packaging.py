@@ -66,7 +66,7 @@ def test_every_dependency_is_pinned_and_extras_agree():
 def test_conda_environment_repeats_the_pins():
     listed = environment(ROOT / "environment.yml")["dependencies"]
     (pip,) = [entry["pip"] for entry in listed if isinstance(entry, dict)]
-    wanted = pins(PROJECT["dependencies"] + extra("book"))
+    wanted = pins(PROJECT["dependencies"] + sorted({*extra("app"), *extra("book")}))
     assert pins(line for line in pip if not line.startswith("-")) == wanted
     assert "python=3.11" in listed
     assert not any(line.startswith("-e") for line in pip), "Binder reads this file from another folder"
@@ -118,7 +118,7 @@ def test_openmp_threads_wait_passively():
 
 
 def test_all_notebooks_are_there_and_in_the_book():
-    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(NOTEBOOKS)
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == [*NOTEBOOKS, "app"]
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
     shown = sorted(page for page in pages if page.startswith("notebooks/"))  # by topic in the book
