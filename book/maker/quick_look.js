@@ -125,7 +125,7 @@ document.addEventListener("DOMContentLoaded", () => {
     return ["flux", "uncertainty", "ivar", "variance"].includes(kind) && words.some((word) => reading.others.includes(word)) ? null : kind;
   };
   const keyword = (comments, pattern) => {  // "# R: 80000" of a text, "# - {R: 80000}" of ECSV
-    for (const line of comments) {
+    for (const line of comments.filter((text) => !text.includes("datatype:"))) {  // the latter describe columns of ECSV
       const found = /^\s*(?:-\s*)?\{?\s*['"]?([\w .-]{1,40}?)['"]?\s*[:=]\s*(.*?)\s*\}?\s*$/.exec(line);
       if (found && pattern.test(found[1].trim()) && found[2]) return found[2].replace(/^['"]|['"]$/g, "");
     }

@@ -233,6 +233,7 @@ def test_a_file_is_chosen_and_its_values_are_shown(page, tmp_path):
     page.get_by_label("Velocity").fill(str(VELOCITY[0]))
     rows = table_of(page)
     assert page.locator(".quick-look .error").text_content() == ""
+    assert page.locator(".quick-look .result p").text_content().startswith(f"{expected.report.star}: R = ")
     for row, name, value in zip(rows, PARAMETERS, expected.median, strict=True):
         assert row[0] == TABLE[name].symbol and row[3] == TABLE[name].unit
         assert float(row[1].replace("\u2212", "-")) == pytest.approx(
