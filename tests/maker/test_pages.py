@@ -58,7 +58,8 @@ class Run:
     def catalogue_of(self, name):
         rows = np.arange(float(len(self.observed)))
         columns = {f"{e}{column}": 1 + rows for column in PARAMETER_COLUMNS.values() for e in ("", "e_", "E_")}
-        return Table(columns | {"[M/H]": -0.25 - rows, "method": ["randomised"] * len(rows)})
+        names = {"karmn": [f"S{int(row):03d}" for row in rows], "method": ["randomised"] * len(rows)}
+        return Table(columns | {"[M/H]": -0.25 - rows} | names)
 
 
 @pytest.fixture(scope="module")
