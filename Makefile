@@ -14,8 +14,8 @@ help:  ## what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 	@echo "PROFILE=smoke|demo|paper-fast|paper chooses the size of the run (default: demo; of make paper: paper-fast)"
 
-book: .venv/.installed  ## run everything, execute the notebooks, build _build/html
-	$(BIN)/python -m book.maker --profile $(PROFILE)
+book: .venv/.installed  ## fetch public data (not with OFFLINE=1), run everything, build _build/html
+	$(BIN)/python -m book.maker --profile $(PROFILE) $(if $(filter-out 0,$(OFFLINE)),--offline)
 
 app: .venv/.installed  ## a page in the browser: choose a spectrum, see its parameters (on this machine only)
 	cd notebooks && ../$(BIN)/voila app.ipynb  # its settings are in voila.json

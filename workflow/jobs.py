@@ -287,7 +287,7 @@ class Plan(_Planned):
             )
         elif stage == "book":
             self.only_profile()
-            builder.make(self.config.profile)
+            builder.make(self.config.profile, offline=True)  # other public data would make another run
         else:
             machine.one_thread()
             self._check("synthetic", *(["observed"] if stage != "candidate" else []))

@@ -138,8 +138,12 @@ def figures(profile, as_json, results):
 @click.option("--profile", default="demo", show_default=True, help="smoke, demo, paper-fast or paper.")
 @click.option("--only", multiple=True, help="Execute only this notebook, e.g. 03_fine_tuning; may be repeated.")
 @click.option("--no-html", is_flag=True, help="Execute the notebooks and stop.")
-def book(profile, only, no_html):
+@click.option("--offline", is_flag=True, help="Do not fetch public data (or DTL_OFFLINE=1).")
+def book(profile, only, no_html, offline):
     """Run the method, execute the notebooks with papermill and build the HTML book.
+
+    Small public files that are not at hand are fetched first: published tables, real spectra, line lists. Without a
+    network the book is built from what there is.
 
     \b
     Examples:
@@ -152,7 +156,7 @@ def book(profile, only, no_html):
         builder.execute(profile, only=list(only))
         page = None if no_html else builder.build()
     else:
-        page = builder.make(profile, html=not no_html)
+        page = builder.make(profile, html=not no_html, offline=offline)
     if page:
         say(f"open {page}")
 
