@@ -8,13 +8,14 @@ import nbformat
 import pytest
 
 from book.maker import html as html_module
+from book.maker.clone import notebooks
 
 pytestmark = pytest.mark.uses_smoke
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))])
+@pytest.mark.parametrize("name", [path.stem for path in notebooks(ROOT)])
 def test_notebook_runs_and_shows_figures(executed, name):
     notebook = nbformat.read(executed / "book" / "notebooks" / f"{name}.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -51,6 +52,6 @@ def test_book_builds_without_a_warning_and_without_the_network(built):
         assert len(set(shown(page))) == len(shown(page)), page.name
     for page in "intro method data provenance running references generated/registry generated/stars".split():
         assert (html / f"{page}.html").is_file()
-    for source in (ROOT / "notebooks").glob("*.ipynb"):
+    for source in notebooks(ROOT):
         page = html / "notebooks" / f"{source.stem}.html"
         assert len(shown(page)) == source.read_text().count("{glue:figure}")
