@@ -3,7 +3,8 @@
 records.write("searches", {...})     by `dtl search --out` and `make bench`
 records.read("searches")             in notebooks and pages
 
-Records and their parts have the hash of the code that measured them. A part is stale if this code has changed since.
+Records and their parts have the hash of the code that measured them. A part is stale if this code has changed since,
+unless the later code was shown to find the same values (``benchmarks/confirm.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "FOLDER",
     "add",
     "code_of_script",
+    "confirm",
     "dated",
     "digest",
     "frame",
@@ -174,7 +176,8 @@ def dated(entry):
     """
     if is_stale(entry):
         return f"measured with the code of {entry['made']}; the code has changed since"
-    return f"measured on {entry['made']}"
+    later = f", confirmed for later code on {entry['confirmed']}" if "confirmed" in entry else ""
+    return f"measured on {entry['made']}{later}"
 
 
 def names(folder=None):
@@ -266,6 +269,31 @@ def add(name, part, values, profile=None, folder=None, *, code=()):
     entry = {"made": made, "machine": machine.describe(), "code": _hashes(code), "values": values}
     parts[part] = entry if profile is None else parts.get(part, {}) | {profile: entry}
     return write(name, parts, folder)
+
+
+def confirm(name, measured, present, folder=None):
+    """Give the parts of a record the hashes of later code that was shown to find the same values.
+
+    Parameters
+    ----------
+    name : str
+    measured, present : dict of str to str
+        Hash of each module, of the code that measured the parts and of the later one.
+    folder : path, optional
+
+    Returns
+    -------
+    list of str
+        Names of the parts, those that were measured with ``measured``.
+    """
+    parts = read(name, folder)["values"]
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    chosen = [part for part, entry in parts.items() if entry.get("code") == measured]
+    for part in chosen:
+        parts[part] |= {"code": present, "confirmed": today}
+    if chosen:
+        write(name, parts, folder)
+    return chosen
 
 
 def lines(table):

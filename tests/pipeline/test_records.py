@@ -232,6 +232,18 @@ def test_a_sentence_says_when_a_record_was_measured_and_that_its_code_has_change
     assert records.stale("whole", measured) == [] and records.origin("whole", measured) == f"Measured on {made}."
 
 
+def test_later_code_that_finds_the_same_takes_the_place_of_the_code_that_measured(measured):
+    before, present = records.read("bench", measured)["values"], records._hashes(["dtl_core.errors"])
+    assert records.confirm("bench", {"dtl_core.errors": "0" * 20}, present, measured) == []
+    assert records.read("bench", measured)["values"] == before
+    assert records.confirm("bench", before["new"]["code"], present, measured) == ["new"]
+    after = records.read("bench", measured)["values"]
+    day = after["new"].pop("confirmed")
+    assert after == before | {"new": before["new"] | {"code": present}}
+    assert records.dated(after["new"] | {"confirmed": day}).endswith(f", confirmed for later code on {day}")
+    assert records.is_stale(after["new"] | {"confirmed": day, "code": {"dtl_core.errors": "0" * 20}})
+
+
 def test_the_page_of_benchmarks_says_which_parts_have_other_code(folder):
     page = benchmark_page.benchmark_page(folder)
     assert "Measured with the code of 2026-01-02; the code has changed since.*" in page

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import confirm
 import own_stars
 import prediction
 import profiles
@@ -155,3 +156,18 @@ def test_the_parts_of_the_benchmarks_know_their_code(tmp_path):
     for part in (*benchmarks.PARTS, *benchmarks.BY_PROFILE):
         assert benchmarks.CODE[part][0] == f"benchmarks.{part}" and len(benchmarks.CODE[part]) > 1
     assert "dtl_core.cli.predicting" in benchmarks.CODE["own_stars"]
+
+
+@pytest.mark.parametrize("found", [{}, {"arms": {"errors": ["b"]}}, {"arms": {"errors": ["a"], "gaps": ["c"]}}])
+def test_a_record_is_not_confirmed_for_code_that_finds_something_else(tmp_path, monkeypatch, found):
+    records.add("transfer", "arms", {"a": 1}, folder=tmp_path, code=["dtl_core.errors"])
+    entry = records.read("transfer", tmp_path)["values"]["arms"]
+    told = {"arms": {"errors": ["a"]}}
+    runs = [{"code": entry["code"], "found": told}, {"code": {"dtl_core.files": "new"}, "found": found}]
+    monkeypatch.setattr(confirm, "small_runs", lambda commit, workers: runs)
+    with pytest.raises(DataError, match="abc finds other values: arms, .*; measure the record again"):
+        confirm.main(["abc", "--folder", str(tmp_path)], standalone_mode=False)
+    assert records.read("transfer", tmp_path)["values"]["arms"] == entry
+    runs[1]["found"] = told
+    confirm.main(["abc", "--folder", str(tmp_path)], standalone_mode=False)
+    assert records.read("transfer", tmp_path)["values"]["arms"]["code"] == {"dtl_core.files": "new"}
