@@ -39,7 +39,7 @@ _OTHERS = {
     "r": "resolving_power",
     "rv": "velocity",
     "name": "star",
-}  # as options of commands are called
+}  # names of the command-line options
 
 
 def shown(value):
@@ -72,8 +72,8 @@ def checked(**kinds):
     Parameters
     ----------
     **kinds : callables
-        By name of the argument: ``(value, name)`` to the value that is used, or a ConfigError. Names that the function
-        does not have are those that its ``**options`` may hold.
+        Check of each argument by name. It takes ``(value, name)`` and returns the value that is used, or raises a
+        ConfigError. Names that are not in the signature are those that ``**options`` may hold.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def a_flag(value, name):
     ----------
     value : object
     name : str
-        Of the argument, for the message; the same holds for all checks of this module.
+        Name of the argument, for the error message; the same in all checks of this module.
 
     Returns
     -------
@@ -292,7 +292,7 @@ def instance(*types, remedy="", optional=False):
     ----------
     *types : type
     remedy : str, optional
-        Of the error message.
+        Remedy in the error message.
     optional : bool
         Whether None is allowed.
 

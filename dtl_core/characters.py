@@ -1,4 +1,4 @@
-r"""Text of users' files and stars in media that cannot hold every character: terminals, web pages, FITS.
+r"""Text from users' files and names of stars, for output that cannot hold every character: terminals, web pages, FITS.
 
 All text that leaves the package is converted here. Control characters, and bytes of file names that are not UTF-8, are
 shown as escapes such as ``\x1b`` or ``\udcff``; characters that an ASCII format cannot hold as ``\u03b1``.
@@ -77,7 +77,7 @@ def ascii_table(table):
 def file_name(star, suffix=""):
     """File name for a star: lower-case letters, digits and underscores only.
 
-    If characters of other alphabets are lost, some digits of the name's hash distinguish the stars.
+    If characters of other alphabets are lost, a few digits of the name's hash keep the stars distinct.
 
     Parameters
     ----------

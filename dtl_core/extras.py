@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and the extra of the installation that brings them."""
+"""Packages that only some commands need, and the extras that install them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_extra(module, extra, package=None):
     module : str
         Dotted name.
     extra : str
-        Of this package, which installs it: ``plots`` for ``pip install 'dtl-mdwarfs[plots]'``.
+        Extra of this package that installs it: ``plots`` for ``pip install 'dtl-mdwarfs[plots]'``.
     package : str, optional
         Name for the message, where it differs from the module's first part.
 
@@ -35,6 +35,6 @@ def import_extra(module, extra, package=None):
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != first:
-            raise  # the package is there and lacks one of its own
+            raise  # the package is installed but a dependency of it is not
         remedy = f"pip install 'dtl-mdwarfs[{extra}]'"
         raise ConfigError(f"{package or first} is not installed", remedy=remedy) from None

@@ -1,4 +1,4 @@
-"""The strong spectral lines in the window: the one list for simulations, figures and pages."""
+"""Strong spectral lines in the window, one list shared by simulations, figures and pages."""
 
 from __future__ import annotations
 

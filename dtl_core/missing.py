@@ -1,4 +1,4 @@
-"""What to show in place of a result that has not been measured."""
+"""Placeholders for results that have not been measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def unless_empty(nothing):
     Parameters
     ----------
     nothing : callable
-        Called without arguments; what it returns takes the place of the result.
+        Called without arguments; its value is returned instead of the result.
 
     Returns
     -------

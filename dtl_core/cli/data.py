@@ -15,7 +15,7 @@ __all__ = ["data", "data_fetch", "data_list", "data_verify", "data_where"]
 
 @main.group()
 def data():
-    """Fetch, check and find public data. The folder DTL_DATA comes first, then the cache, then the network.
+    """Fetch, check and find public data: first in the folder DTL_DATA, then in the cache, then on the network.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def _confirm(size, yes):
 def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, keep_full, yes):
     """Fetch data by names or groups, all fixed files by default, and print their paths.
 
-    After an interruption the same command continues the download.
+    To continue an interrupted download, run the same command again.
 
     \b
     Examples:
@@ -116,7 +116,7 @@ def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, k
 @data.command("verify")
 @click.argument("names", nargs=-1)
 def data_verify(names):
-    """Compare data with their hashes; the exit status is 1 if files are wrong, or named and absent.
+    """Compare files with their hashes; the exit status is 1 if a file is wrong, or if a named file is absent.
 
     \b
     Examples:
@@ -138,7 +138,7 @@ def data_verify(names):
 @data.command("where")
 @click.argument("name", required=False)
 def data_where(name):
-    """Print the path of one set of data, or the folders that are searched.
+    """Print the path of one data set, or the folders that are searched.
 
     \b
     Examples:

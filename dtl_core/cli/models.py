@@ -98,7 +98,7 @@ def models_build(output, profile, settings, resolving_powers, quiet):
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def models_export(output, profile, settings, results, quiet):
-    """Export the paper's ensemble of a run (found, or made first) as a model for other spectra.
+    """Export the paper's ensemble of a run, which is made first if necessary, as a model for other spectra.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ def reading_options(command):
     Parameters
     ----------
     command : callable
-        Gets them as ``reading``, a dict for :func:`dtl_core.reading.readers.read`.
+        Receives them as ``reading``, a dict for :func:`dtl_core.reading.readers.read`.
 
     Returns
     -------
@@ -128,14 +128,14 @@ def check_output(output, endings, *read):
     ----------
     output : path or None
     endings : tuple of str or None
-        That its name may have.
+        Endings that its name may have.
     *read : path
         Input files, which it must not replace.
 
     Raises
     ------
     ConfigError
-        Another ending, or the name of an input file.
+        The file has another ending, or is an input file.
     """
     exists = bool(output) and os.path.exists(output)
     if exists and any(os.path.exists(file) and os.path.samefile(file, output) for file in read):

@@ -21,18 +21,18 @@ __all__ = ["examples", "explain", "export", "predict", "prepare"]
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @click.option("-o", "--output", type=PATH, help="Catalogue: .ecsv, .fits, .vot, .csv, or in parts: .parquet.")
 @spectra_options
-@click.option("--adapt", is_flag=True, help="Learn from all these spectra what they have in common first (30 or more).")
-@click.option("--anchors", type=PATH, help="With --adapt: table of parameters known of some of the stars.")
+@click.option("--adapt", is_flag=True, help="First learn what all these spectra have in common (30 or more spectra).")
+@click.option("--anchors", type=PATH, help="With --adapt: table of known parameters of some of the stars.")
 @click.option("--save-models", type=PATH, help="With --adapt: folder for the adapted models.")
 @click.option(
     "--photometry",
     type=PATH,
-    help="Table of star, ks [mag] and parallax [mas], or identifiers gaia_dr3 or tmass: mass, radius, better log g.",
+    help="Table of star, ks [mag] and parallax [mas], or of gaia_dr3 or tmass: adds mass, radius, better log g.",
 )
 @click.option("--plots", type=PATH, help="Folder for a one-page report (PNG) of every star.")
 @click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON on standard output.")
-@click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 takes one a core.")
-@click.option("--part-size", default=0, help="With -o NAME.parquet: spectra in a part.  [default: 1024]")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Processes for many files; 0 uses one per core.")
+@click.option("--part-size", default=0, help="With -o NAME.parquet: spectra per part.  [default: 1024]")
 @click.option("--parts", help="With -o NAME.parquet: only these parts, such as 0:10, the first ten.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def predict(
@@ -41,13 +41,14 @@ def predict(
 ):  # fmt: skip
     """Estimate Teff, log g, [M/H] and v sin i of stars from their spectra, with calibrated errors.
 
-    FILES are files, folders, patterns in quotes, @LIST (a text with a path in each line), or one Zarr or Parquet store.
+    FILES are files, folders, patterns in quotes, @LIST (a text file with one path per line), or one Zarr or Parquet
+    store.
 
     The output has one row per star. p is the p-value against ordinary spectra. Spectra that cannot be used are listed
     on standard error, and the exit status is then 1; it is 2 if the command is wrong.
 
-    With -o NAME.parquet the catalogue is a folder of parts, for any number of stars: after an interruption the same
-    command continues it. dtl export makes one file of it.
+    With -o NAME.parquet the catalogue is a folder of parts, for any number of stars. To continue after an interruption,
+    run the same command again. dtl export converts the parts to one file.
 
     \b
     Examples:
@@ -102,7 +103,7 @@ def predict(
 
 
 def _examined(source, name, velocity, coadd, adapting, workers, quiet):
-    """The model, adapted if asked for, its examinations, and what it refused; over processes for many spectra."""
+    """The model (adapted on request), its examinations and the refused spectra; in processes if there are many."""
     from ..models import loading, parallel, prediction
     from ..preparing import chain
 
@@ -165,7 +166,7 @@ def _predict_in_parts(source, output, name, velocity, part_size, parts, workers,
     say(f"{done.stars} stars, {done.refused} refused, {done.parts} parts, {done.computed} of them computed now")
     say(output)
     if done.refused and (catalogue.folder / bulk.REFUSED).is_file():  # written with the last part
-        say(f"dtl: what could not be used is listed in {output}/{bulk.REFUSED}", err=True)
+        say(f"dtl: spectra that could not be used are listed in {output}/{bulk.REFUSED}", err=True)
     sys.exit(1 if done.refused else 0)
 
 
@@ -260,12 +261,12 @@ def examples(folder):
 @click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def prepare(paths, output, profile, settings, coadd, strict, reading, as_json, quiet):
-    """Bring spectra to the network's input, and report what was done to each.
+    """Prepare spectra as network input, and report what was done to each.
 
     PATHS are files, folders, patterns in quotes, @LIST, or one store, as for dtl predict.
 
-    Every spectrum is broadened to the profile's resolving power, or to the lowest of the spectra. Spectra that cannot
-    be used are listed on standard error, and the exit status is then 1.
+    Every spectrum is broadened to the profile's resolving power, or to the lowest one among the spectra. Spectra that
+    cannot be used are listed on standard error, and the exit status is then 1.
 
     \b
     Examples:

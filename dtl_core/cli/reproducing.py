@@ -1,4 +1,4 @@
-"""``dtl reproduce``: the paper on its own inputs."""
+"""``dtl reproduce``: the paper's method on the paper's own inputs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ __all__ = ["reproduce"]
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def reproduce(stars, profile, until, settings, yes, offline, workers, timeout, tries, results, quiet):
-    """Run the paper on its own inputs: CARMENES spectra of its stars, and PHOENIX-ACES.
+    """Run the paper's method on its own inputs: CARMENES spectra of its stars, and PHOENIX-ACES.
 
-    Fetches what is missing, runs the method at R = 94,600 and compares the catalogue with the published one. After an
-    interruption the same command continues. A star or model spectrum that cannot be had is listed.
+    This fetches what is missing, runs the method at R = 94,600 and compares the catalogue with the published one. To
+    continue after an interruption, run the same command again. Stars and model spectra that cannot be obtained are
+    listed.
 
     \b
     Examples:
@@ -65,7 +66,7 @@ def reproduce(stars, profile, until, settings, yes, offline, workers, timeout, t
 
 
 def _comparison(found):
-    """Lines on the catalogue beside the published one, and where it lies."""
+    """Lines that compare the catalogue with the published one, and its path."""
     lines = [] if found["parameters"] else ["the published catalogue is not at hand: nothing to compare with"]
     for name, row in found["parameters"].items():
         p, r = TABLE[name], row["pearson_r"]

@@ -18,12 +18,12 @@ def main():
     \b
     Examples:
       dtl predict my_star.fits             parameters of your own star
-      dtl explain my_star.fits             a page that says why
-      dtl run --profile smoke              the whole method, small
+      dtl explain my_star.fits             a report on the estimate
+      dtl run --profile smoke              a small run of the whole method
       dtl run --set survey.noise=0         another setting
-      dtl run --spectrum my_star.ecsv      your star joins the observed
-      dtl reproduce                        the paper on its own inputs
-      dtl prepare night1.fits night2.fits  what the chain makes of them
+      dtl run --spectrum my_star.ecsv      adds your star to the observed ones
+      dtl reproduce                        the paper's method on its own inputs
+      dtl prepare night1.fits night2.fits  the spectra after preparation
       dtl search --profile smoke           hyper-parameters
       dtl figures --json                   figures of the last run
       dtl book --profile demo              run, notebooks, HTML book

@@ -54,7 +54,7 @@ def run(profile, until, settings, files, results, quiet):
 
 
 def _star_lines(found):
-    """The catalogue rows of the real stars as text: one line by the paper's method and one by the recommended."""
+    """Catalogue rows of the real stars as text: one line for the paper's method and one for the recommended method."""
     n, lines = len(found.reports), []
     for rows in zip(found.catalogue[-n:], found.catalogue_of("recommended")[-n:], strict=True):
         for row, method in zip(rows, ("paper", f"recommended ({rows[1]['method']})"), strict=True):
@@ -64,7 +64,8 @@ def _star_lines(found):
             )
             lines.append(f"{row['karmn']}, {method}: {values}")
         if rows[1]["p_domain"] <= 0.05:
-            lines.append(f"{rows[1]['karmn']}: strange (p = {rows[1]['p_domain']:.3f}, {rows[1]['strange']}): beware")
+            unusual = f"strange (p = {rows[1]['p_domain']:.3f}, {rows[1]['strange']})"
+            lines.append(f"{rows[1]['karmn']}: {unusual}: do not trust the values blindly")
     return "\n".join(lines)
 
 
@@ -75,10 +76,11 @@ def _star_lines(found):
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def search(profile, settings, out, results, quiet):
-    """Search for autoencoders and for the regressors of every parameter, by cross-validation.
+    """Search the hyper-parameters of the autoencoders and of the regressors of every parameter, by cross-validation.
 
-    Width, L1 factor and learning rate of the autoencoders first; then the regressors, on the latents of the best
-    autoencoder. search.halving=3 tries all candidates for a few epochs and continues with the best third, and so on.
+    The search covers the width, L1 factor and learning rate of the autoencoders, and then the regressors on the latents
+    of the best autoencoder. With search.halving=3 all candidates are trained for a few epochs, then the best third of
+    them for longer, and so on.
 
     \b
     Examples:
@@ -113,7 +115,7 @@ def search(profile, settings, out, results, quiet):
 
 
 @main.command()
-@click.option("--profile", default=None, help="Of the last run of this profile; of the last run of all by default.")
+@click.option("--profile", default=None, help="Profile of the last run; by default the last run of any profile.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--results", type=PATH, help="Folder of the results (or DTL_RESULTS).")
 def figures(profile, as_json, results):
@@ -142,8 +144,8 @@ def figures(profile, as_json, results):
 def book(profile, only, no_html, offline):
     """Run the method, execute the notebooks with papermill and build the HTML book.
 
-    Small public files that are not at hand are fetched first: published tables, real spectra, line lists. Without a
-    network the book is built from what there is.
+    Small public files that are missing are fetched first: published tables, real spectra, line lists. Without a network
+    the book is built from the files that are available.
 
     \b
     Examples:

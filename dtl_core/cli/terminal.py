@@ -37,7 +37,7 @@ def say(message, *, err=False):
         with contextlib.suppress(OSError, ValueError):  # the rest of the buffer cannot be written either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            sys.exit(141)  # as for a program that SIGPIPE ended
+            sys.exit(141)  # the status of a program that SIGPIPE ended
         problem = f"cannot be written ({error.strerror or error})"
         raise DTLError(problem, file="standard output", remedy="free disk space, or write to another place") from None
 
@@ -71,7 +71,7 @@ class OneLineErrors(click.Group):
 
 
 def say_warnings(report, warnings, several, *, err=False):
-    """Print a line for each warning, with the file if there are several, whose stars may have the same name."""
+    """Print a line for each warning; with several files also the file, because stars may have the same name."""
     name = f"{report.file}: {report.star}" if several and report.file else report.star
     for warning in warnings:
         say(f"{name}: {warning}", err=err)

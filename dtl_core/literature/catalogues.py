@@ -46,7 +46,7 @@ _PLAUSIBLE = {
     "logg": (2, 7),
     "mh": (-4, 2),
     "vsini": (0, 300),
-}  # other values: wrong unit or column
+}  # values outside mean a wrong unit or column
 _STAR_FLAGS = ("ha_active", "subdwarf_like", "schw19_young_extra")
 _STAR_NUMBERS = ("ra", "dec", "plx", "pmra", "pmdec", "rv", "lbol", "bp_mag", "g_mag", "rp_mag", "j_mag")
 _CDS = {  # file of published/: the catalogue at CDS
@@ -395,7 +395,7 @@ def read_stars():
     """Read further properties of the 286 stars (``stars_286.csv``).
 
     ``ha_active`` was reconstructed from published equivalent widths and the paper's figure; figures and tables should
-    say so.
+    state this.
 
     Returns
     -------
@@ -458,7 +458,7 @@ def read_columns(name, columns):
     Parameters
     ----------
     name : str
-        Of the file.
+        Name of the file.
     columns : iterable of str
 
     Returns

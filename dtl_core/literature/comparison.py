@@ -196,8 +196,8 @@ def coverage(catalogue, benchmark, parameter, *, assumed=0.0):
         expected, the share if all errors are right, which is below 0.683 because benchmark values scatter by their own
         :math:`\sigma`; inside_both and fraction_both, in the interval with :math:`(e^2 + \sigma^2)^{1/2}` and
         :math:`(E^2 + \sigma^2)^{1/2}`, where 0.683 is expected; p_few, the binomial probability of inside_both or
-        fewer; needed, the least :math:`\sigma` of all benchmark values with which 0.683 of them would be in there. NaN
-        for shares and for needed if there are no stars.
+        fewer; needed, the smallest :math:`\sigma` of all benchmark values for which 0.683 of them would be inside it.
+        NaN for shares and for needed if there are no stars.
     """
     require_columns(catalogue, "catalogue", (f"e_{parameter}", f"E_{parameter}"))
     both = common_stars(catalogue, benchmark, parameter)

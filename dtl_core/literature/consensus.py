@@ -1,7 +1,7 @@
-"""One value for each star from all published catalogues, and what each catalogue is worth.
+"""One value for each star from all published catalogues, and zero point, slope and scatter of each catalogue.
 
-The statistics are those of :mod:`dtl_core.literature.consensus_model`; here are the tables that go in, and the tables
-that come out.
+The statistics are those of :mod:`dtl_core.literature.consensus_model`; this module prepares its input and tabulates its
+results.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ GROUPINGS = {
     "Pass20 with the fits": _BY_METHOD | _TRANSFER,
     "all independent": {name: name for name in _BY_METHOD},
 }
-# The grouping of the largest evidence, which the record has; the anchors take no part in it.
+# The grouping with the largest evidence, which the record gives; the evidence does not include the anchors.
 CHOSEN = {"teff": "by method", "logg": "by spectrograph", "mh": "by spectrograph"}
 ANCHORS = {"teff": "Interferometric", "logg": "Mass-radius", "mh": "FGK+M"}
 _OUTLIER = {"probability": "outlier", "deviation": "deviation"}
@@ -117,7 +117,7 @@ def _error(table, parameter):
 
 
 def check_convergence(draws):
-    """Warn if the chains have not converged, and say what the diagnostics are.
+    """Warn if the chains have not converged, and give the diagnostics.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def consensus_table(draws, n=400):
 
 
 def catalogue_table(draws):
-    """What each catalogue is worth.
+    """Zero point, slope and scatter of each catalogue.
 
     Parameters
     ----------
@@ -204,8 +204,8 @@ def outlier_table(draws, least=0.5, n=400):
     Returns
     -------
     pandas.DataFrame
-        karmn, catalogue, probability, and deviation, of the value from what the other values of the star, on the
-        scale of this catalogue, lead one to expect; the most probable first.
+        karmn, catalogue, probability, and deviation of the value from the prediction of the other values of the star,
+        on the scale of this catalogue; the most probable first.
     """
     values, found = draws.values, outcomes(draws, n)
     star, catalogue = np.nonzero(np.nan_to_num(found.outlier) >= least)

@@ -1,4 +1,4 @@
-"""Whether the consensus of catalogues keeps its word: anchors left out, simulated catalogues of known truth."""
+"""Tests of the consensus of catalogues: anchors left out, and simulated catalogues of known truth."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["against_anchors", "anchor_coverage", "anchored_frames", "left_out", 
 def left_out(draws, n=400, seed=0):
     """Predict each anchor from the other values, as if it had not been known.
 
-    Given the parameters of the catalogues, stars are independent. So leaving an anchor out means to take it from its
-    star, and to weight each draw of the parameters by the inverse probability of the anchor given the other values of
-    the star (exact importance weights; Gelfand et al. 1992). ``effective`` says for how many draws that leaves.
+    Given the parameters of the catalogues, stars are independent. So an anchor is left out by removing it from its star
+    and weighting each draw of the parameters by the inverse probability of the anchor given the other values of the
+    star (exact importance weights; Gelfand et al. 1992). ``effective`` is the effective number of draws that remain.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ def mock(draws, number, /, *, seed=0, **settings):
     Parameters
     ----------
     draws : Draws
-        Of the real table: stars, errors and gaps are those of its values.
+        Draws for the real table: stars, errors and gaps are those of its values.
     number : int
-        Which of its draws is true.
+        Number of the draw that is taken as the truth.
     seed : int
     **settings
         For :func:`dtl_core.literature.consensus_model.sample`.
@@ -180,7 +180,7 @@ def mock_summary(mocks):
 
 
 def anchored_frames(parameter, values):
-    """Tidy frames of the catalogues in ``values``, with what was hidden from the fit, for :func:`against_anchors`."""
+    """Tidy frames of the catalogues in ``values``, with the values hidden from the fit, for :func:`against_anchors`."""
     sources = {name: name for name in values.names if name not in (PAPER, *ANCHORS.values())}
     if parameter == "logg":
         sources["Schw19"] = "Schw19 spectroscopic"

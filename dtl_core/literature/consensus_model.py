@@ -1,4 +1,4 @@
-r"""What one table of published values says about the true values: a hierarchical model, its sampler and its checks.
+r"""True values from a table of published values: a hierarchical model, its sampler and its checks.
 
 The model of one parameter, for star *i* and catalogue *c* of family *f(c)*, all in units of ``SCALES``:
 
@@ -59,7 +59,7 @@ class Values:
     value, error : (n_stars, n_catalogues) array
         NaN where a catalogue has no value of the star.
     families : tuple of str
-        Of each catalogue; catalogues of one family share an error of the star.
+        Family of each catalogue; catalogues of one family share an error of the star.
     anchors : tuple of str
         Names of the catalogues that define the scale.
     robust : bool
@@ -137,7 +137,7 @@ def marginal(theta, y, e, there, families, xp=np):
         For each hypothesis: no value is an outlier; that of catalogue 0 is, and so on (-inf where there is none).
         ``logp`` is joint with the prior of the hypothesis; the others are of the true value, in units of the model.
     deviation : (n_stars, n_catalogues) array
-        Of each value from what all other values of the star lead one to expect; 0 where there is none.
+        Deviation of each value from the prediction of all other values of the star; 0 where there is none.
     """
     slope, v = 1 + theta["b"], e**2 + theta["s"] ** 2
     r = y - theta["a"] - slope * theta["mu"]
@@ -189,7 +189,7 @@ def _model(structure, y, e, there):
         "a": spread_out("a", free, dist.Normal(zero, 1)),
         "b": spread_out("b", free, dist.Normal(tilt, 0.2)),
         "load": spread_out("load", ~alone, dist.Uniform(0, 1)),
-        "s": numpyro.sample("s", dist.Normal(0, 2).expand([len(free)]).to_event(1)),  # its sign means nothing
+        "s": numpyro.sample("s", dist.Normal(0, 2).expand([len(free)]).to_event(1)),  # its sign is arbitrary
         "mu": numpyro.sample("mu", dist.Normal(0, 3)),
         "sigma": numpyro.sample("sigma", dist.HalfNormal(4)),
         "s_out": numpyro.sample("s_out", dist.LogNormal(np.log(4.0), 0.5)),
@@ -351,7 +351,7 @@ def _spread_out(values, name, drawn):
 
 
 class Outcomes(NamedTuple):
-    """What draws of the parameters say about stars.
+    """True values, outliers and deviations of stars, from draws of the parameters.
 
     Attributes
     ----------
@@ -360,7 +360,7 @@ class Outcomes(NamedTuple):
     outlier : (n_stars, n_catalogues) array
         Probability of each value to be an outlier; NaN where there is none.
     deviation : (n_stars, n_catalogues) array
-        Of each value from what all other values of the star lead one to expect, in the unit of the parameter.
+        Deviation of each value from the prediction of all other values of the star, in the unit of the parameter.
     evidence : (n_draws, n_stars) array
         Logarithm of the probability of the values of each star.
     """
@@ -407,7 +407,7 @@ def outcomes(draws, n=400, seed=0):
 
 
 def simulate(values, theta, seed=0):
-    """Published values as the model says they arise, where a table has values, with its quoted errors.
+    """Simulate published values from the model, wherever a table has values, with its quoted errors.
 
     Parameters
     ----------

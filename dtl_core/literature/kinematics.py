@@ -240,7 +240,7 @@ def population(U, V, W, *, limits=(0.1, 10.0), **kwargs):
     ----------
     U, V, W : (n_stars,) array, km/s
     limits : (float, float)
-        Of TD/D.
+        Lower and upper limit of TD/D.
     **kwargs
         As for :func:`population_probabilities`.
 
@@ -303,7 +303,7 @@ def populations_by_solar_motion(U, V, W, mh, motions=None):
 
 
 def solar_motion_sentences(table):
-    """Say in words how much depends on the solar motion.
+    """Describe in words how much depends on the solar motion.
 
     Parameters
     ----------
@@ -316,11 +316,12 @@ def solar_motion_sentences(table):
         How many stars change their population, and whether thick and thin disc differ in [M/H] with every motion.
     """
     most, n_stars = table[["changed", "changed_thick"]].max(), int(table[list(POPULATIONS)].iloc[0].sum())
-    labels = f"With another solar motion up to {most['changed']} of {n_stars} stars change their population,"
+    labels = f"With another solar motion, up to {most['changed']} of {n_stars} stars change their population,"
     labels += f" {most['changed_thick']} of them into or out of the thick disc."
     poorer, low, high = int((table["median_TD"] < table["median_D"]).sum()), table["p"].min(), table["p"].max()
     metallicities = (
-        f"The thick disc has the lower median [M/H] with {poorer} of {len(table)}; p is {low:.2g} to {high:.2g}, "
+        f"The thick disc has the lower median [M/H] with {poorer} of {len(table)} solar motions; p is {low:.2g} to "
+        f"{high:.2g}, "
     )
     return labels, metallicities + ("on either side of 0.05." if low < 0.05 <= high else "on one side of 0.05.")
 

@@ -1,6 +1,6 @@
-"""Catalogues against parameters that were measured, rather than found by comparison with synthetic spectra.
+"""Comparison of catalogues with measured parameters, which do not come from fits of synthetic spectra.
 
-Only nearly so for log g: the radii of Schweitzer et al. (2019) follow from luminosities and temperatures, and these
+Log g is a partial exception: the radii of Schweitzer et al. (2019) follow from luminosities and temperatures, and these
 temperatures from synthetic spectra.
 """
 
@@ -37,7 +37,7 @@ def _rms(differences, axis=-1):
 
 
 def _standard_error(samples, statistic):
-    """By a bootstrap over stars, which sees n of n - 1 degrees of freedom; NaN for too few."""
+    """By a bootstrap over stars, with the factor that corrects its bias for n stars; NaN for too few."""
     n = len(samples[0])
     if n < _LEAST or np.ptp(samples) == 0:
         return np.nan
@@ -51,7 +51,7 @@ def _stars(catalogue, benchmark, parameter):
 
 
 def accuracy(catalogues, benchmarks):
-    """Differences of every catalogue from measured parameters: rms with its error, and what quoted errors let expect.
+    """Differences of every catalogue from measured parameters: rms, its error, and the rms expected from quoted errors.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def difference_of_rms(one, two, benchmark, parameter):
     -------
     dict
         N; difference, of the first minus the second; error, its standard error by a bootstrap over stars, in which each
-        star takes both its values along (NaN for fewer than four stars); p, the probability of so large a difference
-        if the two values of each star could as well be exchanged (permutation test; NaN without stars).
+        star keeps both its values (NaN for fewer than four stars); p, the p-value of a permutation test that exchanges
+        the two values of each star (NaN without stars).
     """
     stars = [_stars(catalogue, benchmark, parameter) for catalogue in (one, two)]
     names = stars[0].index.intersection(stars[1].index)
@@ -119,7 +119,7 @@ def difference_of_rms(one, two, benchmark, parameter):
 
 
 def bars(catalogue, benchmarks):
-    """Whether the error bars of a catalogue hold, with the errors of the measurements.
+    """Test the error bars of a catalogue, with the errors of the measurements.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def bars(catalogue, benchmarks):
 
 
 def sentences(catalogues, benchmarks, table, other="Pass20"):
-    """Say in words how far the first catalogue is from the measurements, and whether another differs from it.
+    """Describe in words how far the first catalogue is from the measurements, and whether another differs from it.
 
     Parameters
     ----------

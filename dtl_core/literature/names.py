@@ -106,7 +106,7 @@ def match(left, right, how="inner", suffixes=("", "_right")):
     how : {"inner", "left", "outer"}
         Keep the stars of both tables, of the left one, or of either.
     suffixes : (str, str)
-        Of columns that both tables have.
+        Suffixes of columns that both tables have.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Another catalogue of the paper's stars beside the published one, and by what the paper states about its own."""
+"""Compare another catalogue of the paper's stars with the published one, and with the numbers that the paper states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .comparison import compare, comparison_table, coverage, difference_table
 __all__ = ["NUMBERS", "Number", "compare_catalogues", "compare_numbers"]
 
 
-BENCHMARKS = {"Interferometric": "teff", "FGK+M": "mh"}  # what does not come from such spectra
+BENCHMARKS = {"Interferometric": "teff", "FGK+M": "mh"}  # measurements that do not come from such spectra
 
 
 class Number(NamedTuple):

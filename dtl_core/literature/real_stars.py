@@ -84,7 +84,7 @@ class Source:
     reference, how : str
         The paper, and how it measured.
     note : str
-        What a table says beside the name.
+        Remark that tables show beside the name.
     """
 
     name: str
@@ -135,7 +135,7 @@ class SpectrumFile:
     cut : bool
         Whether it is the window of an exposure that is listed in full.
     options : dict
-        Of :func:`dtl_core.reading.readers.read`; ``calibration`` is relative to the folder of the file.
+        Options of :func:`dtl_core.reading.readers.read`; ``calibration`` is relative to the folder of the file.
     """
 
     file: str
@@ -176,7 +176,7 @@ class RealStar:
 
 
 class Published(NamedTuple):
-    """What is known of a parameter of a star.
+    """The published value of a parameter of a star.
 
     Attributes
     ----------
@@ -185,11 +185,11 @@ class Published(NamedTuple):
     limit : bool
         Whether the value is an upper limit.
     source : str
-        Of the adopted value.
+        Source of the adopted value.
     spread : float
         Standard deviation of the values of all sources; NaN for fewer than two.
     values : tuple of Value
-        Of all sources, the adopted one first.
+        Values of all sources, the adopted one first.
     """
 
     value: float
@@ -343,7 +343,7 @@ def published_of(star, parameter):
     Returns
     -------
     Published or None
-        None if nobody has measured it.
+        None if it has no published value.
 
     Raises
     ------
@@ -364,7 +364,7 @@ def published_of(star, parameter):
     A value of a companion counts as the star's. [Fe/H] and [M/H] are not distinguished.
 
     **Its error** is :math:`\sqrt{e^2 + s^2}`, where *e* is the error of the adopted value and *s* the standard
-    deviation of the values of all sources. Upper limits do not take part in *s*.
+    deviation of the values of all sources. Upper limits are not included in *s*.
 
     References
     ----------
@@ -396,8 +396,9 @@ def published_rows(path=FILE):
     Returns
     -------
     dict of str to list of tuple
-        Star -> (Teff [K], log g, [M/H], v sin i [km/s], source), one row per source; None where it gives none. A source
-        without v sin i has that from line broadening, and says so. Values of companions are left out.
+        Star -> (Teff [K], log g, [M/H], v sin i [km/s], source), one row per source; None where it gives none. For a
+        source without v sin i, the value from line broadening is shown, with a note in the source. Values of companions
+        are left out.
 
     Examples
     --------

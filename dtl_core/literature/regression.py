@@ -29,7 +29,7 @@ class Line(NamedTuple):
     scatter, scatter_error : float
         Intrinsic scatter in y, and how far the 68.3 % interval reaches above it.
     reduced_chi2 : float
-        Of the line with the quoted errors alone, without the scatter. NaN if a point has no error.
+        Reduced chi-square of the line with the quoted errors alone, without the scatter. NaN if a point has no error.
     """
 
     slope: float

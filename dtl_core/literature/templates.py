@@ -12,7 +12,7 @@ identifier in the file's name, or else by the tables that the ReadMe of CDS desc
 
 Notes
 -----
-None of the origins could be opened from where this was written. The addresses at the CARMENES archive, the form of the
+None of the origins could be reached where this was written. The addresses at the CARMENES archive, the form of the
 file names there, and shape, extensions and size of a template are those that other public programs use; the layout of
 the folder at CDS is assumed from the rules for all of its catalogues.
 """
@@ -112,7 +112,7 @@ def fetch_templates(stars, downloader, *, confirm_nights=None, quiet=False):
     stars : sequence of str
         Karmn identifiers in normal form.
     downloader : Downloader or None
-        None looks on this machine only.
+        If None, only this machine is searched.
     confirm_nights : callable, optional
         Called with the number of bytes before single nights are fetched for stars without a template; they are not
         fetched if it returns False.

@@ -14,7 +14,7 @@ def ks_test(one, two):
 
     The p-value is the fraction of all divisions of the pooled values into two samples of these sizes whose largest
     distance between the cumulative distributions is at least the one observed. Without ties it is that of
-    ``scipy.stats.ks_2samp``, which treats ties as if one could tell which value is larger and then is too large.
+    ``scipy.stats.ks_2samp``, which treats tied values as if they were ordered, so that its p-value is too large.
 
     Parameters
     ----------

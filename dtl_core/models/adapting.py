@@ -1,4 +1,4 @@
-"""Adapt a model to an instrument with a survey's spectra, which need no labels: the benchmark's ``combined``.
+"""Adapt a model to an instrument with spectra of a survey, which need no labels: method ``combined`` of the benchmark.
 
     adapted = model.adapt("survey/")
     adapted.save("my_instrument")            then: dtl predict --models my_instrument FILES...
@@ -38,10 +38,10 @@ from .specialists import Specialists
 __all__ = ["FEWEST", "N_TWINS", "adapt", "read_anchors", "steps"]
 
 
-FEWEST = 30  # spectra: the common part of fewer is not distinguishable from their own features
+FEWEST = 30  # spectra: in fewer, common features cannot be separated from individual ones
 N_TWINS = 20  # simulated surveys, adapted in the same way, that calibrate the errors
 OF_THE_BASE = ("training", "figures", "kinds", "corrected", "corrections")  # in its card, not true of the adapted model
-MOST_TWINS = 100  # stars in each of them
+MOST_TWINS = 100  # most stars in each of them
 COLUMNS = {"teff": ("teff",), "logg": ("logg", "log g"), "mh": ("mh", "[m/h]", "feh", "[fe/h]"), "vsini": ("vsini",)}
 
 
@@ -109,7 +109,7 @@ def adapt(
     Parameters
     ----------
     model : dtl_core.models.loading.Model
-        To start from.
+        Model to start from.
     spectra, strict, coadd, **options
         As for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` spectra. All are brought to the
         resolving power that the model has for the least resolved one.
@@ -134,7 +134,7 @@ def adapt(
     Raises
     ------
     DataError
-        There are too few spectra, none of them is of an anchor star, or as for ``examine``.
+        There are too few spectra, or none of them is of an anchor star; or as for ``examine``.
     """
     spectra, _ = read_many(spectra, strict=strict, **options)
     spectra = chain.group_exposures(spectra) if coadd else spectra
@@ -229,7 +229,7 @@ def _reference(base, own, config, n, snr, anchors, arrays, corrections):
                 known[parameter] = rows, truth[rows, k] + rng.normal(0, error, len(rows))
         twin = own.learned(Combined).adapt(dataclasses.replace(own, stars=stars, anchors=known))
         free = np.ones(len(flux), bool)
-        free[[row for rows, _ in known.values() for row in rows]] = False  # anchor stars do not calibrate
+        free[[row for rows, _ in known.values() for row in rows]] = False  # anchor stars are not used for calibration
         parts.append([twin.predict(stars)[free], twin.spread(stars)[free], truth[free], flux[free], level[free]])
     found, spread, truth, flux, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     latent = Specialist(arrays, base.card | {"members": 1}).network.latent(base.input(flux))

@@ -3,7 +3,7 @@
     from dtl_core.models.app import App
     App()
 
-All is computed by the notebook's own kernel, so that a spectrum goes no further than the machine on which it runs.
+Everything is computed in the notebook's own kernel, so a spectrum never leaves the machine on which it runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class App:
     Parameters
     ----------
     model : dtl_core.models.loading.Model, optional
-        By default that of the package.
+        By default the model of the package.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class App:
         widgets = import_extra("ipywidgets", "app")
         self.model, self._file = model or loading.load(), None
         self.upload = widgets.FileUpload(description="Choose a spectrum", layout={"width": "auto"})
-        self.example = widgets.Button(description="Take an example", layout={"width": "auto"})
+        self.example = widgets.Button(description="Use an example", layout={"width": "auto"})
         choices = [("as the file says", None), ("vacuum", "vacuum"), ("air", "air")]
         about = {"continuous_update": False, "style": {"description_width": "initial"}}
         self.options = {
@@ -76,7 +76,7 @@ class App:
     def _update(self, _=None):
         if not self._file:
             return
-        self.result.value = "<p>Computing; the first spectrum takes some seconds more ...</p>"
+        self.result.value = "<p>Computing ... (the first spectrum takes a few seconds longer)</p>"
         try:
             self.result.value = self.estimate(*self._file)
         except DTLError as error:
@@ -88,7 +88,7 @@ class App:
         Parameters
         ----------
         name : str
-            Of the file; its ending tells the format.
+            Name of the file; its ending gives the format.
         content : bytes
 
         Returns

@@ -1,7 +1,7 @@
 """Catalogues of any number of stars: spectra are read and estimated part by part, and finished parts survive a kill.
 
     catalogue = BulkCatalogue("catalogue.parquet", open_source(["survey.zarr"]))
-    catalogue.run(workers=2)   # after an interruption: again; finished parts are kept
+    catalogue.run(workers=2)   # after an interruption, run it again: finished parts are kept
     export("catalogue.parquet", "catalogue.fits")
 
 The catalogue is a folder that pandas, pyarrow, polars or DuckDB read as one table: ``part-0000000.parquet`` and so on,
@@ -36,7 +36,7 @@ from . import exports, loading, parallel, prediction
 __all__ = ["PART", "BulkCatalogue", "Summary", "export"]
 
 
-PART = 1024  # spectra in a part: the most that an interruption costs each process
+PART = 1024  # spectra in a part: an interruption loses at most this many per process
 MANIFEST, REFUSED = "_manifest.json", "_refused.csv"
 
 
@@ -47,7 +47,7 @@ class Summary:
     Attributes
     ----------
     parts : int
-        Of the catalogue.
+        Number of parts of the catalogue.
     computed : int
         Parts that were computed now.
     stars, refused : int
@@ -61,7 +61,7 @@ class Summary:
 
 
 class BulkCatalogue:
-    """A catalogue in parts, finished or to be continued.
+    """A catalogue in parts, finished or not.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class BulkCatalogue:
     source : object
         See :mod:`dtl_core.reading.sources`.
     name : str
-        Of the model, for :func:`dtl_core.models.loading.load`.
+        Name of the model, for :func:`dtl_core.models.loading.load`.
     part : int
         Spectra in a part.
     velocity : float, km/s, optional
@@ -88,7 +88,7 @@ class BulkCatalogue:
             raise ConfigError(f"cannot be {part}", field="--part-size", remedy=f"leave it out for {PART}")
         if not hasattr(source, "batch"):
             raise ConfigError(
-                "is not a source", field="source", remedy="give what dtl_core.reading.sources.open_source gives"
+                "is not a source", field="source", remedy="give a result of dtl_core.reading.sources.open_source"
             )
         self.folder, self.source, self.name, self.part, self.velocity = Path(folder), source, str(name), part, velocity
         self.identity = {
@@ -210,18 +210,18 @@ class BulkCatalogue:
                 if progress:
                     progress(self._length(number))
                 continue
-            with contextlib.suppress(OSError):  # it lists a part that is replaced now
+            with contextlib.suppress(OSError):  # it lists a part that is now replaced
                 (self.folder / MANIFEST).unlink(missing_ok=True)
             yield number, self.spectra_of(number), str(self.folder), self.velocity
 
     def _computed(self, jobs, workers):
         """Compute parts and yield their numbers."""
         if workers <= 1:
-            one_thread()  # as in a worker: the same bytes
+            one_thread()  # as in a worker, so that the bytes are the same
             parallel.start_worker(self.name)
             yield from map(_make, jobs)
             return
-        remedy = "fewer --workers, then the same command again; what is finished is kept"
+        remedy = "run the same command again with fewer --workers; finished parts are kept"
         with worker_pool(workers, parallel.start_worker, (self.name,), field="--workers", remedy=remedy) as pool:
             yield from ordered(pool, _make, jobs, 2 * workers)
 
@@ -329,7 +329,7 @@ def read_manifest(folder):
         if all({"file", "sha256"} <= set(part) for part in manifest["parts"]) and manifest["stars"] >= 0:
             return manifest
     except (FileNotFoundError, NotADirectoryError):
-        remedy = "give the command that made it once more"
+        remedy = "run the command that made it again"
         raise DataError("is not a finished catalogue", file=folder, remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -367,7 +367,7 @@ def export(folder, path):
 
 
 def _read_part(listed):
-    """A part as an astropy table, described."""
+    """A part as an astropy table with units and descriptions."""
     pq = import_extra("pyarrow.parquet", "survey")
     from astropy.table import Table
 
@@ -378,7 +378,7 @@ def _read_part(listed):
         content = b""
     if hashlib.sha256(content).hexdigest() != digest:
         remedy = "give the command that made the catalogue once more"
-        raise DataError("is not what its hash says", file=path, remedy=remedy)
+        raise DataError("does not match its hash", file=path, remedy=remedy)
     part = pq.read_table(io.BytesIO(content))
     columns = {}
     for name in part.column_names:

@@ -13,7 +13,7 @@ __all__ = ["Calibrated", "bridged"]
 
 
 # Corrected lines leave smaller residuals than those of the library (see the record line_corrections), and get smaller
-# random errors. Chosen in a trial on GJ 699, GJ 273 and G 9-40, which are no test of these two numbers.
+# random errors. Chosen in a trial on GJ 699, GJ 273 and G 9-40, so these stars do not test the two numbers.
 REMAINING = {"line_strength": 0.2, "lines": 20.0}
 GAPS, GAP_SHARE, NARROWEST, WIDEST = 12, 0.4, 6, 20  # gaps of a spectrum, how likely each is, widths in pixels
 
@@ -47,13 +47,13 @@ class Calibrated(Informed):
     """An :class:`~dtl_core.bridging.flux_networks.Informed` network that has also seen corrected lines.
 
     The second half of the draws of physics has corrected lines (see :mod:`dtl_core.synthetic.line_corrections`). Their
-    spectra get smaller random errors of lines than those with the library's. Which of the two a spectrum is like, the
-    network infers from the spectrum.
+    spectra get smaller random errors of lines than those with the library's. The network infers from a spectrum which
+    of the two it resembles.
 
     Attributes
     ----------
     randomiser : Randomiser
-        Of spectra with the library's lines.
+        Randomiser of spectra with the library's lines.
     """
 
     def seen(self, rows):

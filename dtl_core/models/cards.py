@@ -1,4 +1,4 @@
-"""What the cards of trained models say about kinds of gap that their calibration has not met."""
+"""Errors from the cards of trained models for kinds of gap that were left out of their calibration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMNS = ["model", "kind", "parameter", "rmse", "bias", "inside_68", "inside_9
 
 
 def kinds_table(specialists):
-    """Errors and coverage of models for every kind of gap, by a calibration that has not met this kind.
+    """Errors and coverage of models for every kind of gap, with a calibration that leaves this kind out.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ __all__ = ["Ensemble", "estimate_stream", "part_of"]
 
 
 class Ensemble:
-    """The autoencoders of a run and those of their regressors that were kept.
+    """The autoencoders of a run and the regressors that were kept.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Ensemble:
         Parameters
         ----------
         config : Config
-            Of the run.
+            Configuration of the run.
         weights, members : dict, list
             As of :meth:`arrays`.
 
@@ -130,7 +130,7 @@ class Ensemble:
         Raises
         ------
         DataError
-            Another number of pixels, or fluxes that are not finite.
+            The number of pixels is wrong, or fluxes are not finite.
         """
         flux = np.ascontiguousarray(flux, dtype=np.float32)
         if flux.ndim != 2 or flux.shape[1] != self.n_pixels:

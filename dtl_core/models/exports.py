@@ -3,7 +3,7 @@
     save(table, "catalogue.vot")        the ending chooses the format
 
 Units are astropy's in ECSV. A VOTable has those of CDS, where ``[cm.s-2]`` is the logarithm of a gravity and ``[-]`` is
-dex. FITS knows no logarithmic unit: there it stands in the comment of the column.
+dex. FITS has no logarithmic units, so the comment of the column gives them.
 """
 
 from __future__ import annotations

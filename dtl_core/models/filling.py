@@ -1,8 +1,8 @@
-"""Pixels that a spectrum lacks, filled with what the emulator expects there.
+"""Fill the missing pixels of a spectrum with the values that the emulator predicts.
 
 The preparation bridges lost pixels by straight lines, which cut off the lines of the star. With an estimate of the
-parameters, the emulator knows these lines. What is bridged then is the residual of the spectrum, and the estimate is
-repeated.
+parameters, the emulator knows these lines. Then the residual of the spectrum is bridged instead of the flux, and the
+estimate is repeated.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def lost_pixels(exposures, report, config):
     exposures : sequence of Spectrum
         As given to :func:`dtl_core.preparing.chain.prepare`.
     report : dtl_core.preparing.chain.Report
-        Of this call.
+        Report of this call.
     config : Config
 
     Returns
     -------
     (n_pixels,) array of bool
-        Of the window, and those beyond the data. Rejected cosmic rays are not among them, nor are pixels of exposures
-        that were aligned without their barycentric corrections.
+        True for lost pixels of the window, and for those beyond the data. Rejected cosmic rays are not among them, nor
+        are pixels of exposures that were aligned without their barycentric corrections.
     """
     grid = window_grid(config.window, margin=False)
     several, lost = len(exposures) > 1, np.ones(len(grid), bool)
@@ -56,7 +56,7 @@ def fill(specialist, flux, lost):
     ----------
     specialist : dtl_core.models.specialist.Specialist
     flux : (n_pixels,) array
-        Of the window.
+        Flux in the window.
     lost : (n_pixels,) array of bool
 
     Returns

@@ -121,7 +121,7 @@ def _registered(name):
         remedy = "reinstall the package" if name == "shipped" else "dtl models export makes them"
         raise DataError(f"lists no {name} models", file="registry.toml", remedy=remedy)
     for row in registry.verify(names):
-        # files of a release have no hash in the registry: then the one that was noted at the download counts
+        # files of a release have no hash in the registry: they are compared with the hash noted at the download
         if row.status not in ("ok", "unverifiable"):
             remedy = "reinstall the package" if name == "shipped" else registry.remedy(row.name)
             raise DataError(f"is {row.status}", file=row.path or row.name, remedy=remedy)

@@ -8,7 +8,7 @@ and with lines corrected by real stars (see :mod:`dtl_core.synthetic.line_correc
 emulator are rounded to half precision.
 Simulated stars of other surveys, with every kind of gap in turn, calibrate errors and p-values; the figures of the card
 are measured on other surveys, whose stars are not among those of the calibration, and for each kind of gap also with a
-calibration that has not met this kind.
+calibration without this kind.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SURVEYS_OF_A_KIND = 4  # surveys that a kind of gap is tested on
 MOST_STARS = 286  # of a library of stars
 FASTEST = 40.0  # km/s, radial velocity of a simulated star
 SHARPER = 1.3  # largest ratio of the reference stars' original resolving power to the model's
-TRAINING_SHARE = 0.75  # of the draws of the corrections; simulated stars have the others
+TRAINING_SHARE = 0.75  # of the draws of the corrections; simulated stars use the others
 TEST_SEEDS = tuple(range(1, 21))  # of the surveys for the figures of the card
 TEST_SNR = ((100, 400), (40, 100), (20, 40))  # per detector pixel; the first is that of the benchmark survey
 
@@ -98,9 +98,9 @@ def simulated_stars(
     config : Config
         For resolving power and window.
     n_stars : int
-        Of all surveys together.
+        Number of stars of all surveys together.
     seeds : sequence of int
-        Of the surveys, added to the configured one.
+        Seeds of the surveys, added to the configured one.
     snr : (float, float), optional
         Lowest and highest S/N per detector pixel, log-uniform; by default that of the benchmark survey.
     sharper : float
@@ -112,7 +112,7 @@ def simulated_stars(
         Which half of each library the stars come from, see :func:`~dtl_core.synthetic.simulated_survey.halves`; by
         default both.
     corrections : LineCorrections, optional
-        Of the lines of some surveys, in draws that training does not use.
+        Corrections of the lines of some surveys, in draws that training does not use.
     corrected : sequence of bool, optional
         Which surveys these are; by default every third and fourth of four.
 
@@ -262,13 +262,13 @@ def make_specialist(config, resolving_power, *, corrections=None, systematics=No
     config : Config
         Its groups ``models``, ``synthetic``, ``window``, ``continuum``, ``chain`` and ``seed`` matter.
     resolving_power : float
-        Of the input.
+        Resolving power of the input.
     corrections : LineCorrections, optional
-        Of the library's lines; by default those of :func:`corrections_of`. The real stars that they were learned from
-        count as seen by the model.
+        Corrections of the library's lines; by default those of :func:`corrections_of`. The real stars that they were
+        learned from count as seen by the model.
     systematics : dict, optional
         Systematic errors of real stars, as of :func:`dtl_core.models.real_errors.learn_systematics`; by default none.
-        They are for the corrections of :func:`corrections_of`, and left out with others.
+        They hold for the corrections of :func:`corrections_of`, and are left out with other corrections.
     tested : bool
         Whether to test it on simulated stars, which takes as long as its training.
     progress : callable, optional
@@ -380,8 +380,8 @@ def _calibration(specialist, config, corrections):
 def weight_of_kinds(scores, kind):
     """Weight of reference stars in the calibration: kinds of gap with larger errors count more.
 
-    Were all to count the same, error bars would hold too few true values of a kind with large errors, and too many of
-    the others; a bar that is too short does more harm than one that is too long.
+    With equal weights, error bars would contain too few true values for kinds with large errors, and too many for the
+    others; a bar that is too short does more harm than one that is too long.
 
     Parameters
     ----------
@@ -416,7 +416,7 @@ def latent_map(latent, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         place = umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
-    torch.set_num_threads(threads)  # numba changes the number that they share, and with it the bytes of what follows
+    torch.set_num_threads(threads)  # numba changes this number, and with it the last digits of what follows
     return place
 
 
@@ -477,7 +477,7 @@ def silent(figures):
 
 
 def score_unknown(specialist, config, kind):
-    """Test a model on one kind of gap, with a calibration that has not met this kind.
+    """Test a model on one kind of gap, with a calibration that leaves this kind out.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     Parameters
     ----------
     name : str
-        Of the model, for :func:`dtl_core.models.loading.load`.
+        Name of the model, for :func:`dtl_core.models.loading.load`.
     source : object
         See :mod:`dtl_core.reading.sources`.
     workers : int

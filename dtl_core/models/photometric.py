@@ -58,7 +58,7 @@ def read_photometry(path):
     ------
     DataError
         The table cannot be read, lacks a column, or has a parallax that is not positive, a negative error or an
-        impossible identifier; a star has identifiers alone, and the archive cannot be asked.
+        impossible identifier; a star has only identifiers, and the archive is not available.
     """
     needed = "ks [mag] and parallax [mas], or gaia_dr3 or tmass"
     found = read_star_table(path, _NAMES | _IDENTIFIERS, needed, _UNITS, IDENTIFIERS)
@@ -73,7 +73,7 @@ def read_photometry(path):
 
 
 def _unsuitable(values):
-    """Names of quantities with a value that they cannot have."""
+    """Names of quantities with impossible values."""
     numbers = {name: values[name] for name in _NAMES if name in values}
     return [name for name, value in numbers.items() if value < 0 and name != "ks" or value == 0 and name == "parallax"]
 
@@ -94,7 +94,7 @@ def checked_photometry(value, name="photometry"):
     Raises
     ------
     ConfigError, DataError
-        It is neither, or has a value that is not possible.
+        It is neither, or has an impossible value.
     """
     known = star_values(read_photometry, [*_NAMES, *IDENTIFIERS], "quantity", (*IDENTIFIERS, "remarks"))(value, name)
     for star, values in (known or {}).items():
@@ -119,7 +119,8 @@ def add_photometry(examined, model, known):
     list of Examination
         With ``photometry``, by name in :data:`COLUMNS`: the parameters from both, and their errors (68 %); mass, radius
         and luminosity in solar units, and their errors. It is empty for stars without photometry, with a magnitude
-        where the relations do not hold, or where spectrum and photometry contradict each other; ``warnings`` say so.
+        where the relations do not hold, or where spectrum and photometry contradict each other; ``warnings`` give the
+        reason.
     """
     known = {name_key(star): values for star, values in known.items()}
     return [_with_photometry(one, model, known.get(name_key(one.report.star), {})) for one in examined]

@@ -38,7 +38,7 @@ def examine(model, spectra, *, strict=True, coadd=False, velocity=None, progress
     ----------
     model : dtl_core.models.loading.Model
     spectra, strict, coadd, **options
-        As for :func:`dtl_core.reading.sources.read_many`; a folder stands for the files in it.
+        As for :func:`dtl_core.reading.sources.read_many`; a folder means the files in it.
     velocity : float, km/s, optional
         Known barycentric radial velocity, which is measured by default.
     progress : callable, optional

@@ -1,7 +1,7 @@
 """Systematic errors of the models on real stars, learned by leaving one star out.
 
-Models are made without one of the stars that correct the lines, in turn, and estimate the spectrum of this star. What
-the differences from published values have beyond the error bars is the systematic error that
+Models are made without one of the stars that correct the lines, in turn, and estimate the spectrum of this star. The
+part of the differences from published values that exceeds the error bars is the systematic error that
 :mod:`dtl_core.estimates.systematics` adds to the error bars of real stars. ``benchmarks/real_stars.py`` measures it,
 and ``dtl models build`` takes it from the record.
 """
@@ -16,8 +16,8 @@ from ..parameters import PARAMETERS
 __all__ = ["SCALE", "instrument_errors", "learn_systematics"]
 
 
-# Of the half-normal priors; K, dex, dex, km/s. As large as differences between published values of one star: with so
-# few stars, the prior says how wrong the models may be in ways that these stars do not show.
+# Scales of the half-normal priors; K, dex, dex, km/s. They are as large as the differences between published values of
+# one star: with so few stars, the prior has to cover errors of the models that these stars do not show.
 SCALE = {"teff": 100.0, "logg": 0.1, "mh": 0.15, "vsini": 1.0}
 
 

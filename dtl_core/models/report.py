@@ -56,14 +56,14 @@ def occlusion(specialist, flux, width=WIDTH):
     ----------
     specialist : dtl_core.models.specialist.Specialist
     flux : (n_pixels,)
-        Its input.
+        Input of the networks.
     width : float, Angstrom
-        Of the replaced intervals, which overlap by half.
+        Width of the replaced intervals, which overlap by half.
 
     Returns
     -------
     centre : (n,), Angstrom
-        Of the intervals.
+        Centres of the intervals.
     change : (n, 4)
         In units of the predicted standard errors.
 
@@ -194,12 +194,12 @@ def figures(specialist, examination):
         "spectrum": (
             spectrum_figure(specialist, examination),
             "The spectrum as the networks saw it (black), the emulated spectrum at their estimate (red), and the "
-            "residual against what is usual for simulated stars (orange). The strongest lines are named.",
+            "residual with its usual size for simulated stars (orange). The strongest lines are named.",
         ),
         "information": (
             information_figure(specialist, examination),
-            f"Which lines carry the information: how far each estimate moves when a stretch of {WIDTH:g} Å is hidden "
-            "behind the mean training spectrum, in units of the error that the networks expect.",
+            f"Which lines carry the information: the change of each estimate when the mean training spectrum replaces "
+            f"an interval of {WIDTH:g} Å, in units of the error that the networks predict.",
         ),
         "posterior": (
             corner_plot(samples),
@@ -208,8 +208,8 @@ def figures(specialist, examination):
         ),
         "map": (
             map_figure(specialist, examination),
-            "The place of the spectrum (star) among simulated benchmark stars, in a map of the networks' features. "
-            "Far from all of them, an estimate is an extrapolation.",
+            "Position of the spectrum (star) among simulated benchmark stars, in a map of the networks' features. "
+            "If it is far from all of them, the estimate is an extrapolation.",
         ),
     }
     if specialist.corrections is not None:
@@ -278,8 +278,8 @@ def html_report(model, examination):
         "shift found": f"{report.velocity:.2f} ± {report.e_velocity:.2f} km/s (correlation {report.correlation:.2f})",
         "barycentric radial velocity": f"{report.radial_velocity:.2f} km/s" if np.isfinite(report.radial_velocity)
         else "not known without the barycentric correction",
-        "pixels lost, and filled by the model": f"{report.masked_fraction:.1%}",
-        "p, of a spectrum this strange among ordinary ones": f"{examination.p:.3f} ({examination.strange} tells most)",
+        "lost pixels, filled by the model": f"{report.masked_fraction:.1%}",
+        "p-value against ordinary spectra": f"{examination.p:.3f} (most significant score: {examination.strange})",
         "method and models": f"{examination.method}, {legible(model.name)}, dtl-mdwarfs {__version__}",
     }  # fmt: skip
     about = "".join(
@@ -291,9 +291,10 @@ def html_report(model, examination):
     systematic = specialist.card.get("systematics", {})
     known = ", ".join(dict.fromkeys(star for found in systematic.values() for star in found["stars"]))
     bars = (
-        f"To them is added what models without these stars got wrong for {known}; other real stars may differ more."
+        f"They include systematic errors, learned by leaving out one star at a time ({known}); other real stars may "
+        "differ more."
         if known
-        else "They know nothing of what real stars have and simulated ones have not."
+        else "They do not include differences between real and simulated stars."
     )
     pictures = "".join(
         f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
@@ -307,7 +308,7 @@ def html_report(model, examination):
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{star}: stellar parameters</title><style>{_STYLE}</style></head><body><main>
 <h1>{star}</h1>
-<p>Estimates from one spectrum; among those that the models know, it is <strong>{verdict}</strong>.</p>
+<p>Estimates from one spectrum. Compared with the spectra that the models know, it is <strong>{verdict}</strong>.</p>
 <table><thead><tr><th scope="col">parameter</th><th scope="col">estimate</th><th scope="col">68 %</th>
 <th scope="col">90 %</th></tr></thead><tbody>{"".join(rows)}</tbody></table>
 <div{' class="warning"' if listed else ""}>{f"<h2>Warnings</h2><ul>{listed}</ul>" if listed else ""}</div>
@@ -315,7 +316,7 @@ def html_report(model, examination):
 {pictures}
 <h2>What the numbers are</h2>
 <p>The networks learned from synthetic spectra of the library {library}, a stand-in for real stars. The intervals
-contain the true values of simulated stars as often as they say. {html.escape(bars)}</p>
+contain the true values of simulated stars with the stated probabilities. {html.escape(bars)}</p>
 </main></body></html>
 """
 

@@ -94,7 +94,7 @@ class Specialist:
     config : Config
         With the settings that its input depends on.
     wavelength : (n_pixels,), Angstrom
-        Of its input, which is binned to about 0.03 Angstrom.
+        Wavelengths of its input, which is binned to about 0.03 Angstrom.
     reference : dict of str to ndarray
         ``found``, ``spread``, ``truth`` (n, 4), ``latent`` (n, n_features), ``map`` (n, 2), ``snr`` (n,) of simulated
         stars; of models that met several kinds of gap also ``kind`` and ``kind_weight`` (n,).
@@ -123,7 +123,7 @@ class Specialist:
 
     @property
     def seen(self):
-        """Names of the real stars that it was trained, adapted or calibrated on, which it must not be judged by."""
+        """Names of the real stars that it was trained, adapted or calibrated on, and which therefore do not test it."""
         return tuple(self.card.get("real_stars", ()))
 
     def has_seen(self, name):
@@ -154,7 +154,7 @@ class Specialist:
         return emulator.eval()
 
     def _problem(self, labels):
-        """Emulated spectra of some labels (n, 4), from the best of which a fit starts."""
+        """Emulated spectra of some labels (n, 4); a fit starts from the best of them."""
         with torch.no_grad():
             flux = self.emulator(labels)
         rows = np.arange(len(labels))
@@ -426,7 +426,7 @@ class Examination:
     ----------
     report : dtl_core.preparing.chain.Report
     resolving_power : float
-        Of the specialist.
+        Resolving power of the specialist.
     flux : (n_pixels,)
         Its input, continuum 1, on its ``wavelength``.
     found, spread, median : (4,)
@@ -439,7 +439,7 @@ class Examination:
         The most significant score.
     latent : (n_features,)
     warnings : tuple of str
-        Of the preparation, of the specialist, and of photometry.
+        Warnings of the preparation, of the specialist and of the photometry.
     method : str
     photometry : dict of str to float, optional
         See :func:`dtl_core.models.photometric.add_photometry`.

@@ -53,7 +53,7 @@ class Specialists:
         Parameters
         ----------
         resolving_power : float
-            Of the spectrum.
+            Resolving power of the spectrum.
         file : str, optional
             For the error message.
 
@@ -88,7 +88,7 @@ class Specialists:
         Returns
         -------
         specialist : Specialist
-            That the spectrum is estimated with.
+            The one that the spectrum is estimated with.
         flux : (n_pixels,)
             Lost pixels are filled, see :mod:`dtl_core.models.filling`.
         report : dtl_core.preparing.chain.Report

@@ -40,7 +40,7 @@ def _panels(count=4, figsize=(10, 3.2), **options):
 
 
 def _not_measured():
-    """Figure in place of one whose part of the record is missing."""
+    """Figure that is shown if its part of the record is missing."""
     fig, ax = plt.subplots(figsize=(6, 1), layout="constrained")
     ax.text(0.5, 0.5, "not measured yet", ha="center", va="center")
     ax.set_axis_off()
@@ -59,7 +59,7 @@ def with_truths(names, truths):
 def method_errors(median, least, most, truths, scale=None):
     """Rmse of every method with its range over the surveys, one logarithmic panel per parameter.
 
-    The axis fits the medians: a range that goes on, as of a method that diverges in a survey, ends in an arrow.
+    The axis spans the medians: a range beyond it, for example of a method that diverges in a survey, ends in an arrow.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of the consensus of catalogues: what each catalogue is worth, and anchors that were left out."""
+"""Figures of the consensus of catalogues: parameters of each catalogue, and anchors that were left out."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def as_svg(figure):
 def model_comparison(wavelength, spectra, models, titles, part=(8803.0, 8816.0)):
     """Observed spectra and the nearest synthetic ones in a part of the window, one panel each.
 
-    The area between the two is shaded; the rms difference over all pixels stands in the title.
+    The area between the two is shaded; the title gives the rms difference over all pixels.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def latent_image(latent, shape=(8, 4)):
 
 
 def contractive_penalties(latent, penalties):
-    """What the two forms of the contractive penalty measure: their factor for a bottleneck unit, and their values.
+    """Compare the two forms of the contractive penalty: their factor for a bottleneck unit, and their values.
 
     Parameters
     ----------

@@ -381,7 +381,7 @@ def toomre(U, V, W, pop):
 
 @styled
 def absent(text):
-    """A figure that only says why there is nothing to draw."""
+    """A figure that only gives the reason why there is nothing to draw."""
     figure, axes = plt.subplots(figsize=(5.0, 1.0), layout="constrained")
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center")

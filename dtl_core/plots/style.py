@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-# Okabe & Ito: told apart with every kind of colour vision
+# Okabe & Ito: distinguishable with every kind of colour vision
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 GREY = "#666666"
 COLOURS = (GREY, RED, ORANGE, GREEN, SKY, BLUE, PURPLE, "black")  # of groups, each with its own marker

@@ -103,7 +103,7 @@ def measure_velocity(wavelength, flux, mask, template, limit=250.0, *, known=Non
     Returns
     -------
     Velocity
-        Of error 0 if it was known.
+        Its error is 0 if it was known.
     """
     grid, models, label, correlators = template
     good = ~mask & np.isfinite(flux)
