@@ -1,11 +1,11 @@
 """How an autoencoder and its regressors approach their final error, against time: the faithful recipe and fast ones.
 
-One autoencoder with one regressor a parameter goes through the stages of a profile, on one core, each stage in a store
-of its own; the errors after every epoch come from the stored histories, the seconds from the store's timings. The
+One autoencoder with one regressor per parameter goes through the stages of a profile, on one core, each stage in a
+store of its own; the errors after every epoch come from the stored histories, the seconds from the store's timings. The
 faithful recipe is the profile ``paper``; ``RECIPES`` names all. Keras takes longer for an epoch:
-``benchmarks/training.py`` says how much. The data are the simulated ones, without real stars.
+``benchmarks/training.py`` measures how much. The data are the simulated ones, without real stars.
 
-    python benchmarks/accuracy.py [recipe]          paper takes an hour and more
+    python benchmarks/accuracy.py [recipe]          paper takes more than an hour
 """
 
 import json
@@ -23,14 +23,14 @@ WIDTH, L1 = 1024, 1e-7
 
 
 def curves(config, width=WIDTH, l1=L1, root=None):
-    """Measure the errors of one autoencoder and of its regressors after every epoch, and the seconds up to there.
+    """Measure the errors of one autoencoder and of its regressors after every epoch, and the seconds until then.
 
     Parameters
     ----------
     config : dtl_core.config.Config
     width : int, optional
     l1 : float, optional
-        Of the autoencoder.
+        L1 factor of the autoencoder.
     root : path, optional
         Folder of the stages; a temporary one by default.
 
@@ -76,7 +76,7 @@ def curves(config, width=WIDTH, l1=L1, root=None):
 
 
 def _ticker(label):
-    """A line on standard error now and then."""
+    """Print a line on standard error from time to time."""
     import time
 
     state = {"n": 0, "start": time.monotonic(), "next": 60.0}

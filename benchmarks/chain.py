@@ -1,8 +1,8 @@
-"""Spectra per second through the whole chain against the same steps one call after the other, in one run, on one core.
+"""Spectra per second of the whole chain and of the same steps as single library calls, in one run on one core.
 
 The peer takes each step from a well-known library: PyAstronomy for cross-correlation and broadening, specutils for
-resampling and the continuum, SciPy for the median filter. Its cross-correlation looks at every 2 km/s, then at every
-0.5 km/s around the best; ours looks at every 0.5 km/s of all templates. The two are interleaved.
+resampling and the continuum, SciPy for the median filter. Its cross-correlation steps by 2 km/s, then by 0.5 km/s
+around the best velocity; ours steps by 0.5 km/s for all templates. The two are interleaved.
 
     python benchmarks/chain.py [n_spectra] [rounds]
 """

@@ -1,4 +1,4 @@
-"""The consensus of published catalogues, and whether it keeps its word, into the record ``consensus``.
+"""Measure and test the consensus of published catalogues, and write the record ``consensus``.
 
 For each of Teff, log g and [M/H]: the fit; anchors left out; the evidence of several ways to group the catalogues into
 families, without the anchors; and mocks, tables simulated from draws of the fit, which are fitted like the real one.
@@ -23,7 +23,7 @@ MOCK_FIT = {"warmup": 120, "draws": 300, "chains": 1}
 
 
 def evidences(parameter):
-    """Evidence of each grouping, and without outliers, relative to the one that is used; anchors take no part."""
+    """Evidence of each grouping, and without outliers, relative to the one that is used; without the anchors."""
     tables = {name: {"grouping": name} for name in consensus.GROUPINGS} | {"no outliers": {"robust": False}}
     found = {}
     for name, settings in tables.items():
@@ -33,7 +33,7 @@ def evidences(parameter):
 
 
 def anchors(draws):
-    """What is known of the anchors that were left out; the record has differences only, and of log g the summary."""
+    """Results for the anchors that were left out; the record has only differences, and for log g only the summary."""
     parameter, predicted = draws.values.parameter, consensus_checks.left_out(draws)
     frames = consensus_checks.anchored_frames(parameter, draws.values)
     out = {

@@ -1,9 +1,9 @@
-"""Corrections of the library's lines from the quiet real stars of known parameters, into the package, and their test.
+"""Learn corrections of the library's lines from quiet real stars of known parameters, store them and test them.
 
 The stars are those of type M3.5 or so without rotation or activity. For the test each of them is left out in turn: its
-published values are then unknown to the fit, which measures its parameters, but its spectrum takes part in the fit. For
-comparison the star is also measured with the lines of the library. The record ``line_corrections`` has what this gives,
-and the embedded file the corrections that are learned from all of them.
+published values are then unknown to the fit, which measures its parameters, but its spectrum is part of the fit. For
+comparison the star is also measured with the lines of the library. The record ``line_corrections`` has the results, and
+the embedded file the corrections that are learned from all of them.
 
     python benchmarks/line_corrections.py [--folder FOLDER]          some minutes
 """
@@ -67,7 +67,7 @@ def telluric(spectrum, velocity, settings):
 
 
 def learn(names=STARS, left_out=None, *, lines=True, draws=0, progress=None):
-    """Fit real stars; the published values of ``left_out`` are not used. Other arguments: as of ``fit_lines``.
+    """Fit real stars; the published values of ``left_out`` are not used. Other arguments: as for ``fit_lines``.
 
     Errors
     ------

@@ -1,7 +1,7 @@
-"""How long other people's spectra take: one file with a cold start, and many, on one core and on all.
+"""Time to estimate users' spectra: one file with a cold start, and many files, on one core and on all.
 
-The peer is the loading of PyTorch alone, `python -c "import torch"`, in the same run: what no program around it can
-be faster than.
+The reference is loading PyTorch alone, `python -c "import torch"`, in the same run: no program that uses it can be
+faster.
 
     python benchmarks/own_stars.py [number of files]
 """
@@ -29,7 +29,7 @@ def _seconds(command):
 
 
 def measure(n_files=384, workers=None):
-    """Seconds of `dtl predict` and `dtl explain` of one file and of the peer, and spectra a second of many: dict."""
+    """Seconds of `dtl predict`, of `dtl explain` and of the reference, and spectra per second of many files: dict."""
     workers = workers or machine.affordable_workers()
     with tempfile.TemporaryDirectory() as folder:
         paths, _ = write_examples(folder)
@@ -40,7 +40,7 @@ def measure(n_files=384, workers=None):
             "explain": [*dtl, "explain", paths[0], "-o", Path(folder) / "report.html"],
         }
         seconds = {name: [] for name in commands}
-        for _ in range(REPEATS):  # one after the other, so that a slow spell of the machine meets all of them
+        for _ in range(REPEATS):  # one after the other, so that a slow phase of the machine affects all of them
             for name, command in commands.items():
                 seconds[name].append(_seconds(command))
         files = []

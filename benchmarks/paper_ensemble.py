@@ -1,4 +1,4 @@
-"""Keep on record what the paper's ensemble is, made once by `dtl models export`: its file, its card, its time.
+"""Record the paper's ensemble, made once by `dtl models export`: its file, its card and its time.
 
     python benchmarks/paper_ensemble.py paper/paper_R094600.safetensors --results results
 
@@ -19,7 +19,7 @@ CODE = records.code_of_script(__file__, "dtl_core.models.making")
 
 
 def describe(file, results=None):
-    """What the record holds of a file, and of the run that made it if its results are there: dict."""
+    """Contents of the record on a file, and on the run that made it if its results are there: dict."""
     card = loading.load(file).specialists[0].card
     found = {"bytes": Path(file).stat().st_size, "sha256": file_hash(file), "profile": card["profile"]}
     found |= {"autoencoders": len(card["autoencoders"]), "figures": card["figures"], "made": card["made"]}

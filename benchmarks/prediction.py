@@ -1,7 +1,6 @@
 """Stars per second from fluxes to estimates with the ensemble of a run, and memory, as the number of stars grows.
 
-Fluxes are those of the run's stars, over and over, made while they are asked for. Memory is that of this process and
-its workers together, the largest seen.
+Fluxes of the run's stars are repeated, and made on demand. Memory is the largest total of this process and its workers.
 
     python benchmarks/prediction.py [profile] [folder of results] [largest]          e.g. demo results 1e6
 """

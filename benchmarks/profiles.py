@@ -29,7 +29,7 @@ def measure(profile, root=None):
     Returns
     -------
     dict
-        With the seconds by the clock, and by stage the seconds of computing summed over workers and the largest memory.
+        Wall-clock seconds and, by stage, the computing seconds summed over workers and the largest memory.
     """
     if root is None:
         with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""Ours against published values of real stars: every real spectrum at hand, by models that have not seen the star.
+"""Compare estimates of all available real spectra with published values, by models that have not seen the star.
 
     python benchmarks/real_stars.py left_out        the stars that correct the lines; about an hour
     python benchmarks/real_stars.py shipped         the other stars, by the shipped models; some seconds
@@ -8,9 +8,9 @@ ones are, though with fewer networks. It is kept in the folder of the runs until
 systematic errors that the error bars of a star contain are learned from the other stars; those learned from all of them
 become part of the models that are built afterwards.
 
-Each exposure comes as it is, with noise added (fixed seeds), and for stars of the shipped models brought to a lower
-resolving power; the windows that were cut from some of the exposures come as well. One part of the record of the
-package is replaced; files that are missing are listed in it.
+Each exposure is used as it is, with noise added (fixed seeds), and for stars of the shipped models at lower resolving
+power; the windows that were cut from some of the exposures are used as well. One part of the record of the package is
+replaced; files that are missing are listed in it.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def noisy(spectrum, snr, seed):
 
 
 def variants(spectrum, cut, draws=DRAWS, lowest=0.0):
-    """Yield (variant, draw, Spectrum), the spectrum as it is first; of a cut spectrum that one alone.
+    """Yield (variant, draw, Spectrum): first the spectrum as it is; for a cut spectrum nothing else.
 
     A resolving power below ``lowest`` is left out.
     """
@@ -104,7 +104,7 @@ def measure(model, stars=None, draws=DRAWS):
     Returns
     -------
     table : DataFrame
-        One row per spectrum, as of :func:`estimate`.
+        One row per spectrum, as returned by :func:`estimate`.
     missing : list of str
         Files that are not on this machine.
 
@@ -161,7 +161,7 @@ def with_systematics(one, systematics):
 def left_out(names=LEFT_OUT, settings=None, draws=DRAWS, folder=None):
     """Figures of the part ``left_out``: estimates of each star without it, and the systematic errors of all of them.
 
-    Arguments: stars; settings and folder, as of :func:`without`; draws of noise.
+    Arguments: stars; settings and folder, as for :func:`without`; draws of noise.
     """
     stars, models, tables = real_stars.load_real_stars(), {}, {}
     for name in names:

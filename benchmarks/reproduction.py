@@ -4,8 +4,8 @@
 
 A server on the loopback address has the layouts, names and sizes of the published files, and our own spectra: stars of
 set B at R = 94,600, and nodes of grid A. The published catalogue is the truth with known errors. The command runs in
-processes of its own: once it is interrupted, then it fetches the rest, then it runs. It is the only test of
-`dtl reproduce` there is: none of the real origins can be reached from where this was written.
+processes of its own: first it is interrupted, then it fetches the rest, then it runs. This is the only test of
+`dtl reproduce`: none of the real origins could be reached where this was written.
 """
 
 import os
@@ -36,7 +36,7 @@ DTL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); 
 
 
 def with_faults(server, stars, nodes):
-    """Let some files fail, each in its own way; what becomes of it, by way."""
+    """Let some files fail, each in its own way."""
     gone = status(404)
     server.serve(server.cds_path(stars[0]), b"", gone)  # the archive has it
     server.serve(server.cds_path(stars[1]), server.template(stars[1]), *[stall(10**6)] * 2)

@@ -1,8 +1,8 @@
-"""Every benchmark in one command: figures into one record of the package, which the book shows on one page.
+"""Run all benchmarks and write the figures to one record of the package, which the book shows on one page.
 
     python benchmarks/run.py                              all parts
     python benchmarks/run.py training profiles:demo       only these; the others keep what was measured before
-    python benchmarks/run.py --folder .                   the record elsewhere than in the package
+    python benchmarks/run.py --folder .                   write the record to another folder
 
 Parts: training (autoencoders and regressors against Keras and the machine's peak), synthesis, chain, sampling,
 own_stars, survey; and one for each profile or recipe: profiles, prediction, accuracy (an hour and more for
@@ -47,7 +47,7 @@ CODE = {each.__name__: records.code_of_script(each.__file__, *CLI.get(each.__nam
 
 
 def expand(parts):
-    """(part, profile) pairs of what the command line names, profile None where a part knows none.
+    """(part, profile) pairs that the command line names; the profile is None for a part without profiles.
 
     Errors
     ------

@@ -1,8 +1,8 @@
 """What coarser pixels lose: the profile ``paper-fast`` with steps of 0.01, 0.02 and 0.03 A.
 
-For each step and seed one autoencoder is trained, fine-tuned and given a regressor a parameter. Compared are its
-reconstruction of synthetic test spectra, the errors of the regressors on the synthetic test set, and those on the
-simulated survey, whose truth is known; and the time. One core.
+For each step and seed one autoencoder is trained, fine-tuned and given one regressor per parameter, on one core. The
+comparison covers its reconstruction of synthetic test spectra, the errors of the regressors on the synthetic test set
+and on the simulated survey, whose truth is known, and the time.
 
     python benchmarks/sampling.py [seeds]
 """

@@ -1,6 +1,6 @@
-"""How fast a survey goes through `dtl predict`, how much memory it takes and how large it becomes, by stars and jobs.
+"""Speed and memory of `dtl predict` for a survey, and size of its files, by number of stars and jobs.
 
-Simulated stars lie in a Zarr store, each with noise of its own; the catalogue is written in parts. Every measurement
+The simulated stars are in a Zarr store, each with its own noise; the catalogue is written in parts. Every measurement
 is one call of the command, its start included.
 
     python benchmarks/survey.py [stars ...] [--workers 1,2]      such as 1000000: hours, and 20 GB of disk
@@ -22,7 +22,7 @@ from dtl_core.pipeline import records
 from dtl_core.reading import sources
 from dtl_core.spectra.operators import window_grid
 
-DISTINCT = 286  # stars: a simulated survey, which comes again with other noise
+DISTINCT = 286  # stars: a simulated survey, which is repeated with other noise
 SNR = 100.0
 STARS, WORKERS = (1024, 8192), (1, 2)
 

@@ -2,7 +2,7 @@
 
 Autoencoder of the paper (n = 1024, batch 128), and regressors (batch 32) alone and in stacks, in model-samples per
 second. Both sides do the same: forward, loss, backward, Adam. The peak is that of a float32 matrix product of 2048 x
-2048, measured in each round. With a GPU ours runs there, Keras stays on the CPU.
+2048, measured in each round. With a GPU our side runs on it, while Keras stays on the CPU.
 
     python benchmarks/training.py [rounds]          Keras in its own environment, made on first use (about 2 GB)
 """
@@ -31,13 +31,13 @@ def widths():
 
 
 def flops_a_spectrum():
-    """Multiply-adds count twice; three products a layer and step, but for the first layer's gradient of its input."""
+    """Multiply-adds count twice; three products per layer and step, but two for the first layer."""
     sizes = [a * b for a, b in zip(widths()[:-1], widths()[1:], strict=True)]
     return 2 * (6 * sum(sizes) - sizes[0])
 
 
 def torch_worker():
-    """name -> what one call works off: samples, or operations of the peak."""
+    """name -> what one call processes: samples, or operations of the peak."""
     import torch
 
     from dtl_core.networks.autoencoder import Autoencoder, autoencoder_loss
@@ -141,7 +141,7 @@ def keras_worker():
 
 
 def serve(work):
-    """Do what is named on standard input, and say how much was done in a second."""
+    """Do the work named on standard input, and print how much was done per second."""
     print("ready", flush=True)
     for line in sys.stdin:
         start = time.perf_counter()

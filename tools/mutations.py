@@ -31,7 +31,7 @@ class Fault(NamedTuple):
     ----------
     name : str
     path : str
-        Of the module, relative to ``dtl_core``.
+        Path of the module, relative to ``dtl_core``.
     old, new : str
         ``old``, which occurs once in the module, is replaced with ``new``.
     tests : tuple of str
@@ -219,7 +219,7 @@ def examine(fault):
 
 
 def main(words=()):
-    """Examine all faults, or those with one of some words in their names; return how many no test caught."""
+    """Test all faults, or those whose name contains one of some words; return how many no test caught."""
     chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
     unnoticed = 0
     with ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""Which jobs wait for which, and how large a job of a catalogue is: what the engine and the book's page both need."""
+"""Dependencies between jobs and size of a catalogue's jobs, used by the engine and by the book's page."""
 
 __all__ = ["CHUNK", "GRAPH"]
 

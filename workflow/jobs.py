@@ -1,4 +1,4 @@
-"""A run or a bulk catalogue as jobs for a workflow engine: the jobs, the keys of their results, and how to do each.
+"""A run or a bulk catalogue as jobs for a workflow engine: the jobs, the keys of their results, and their functions.
 
     plan = Plan(profile="demo")
     plan.keys["synthetic"], plan.round(0), plan.members()   # the jobs
@@ -287,7 +287,7 @@ class Plan(_Planned):
             )
         elif stage == "book":
             self.only_profile()
-            builder.make(self.config.profile, offline=True)  # other public data would make another run
+            builder.make(self.config.profile, offline=True)  # with other public data this would be another run
         else:
             machine.one_thread()
             self._check("synthetic", *(["observed"] if stage != "candidate" else []))

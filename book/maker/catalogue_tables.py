@@ -93,7 +93,7 @@ def consensus_table(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------

@@ -58,7 +58,7 @@ def star_sections(consensus, frames, ours=None):
     Parameters
     ----------
     consensus : dict
-        As of :func:`consensus_rows`.
+        As returned by :func:`consensus_rows`.
     frames : dict of str to pandas.DataFrame
         Tidy frames by source; empty without the published tables.
     ours : dict of str to dict, optional
@@ -105,7 +105,7 @@ def consensus_files(run, folder=None):
     ----------
     run : dtl_core.pipeline.results.Run
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------

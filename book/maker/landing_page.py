@@ -65,7 +65,7 @@ def simulated(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def real(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def verdict(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def separability(gaps):
     Returns
     -------
     dict
-        As of :func:`dtl_core.pipeline.benchmark_tables.paired`, of areas under the ROC curve.
+        As returned by :func:`dtl_core.pipeline.benchmark_tables.paired`, of areas under the ROC curve.
 
     Raises
     ------
@@ -384,7 +384,7 @@ def landing_files(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records; the package's by default.
+        Folder of the records; by default that of the package.
 
     Returns
     -------

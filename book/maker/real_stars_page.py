@@ -37,13 +37,13 @@ def recorded(folder=None):
     Parameters
     ----------
     folder : path, optional
-        Of the records; the package's by default.
+        Folder of the records; by default that of the package.
 
     Returns
     -------
     tuple or None
         Parts of the record; all its lines; those that the stars are judged by, one per star; comparison of these with
-        the published values, as of :func:`dtl_core.literature.real_stars.compare`. None without a record.
+        the published values, as returned by :func:`dtl_core.literature.real_stars.compare`. None without a record.
     """
     try:
         parts = records.read("real_stars", folder)["values"]
@@ -90,9 +90,9 @@ def verdicts(found, judged):
     Parameters
     ----------
     found : pandas.DataFrame
-        As of :func:`dtl_core.literature.real_stars.summary`.
+        As returned by :func:`dtl_core.literature.real_stars.summary`.
     judged : pandas.DataFrame
-        The lines that the stars are judged by, as of :func:`recorded`.
+        The lines that the stars are judged by, as returned by :func:`recorded`.
 
     Yields
     ------

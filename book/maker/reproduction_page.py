@@ -92,7 +92,7 @@ def reproduction_page(folder=None, root=None):
     Parameters
     ----------
     folder : path, optional
-        Of the record.
+        Folder of the record.
     root : path, optional
         Folder of the results.
     """

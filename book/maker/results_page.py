@@ -43,7 +43,7 @@ def results_files(run, folder=None):
     ----------
     run : dtl_core.pipeline.results.Run
     folder : path, optional
-        Of the records; the package's by default.
+        Folder of the records; by default that of the package.
 
     Returns
     -------

@@ -144,7 +144,7 @@ def consensus_table(draws, n=400):
     ----------
     draws : dtl_core.literature.consensus_model.Draws
     n : int
-        As of :func:`dtl_core.literature.consensus_model.outcomes`.
+        As returned by :func:`dtl_core.literature.consensus_model.outcomes`.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def outlier_table(draws, least=0.5, n=400):
     least : float
         Smallest probability that is listed.
     n : int
-        As of :func:`dtl_core.literature.consensus_model.outcomes`.
+        As returned by :func:`dtl_core.literature.consensus_model.outcomes`.
 
     Returns
     -------

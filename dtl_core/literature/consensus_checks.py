@@ -63,7 +63,7 @@ def against_anchors(predicted, parameter, frames):
     Parameters
     ----------
     predicted : pandas.DataFrame
-        Of :func:`left_out`.
+        Result of :func:`left_out`.
     parameter : str
     frames : dict of str to pandas.DataFrame
         Tidy frames by catalogue.
@@ -95,7 +95,7 @@ def anchor_coverage(predicted):
     Parameters
     ----------
     predicted : pandas.DataFrame
-        Of :func:`left_out`.
+        Result of :func:`left_out`.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def mock_summary(mocks):
     Parameters
     ----------
     mocks : list of dict
-        Of :func:`mock`.
+        Result of :func:`mock`.
 
     Returns
     -------

@@ -125,7 +125,7 @@ def marginal(theta, y, e, there, families, xp=np):
     theta : dict of str to array
         One draw: a, b, s, load (n_catalogues,), mu, sigma, s_out, p_out.
     y, e, there : (n_stars, n_catalogues) array
-        As of :meth:`Values.scaled`.
+        As returned by :meth:`Values.scaled`.
     families : (n_catalogues, n_families) array
         1 where a catalogue belongs to a family, else 0.
     xp : module

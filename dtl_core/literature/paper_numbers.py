@@ -138,7 +138,7 @@ def compare_catalogues(table, published, sources):
         karmn, our values with errors and, for stars in both and each parameter p, ``p_published`` with errors and
         ``p_difference``, published minus ours.
     numbers : pandas.DataFrame
-        As of :func:`compare_numbers`.
+        As returned by :func:`compare_numbers`.
     summary : dict
         ``parameters``: for each, the statistics of published minus ours, the median lengths of our and the published
         error bars, and the share of stars whose difference is within both together. ``coverage``: for measurements

@@ -314,7 +314,7 @@ def star_named(name, stars=None):
     ----------
     name : str
     stars : dict of str to RealStar, optional
-        Of :func:`load_real_stars`.
+        Result of :func:`load_real_stars`.
 
     Returns
     -------
@@ -474,7 +474,7 @@ def compare(estimates, stars=None, *, seen=()):
         One row per spectrum: star and, for each parameter p, the estimate ``p`` and the ends of its intervals,
         ``low68_p``, ``high68_p``, ``low90_p`` and ``high90_p``. Other columns are kept.
     stars : dict of str to RealStar, optional
-        Of :func:`load_real_stars`.
+        Result of :func:`load_real_stars`.
     seen : iterable of str
         Real stars that the model was trained or calibrated on; see ``dtl_core.models.specialist.Specialist.seen``.
 
@@ -482,9 +482,9 @@ def compare(estimates, stars=None, *, seen=()):
     -------
     pandas.DataFrame
         One row per spectrum and parameter with a published value: star, group, parameter; ours, low, high (68 %);
-        published, error, limit, source and n_sources, as of :func:`published_of`; difference, ours minus published;
-        sigma, the difference in units of both errors in quadrature, where that of ours is the side towards the
-        published value; inside_68 and inside_90, whether the published value lies inside our interval. For an upper
+        published, error, limit, source and n_sources, as returned by :func:`published_of`; difference, ours minus
+        published; sigma, the difference in units of both errors in quadrature, where that of ours is the side towards
+        the published value; inside_68 and inside_90, whether the published value lies inside our interval. For an upper
         limit the difference is what our estimate exceeds it by, at least 0, and it is inside an interval whose lower
         end does not exceed it.
 
@@ -537,7 +537,7 @@ def summary(compared):
     Parameters
     ----------
     compared : pandas.DataFrame
-        Of :func:`compare`, one spectrum per star.
+        Result of :func:`compare`, one spectrum per star.
 
     Returns
     -------
@@ -546,8 +546,8 @@ def summary(compared):
         values (NaN without any, and for all parameters together); e_bias, standard error of the bias (NaN for fewer
         than two); inside_68 and inside_90, how many values and limits lie inside our intervals; fails, whether the bias
         differs from 0 (t test, 95 %), or whether intervals of 68 % or of 90 % would contain so few with a probability
-        below 2.5 %, as if the parameters of one star were independent; and as of :func:`left_out_summary`, goal_bias,
-        goal_rmse and met, without goals for late types and for all parameters together.
+        below 2.5 %, as if the parameters of one star were independent; and as returned by :func:`left_out_summary`,
+        goal_bias, goal_rmse and met, without goals for late types and for all parameters together.
     """
     from scipy import stats
 

@@ -114,8 +114,8 @@ def adapt(
         As for :func:`dtl_core.models.prediction.examine`, at least :data:`FEWEST` spectra. All are brought to the
         resolving power that the model has for the least resolved one.
     anchors : dict or path, optional
-        Known parameters of some of the stars, as of :func:`read_anchors`. Without them, errors of the line list that
-        all stars share remain in the metallicities.
+        Known parameters of some of the stars, as returned by :func:`read_anchors`. Without them, errors of the line
+        list that all stars share remain in the metallicities.
     velocity : float, km/s, optional
         Known barycentric radial velocity of all stars.
     seed : int

@@ -79,7 +79,7 @@ class Ensemble:
         config : Config
             Configuration of the run.
         weights, members : dict, list
-            As of :meth:`arrays`.
+            As returned by :meth:`arrays`.
 
         Returns
         -------

@@ -174,7 +174,7 @@ def as_bytes(table, suffix):
     Parameters
     ----------
     table : astropy.table.Table
-        As of :func:`describe`.
+        As returned by :func:`describe`.
     suffix : str
         One of ``FORMATS``.
 

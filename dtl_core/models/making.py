@@ -200,7 +200,7 @@ def emulator_problem(config, own, corrections):
     ----------
     config : Config
     own : Problem
-        Of :func:`training_problem`.
+        Result of :func:`training_problem`.
     corrections : LineCorrections or None
 
     Returns
@@ -267,8 +267,8 @@ def make_specialist(config, resolving_power, *, corrections=None, systematics=No
         Corrections of the library's lines; by default those of :func:`corrections_of`. The real stars that they were
         learned from count as seen by the model.
     systematics : dict, optional
-        Systematic errors of real stars, as of :func:`dtl_core.models.real_errors.learn_systematics`; by default none.
-        They hold for the corrections of :func:`corrections_of`, and are left out with other corrections.
+        Systematic errors of real stars, as returned by :func:`dtl_core.models.real_errors.learn_systematics`; by
+        default none. They hold for the corrections of :func:`corrections_of`, and are left out with other corrections.
     tested : bool
         Whether to test it on simulated stars, which takes as long as its training.
     progress : callable, optional
@@ -464,7 +464,7 @@ def silent(figures):
     Parameters
     ----------
     figures : dict
-        As of :func:`score`.
+        As returned by :func:`score`.
 
     Returns
     -------
@@ -489,7 +489,7 @@ def score_unknown(specialist, config, kind):
     Returns
     -------
     dict
-        As of :func:`score`, for the S/N of the benchmark survey.
+        As returned by :func:`score`, for the S/N of the benchmark survey.
     """
     known = {name: specialist.arrays[f"reference.{name}"] for name in (*REFERENCE, "kind_weight", "kind")}
     others = known["kind"] != list(KINDS).index(kind)

@@ -39,7 +39,7 @@ def examine_batch(batch, velocity=None):
     Returns
     -------
     examined, refused : list
-        As of :func:`dtl_core.models.prediction.examine`.
+        As returned by :func:`dtl_core.models.prediction.examine`.
     """
     examined, refused = [], []
     for piece in batch.pieces(BATCH):
@@ -70,7 +70,7 @@ def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     Returns
     -------
     examined, refused : list
-        As of :func:`dtl_core.models.prediction.examine`.
+        As returned by :func:`dtl_core.models.prediction.examine`.
 
     Raises
     ------

@@ -112,7 +112,7 @@ def add_photometry(examined, model, known):
     examined : list of dtl_core.models.specialist.Examination
     model : dtl_core.models.loading.Model
     known : dict
-        As of :func:`read_photometry`.
+        As returned by :func:`read_photometry`.
 
     Returns
     -------

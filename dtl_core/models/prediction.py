@@ -102,7 +102,7 @@ def as_table(examined, refused, model):
     Parameters
     ----------
     examined, refused : list
-        As of :func:`examine`.
+        As returned by :func:`examine`.
     model : dtl_core.models.loading.Model
 
     Returns

@@ -27,7 +27,7 @@ def instrument_errors(changes):
     Parameters
     ----------
     changes : pandas.DataFrame
-        Of :func:`dtl_core.literature.real_stars.variation`, for other exposures and cut spectra.
+        Result of :func:`dtl_core.literature.real_stars.variation`, for other exposures and cut spectra.
 
     Returns
     -------
@@ -48,10 +48,10 @@ def learn_systematics(compared, instrument):
     Parameters
     ----------
     compared : pandas.DataFrame
-        Of :func:`dtl_core.literature.real_stars.compare`, one spectrum per star, with intervals that do not contain
-        systematic errors. Upper limits are left out.
+        Result of :func:`dtl_core.literature.real_stars.compare`, one spectrum per star, with intervals that do not
+        contain systematic errors. Upper limits are left out.
     instrument : dict of str to float
-        Of :func:`instrument_errors`.
+        Result of :func:`instrument_errors`.
 
     Returns
     -------

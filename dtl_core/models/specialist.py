@@ -189,8 +189,8 @@ class Specialist:
         Returns
         -------
         dict
-            As of :func:`dtl_core.estimates.gravity.gravity_errors`: of the test stars of best S/N on the card, or else
-            of the reference stars.
+            As returned by :func:`dtl_core.estimates.gravity.gravity_errors`: of the test stars of best S/N on the card,
+            or else of the reference stars.
         """
         figures = {float(snr.partition("-")[0]): found for snr, found in self.card.get("figures", {}).items()}
         best = figures[max(figures)] if figures else {}

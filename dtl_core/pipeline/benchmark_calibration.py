@@ -137,7 +137,7 @@ def coverage(intervals):
     Parameters
     ----------
     intervals : dict of str to DataFrame
-        As of :func:`calibrate`.
+        As returned by :func:`calibrate`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Conclusions from the benchmark's tables, as sentences that follow from the numbers.
 
 Methods are compared survey by survey, see :func:`dtl_core.pipeline.benchmark_tables.paired`. What was not measured is
-said so.
+reported as such.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def sentence(errors, method, reference, parameters=PARAMETERS):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
     method, reference : str
     parameters : sequence of str
 
@@ -159,7 +159,7 @@ def comparisons(errors, pairs):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
     pairs : sequence of (str, str)
         Method and reference, such as ``FINE_TUNING``.
 
@@ -184,7 +184,7 @@ def leaders(errors):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
 
     Returns
     -------
@@ -290,7 +290,7 @@ def gap_sentences(gaps, axes):
     Parameters
     ----------
     gaps, axes : DataFrame
-        Of the record.
+        Tables of the record.
 
     Returns
     -------
@@ -397,14 +397,14 @@ def model_sentences(cards):
     for level, own in bar_table(cards).groupby("level", sort=False):
         low, high = BARS[level]
         clauses = [
-            f"in {TABLE[row['parameter']].symbol} {row['as wanted']} (the least has {_percent(row['least'])})"
+            f"{row['as wanted']} in {TABLE[row['parameter']].symbol} (the lowest share is {_percent(row['least'])})"
             for row in own.to_dict("records")
         ]
         verdict = "met" if (own["as wanted"] == own["n"]).all() else "missed"
         wanted = f"{100 * low:.0f} to {_percent(high)} of the true values inside the {level} % error bars"
         out.append(
-            f"Goal, {wanted} for every kind of gap: {verdict}. Of {own['n'].max()} combinations of kind and model, as "
-            f"many as wanted are inside {listed(clauses)}."
+            f"Goal, {wanted} for every kind of gap: {verdict}. Of {own['n'].max()} combinations of kind and model, "
+            f"it is met by {listed(clauses)}."
         )
     return out
 
@@ -438,7 +438,7 @@ def silent_surveys(intervals, strangers):
     Parameters
     ----------
     intervals : dict of str to DataFrame
-        As of :func:`dtl_core.pipeline.benchmark_calibration.calibrate`.
+        As returned by :func:`dtl_core.pipeline.benchmark_calibration.calibrate`.
     strangers : DataFrame
         Part ``recommended`` of the record.
 

@@ -1,6 +1,6 @@
 """Tables of the benchmark's results, from its record: methods, kinds of gap, goals, anchor stars, gap metrics, log g.
 
-``benchmarks/transfer.py`` writes the record ``transfer``. What the record lacks gives an empty table.
+``benchmarks/transfer.py`` writes the record ``transfer``. Parts that the record lacks give empty tables.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def read(part, table, folder=None):
     part, table : str
         Keys of ``TABLES``.
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def state(part, folder=None):
     ----------
     part : str
     folder : path, optional
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def unmeasured(errors):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def error_table(errors, region="all", column="rmse"):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
     region : str or int
         ``all``, or a third of Teff.
     column : str
@@ -188,7 +188,7 @@ def known_truths(errors):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def method_table(errors, parameters=PARAMETERS, region="all"):
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
     parameters : sequence of str
         Columns, such as ``GRAVITIES``; those that the record lacks are left out.
     region : str or int
@@ -256,12 +256,12 @@ def with_ensemble(errors, ensemble):
 
 
 def paired(errors, method, reference, parameter, region="all"):
-    """Compare the errors of two methods survey by survey, so that what makes a survey difficult counts for both.
+    """Compare the errors of two methods survey by survey, so that a difficult survey counts for both.
 
     Parameters
     ----------
     errors : DataFrame
-        Of the record.
+        Table of the record.
     method, reference : str
     parameter : str
     region : str or int
@@ -403,11 +403,11 @@ def metric_verdicts(gaps, relative, n_resamples=500, seed=0):
     Parameters
     ----------
     gaps : DataFrame
-        Of the record: metrics in the latent space of each method.
+        Table of the record: metrics in the latent space of each method.
     relative : Series
-        As of :func:`relative_errors`.
+        As returned by :func:`relative_errors`.
     n_resamples, seed : int
-        Of the bootstrap.
+        Number of resamples and seed of the bootstrap.
 
     Returns
     -------
@@ -438,7 +438,7 @@ def meaning(axes):
     Parameters
     ----------
     axes : DataFrame
-        Of the record.
+        Table of the record.
 
     Returns
     -------
@@ -499,12 +499,12 @@ def readable(table):
     Parameters
     ----------
     table : DataFrame
-        With a column ``parameter``, such as of :func:`paper_and_recommended`.
+        With a column ``parameter``, such as returned by :func:`paper_and_recommended`.
 
     Returns
     -------
     DataFrame
-        Of text.
+        Table of text.
     """
     out = pd.DataFrame(index=table.index)
     for name in table:
@@ -553,14 +553,14 @@ def real_table(stars, published):
     Parameters
     ----------
     stars : DataFrame
-        Of the record.
+        Table of the record.
     published : dict
-        As of :func:`dtl_core.literature.real_stars.published_rows`.
+        As returned by :func:`dtl_core.literature.real_stars.published_rows`.
 
     Returns
     -------
     DataFrame
-        Of text. No method knows a value of a real star.
+        Table of text. No method knows a value of a real star.
     """
     rows = []
     for star, own in stars.groupby("star", sort=False):

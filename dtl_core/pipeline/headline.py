@@ -54,7 +54,7 @@ def recovery(run, method, stars):
     Returns
     -------
     dict of parameter -> dict
-        As of :func:`dtl_core.estimates.density.recovery`.
+        As returned by :func:`dtl_core.estimates.density.recovery`.
     """
     table, out = run.catalogue_of(method)[: len(run.truth)], {}
     for name, column in PARAMETER_COLUMNS.items():
@@ -167,7 +167,7 @@ def real_star_table(run, published):
     ----------
     run : Run
     published : dict
-        As of :func:`dtl_core.literature.real_stars.published_rows`.
+        As returned by :func:`dtl_core.literature.real_stars.published_rows`.
 
     Returns
     -------

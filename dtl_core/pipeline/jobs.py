@@ -37,7 +37,7 @@ class Job(NamedTuple):
     kind : str
         ``candidate``, ``member``, ``recommended`` or ``regressor_candidate``.
     root : Path
-        Of the store.
+        Folder of the store.
     config : Config
     keys : dict
         Keys of earlier stages.
@@ -207,7 +207,7 @@ class Workers:
         ----------
         jobs : list of Job
         label : str
-            Of the progress bar.
+            Label of the progress bar.
 
         Returns
         -------
@@ -292,7 +292,7 @@ def run_stacked(config, items, group_of, job_of, names, perform, beside=()):
     Returns
     -------
     dict of str to list of str, or str
-        Keys of each stage in the order of the items; the one key of each job beside.
+        Keys of each stage in the order of the items; the single key of each job in ``beside``.
     """
     groups = _grouped(items, config, group_of)
     jobs = [*beside, *(job_of([items[number] for number in group]) for group in groups)]

@@ -45,12 +45,12 @@ if _SCRIPTS:
 
 
 def code_of_script(path, *others, without=()):
-    """Modules that the measurements of a benchmark depend on: its script, and what that imports of the package.
+    """Modules that the measurements of a benchmark depend on: its script, and what that imports from the package.
 
     Parameters
     ----------
     path : path
-        Of the script. Call this when the script is imported: its text is read then, at the latest.
+        Path of the script. Call this when the script is imported: its text is read then, at the latest.
     *others : str
         Other modules, such as those that the benchmark runs in another process.
     without : sequence of str
@@ -100,7 +100,8 @@ def is_stale(entry):
     Parameters
     ----------
     entry : dict
-        As of :func:`read`, or a part of its values. Scripts of benchmarks are compared only where these are at hand.
+        As returned by :func:`read`, or a part of its values. Scripts of benchmarks are compared only where they are
+        available.
 
     Returns
     -------
@@ -204,7 +205,7 @@ def write(name, values, folder=None, *, code=()):
         Plain values.
     folder : path, optional
     code : sequence of str
-        Modules that the values depend on. None for a record of which each part has its own.
+        Modules that the values depend on. Empty for a record whose parts have their own.
 
     Returns
     -------

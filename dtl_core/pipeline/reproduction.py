@@ -4,8 +4,8 @@
     result = reproduce(["J17578+046"], until="fetch")
     last_reproduction()                      what notebook 10 and its page of the book show
 
-A run has at least ten simulated stars, which take part in the fine-tuning and in the measured distances; the CARMENES
-spectra follow them. A star or node that cannot be had is listed, and the rest goes on.
+A run has at least ten simulated stars, which are used in the fine-tuning and in the measured distances; the CARMENES
+spectra follow them. A star or node that cannot be obtained is listed, and the run continues without it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Needs(NamedTuple):
 
 
 def nodes_of(config):
-    """Nodes that the labels of a run need, and those of the paper where they are at hand: list of (teff, logg, mh)."""
+    """Nodes that the labels of a run need, and those of the paper if they are available: list of (teff, logg, mh)."""
     wanted, path = label_grid.label_grid(config.synthetic), registry.find("phoenix_labels.npy")
     if path is not None:
         paper, low, high = np.load(path, allow_pickle=False)[:, :3], wanted.min(axis=0), wanted.max(axis=0)
@@ -94,7 +94,7 @@ def stars_of(names=()):
     Raises
     ------
     DataError
-        No name is given and the published catalogue is not at hand, or a file cannot be read or holds no star.
+        No name is given and the published catalogue is not available, or a file cannot be read or holds no star.
     """
     out = []
     for name in names:
@@ -245,7 +245,7 @@ def _short(node):
 
 
 def _fetch_tables(downloader, quiet, notes):
-    """Fetch the published tables, the catalogue from CDS where need be, and the labels; what is missing is noted."""
+    """Fetch the published tables, the catalogue from CDS if necessary, and the labels; what is missing is noted."""
     for wanted in (["published"], ["phoenix_labels.npy"]):
         try:
             fetching.fetch(wanted, quiet=quiet, downloader=downloader)

@@ -58,7 +58,7 @@ def cross_validate(n, score, *, epochs, halving=0, at_least=1):
     Returns
     -------
     DataFrame
-        As of :func:`cross_validate_many`.
+        One of those that :func:`cross_validate_many` returns.
     """
 
     def score_all(pairs, budget):
@@ -91,7 +91,7 @@ def cross_validate_many(n, n_problems, score, *, epochs, halving=0, at_least=1):
     score : callable
         (pairs, epochs) -> dict of (candidate, problem) -> (n_folds,) scores; lower is better.
     epochs : int
-        Of a training in the last round.
+        Epochs of a training in the last round.
     halving : int
         Factor between rounds; 0 trains all candidates for all epochs.
     at_least : int

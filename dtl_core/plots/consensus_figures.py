@@ -18,7 +18,7 @@ def catalogue_worth(table, parameter, paper):
     Parameters
     ----------
     table : pandas.DataFrame
-        As of :func:`dtl_core.literature.consensus.catalogue_table`, with the column catalogue.
+        As returned by :func:`dtl_core.literature.consensus.catalogue_table`, with the column catalogue.
     parameter : str
     paper : str
         Catalogue that is marked.

@@ -1,1 +1,1 @@
-"""Public data: the list of them, where they lie on this machine, and how they are fetched."""
+"""Public data: the list of them, where they are on this machine, and how they are fetched."""

@@ -95,7 +95,7 @@ def fetch_vizier(resource, downloader):
 
 
 def _ask_gaia(server, query, downloader):
-    """Table that the Gaia archive answers to an ADQL query."""
+    """Table that the Gaia archive returns for an ADQL query."""
     import requests
     from astroquery.utils.tap.core import TapPlus
 

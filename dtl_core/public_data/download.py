@@ -55,7 +55,7 @@ class Downloader:
     Parameters
     ----------
     timeout : float, s
-        To connect, and between two pieces of a body.
+        Longest wait for a connection, and between two pieces of a body.
     tries : int
         Attempts per file.
     backoff : float, s

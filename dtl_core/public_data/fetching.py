@@ -27,7 +27,7 @@ def fetch(names=None, *, offline=False, quiet=False, workers=4, downloader=None)
     workers : int
         Files at once.
     downloader : Downloader, optional
-        In place of one with ``workers``.
+        Used instead of one with ``workers``.
 
     Returns
     -------

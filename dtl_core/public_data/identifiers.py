@@ -22,7 +22,7 @@ __all__ = ["IDENTIFIERS", "complete"]
 
 
 class _Identifier(NamedTuple):
-    """A kind of identifier: its form, its name in messages, and how the archive is asked for it."""
+    """A kind of identifier: its form, its name in messages, and its query to the archive."""
 
     form: str
     catalogue: str
@@ -77,9 +77,9 @@ def complete(known, file=None, field=None):
     Returns
     -------
     dict of str to dict
-        The same without identifiers. Where there is something to say about a star, ``remarks`` is a tuple of str: what
-        the archive does not know; magnitudes that 2MASS flags as unreliable, which are not used; values that differ by
-        more than ``TOLERANCE`` (parallaxes: in the absolute magnitude), of which the given one is used.
+        The same without identifiers. ``remarks`` of a star, if there are any, is a tuple of str on: what the archive
+        does not know; magnitudes that 2MASS flags as unreliable, which are not used; values that differ by more than
+        ``TOLERANCE`` (parallaxes: in the absolute magnitude), of which the given one is used.
 
     Raises
     ------

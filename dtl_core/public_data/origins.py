@@ -1,4 +1,4 @@
-"""Many files, each from the first of several origins that has it whole; what is missing is listed with the reason."""
+"""Fetch many files, each from the first origin that has it complete; missing files are listed with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_PAGE = 2**24  # bytes
 
 
 class Fetched(NamedTuple):
-    """What a download of many files has brought.
+    """Result of a download of many files.
 
     Attributes
     ----------
@@ -40,10 +40,10 @@ def fetch_each(items, attempts, downloader, *, total=None, quiet=False, label="f
         Returns the attempts for an item: callables without arguments that return a Path or raise a ``DTLError``.
     downloader : Downloader
     total : float, bytes, optional
-        Expected, for the progress bar.
+        Expected size, for the progress bar.
     quiet : bool
     label : str
-        Of the progress bar.
+        Label of the progress bar.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Columns of a table by what they hold, recognised by their names."""
+"""Recognise the columns of a table by their names."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     star = from_specutils(specutils.Spectrum.read("my_star.fits"))
 
-``model.predict`` and the other functions that take spectra convert them by themselves.
+``model.predict`` and the other functions that take spectra convert them automatically.
 """
 
 from __future__ import annotations

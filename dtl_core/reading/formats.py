@@ -181,7 +181,7 @@ def fits_hdus(data, path):
     Parameters
     ----------
     data : bytes
-        Of the file, uncompressed.
+        Content of the file, uncompressed.
     path : Path
         For errors.
 
@@ -266,7 +266,7 @@ class Columns:
     Attributes
     ----------
     names : list of str
-        Of the columns.
+        Names of the columns.
     arrays, units, about : dict
         By name: values, unit, and UCD, description and comment in one text.
     meta : dict

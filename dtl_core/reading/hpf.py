@@ -76,7 +76,7 @@ def barycentric_velocity(ra, dec, jd, *, lon, lat, height):
     jd : float
         Julian date, UTC.
     lon, lat, height : float
-        Of the observatory: degrees east and north, m.
+        Position of the observatory: degrees east and north, m.
 
     Notes
     -----

@@ -292,7 +292,7 @@ def read(
     instrument : str, optional
         The layout, see :func:`instruments`; recognised by default.
     medium : "air" or "vacuum", optional
-        Of the wavelengths, for layouts that do not define it (tables, images, specutils).
+        Medium of the wavelengths, for layouts that do not define it (tables, images, specutils).
     star : str, optional
         Name, in place of the one in the file.
     resolving_power : float, lambda / FWHM, optional
@@ -346,7 +346,7 @@ def read(
 
 
 def companions(path):
-    """The files that the reader of an exposure uses too, such as HPF's flat and masks: sorted list of Path."""
+    """Other files that the reader of an exposure uses, such as HPF's flat and masks: sorted list of Path."""
     return sorted(hpf.companions(path).values()) if Path(path).name.startswith("Slope-") else []
 
 

@@ -7,7 +7,7 @@
     spectra, refused = source.batch(0, 64).read()
 
 :func:`read_many` reads all of them at once, and takes spectra in memory too. A source holds no spectra in memory, only
-where each of them begins. A store holds spectra of one instrument::
+where to find each of them. A store holds spectra of one instrument::
 
     flux          (n, n_pixels), any unit
     wavelength    (n_pixels,), or (n, n_pixels); A, strictly increasing
@@ -73,7 +73,7 @@ class Batch:
     Attributes
     ----------
     paths : tuple of str
-        Of files; empty for a store.
+        Files; empty for a store.
     store : tuple
         Kind, path, and stamp when it was opened; empty for files.
     start, stop : int
@@ -145,7 +145,7 @@ def _attempts(files, options, workers):
 
 
 def _read_files(files, options, strict, progress, workers):
-    """Spectra of files; copies of earlier files are refused, and the second spectrum of a star says so in its notes."""
+    """Spectra of files; copies of earlier files are refused, and a note marks the second spectrum of a star."""
     spectra, refused, files_by_hash, first_files = [], [], {}, {}
     for file, (result, digest) in zip(files, _attempts(files, options, workers), strict=True):
         if digest in files_by_hash:
@@ -203,14 +203,14 @@ class Files:
 
 @checked(paths=some_paths)
 def list_files(paths):
-    """List the files that paths stand for.
+    """List the files that paths refer to.
 
     Parameters
     ----------
     paths : path, or iterable of paths
         Files, folders, patterns with ``*``, ``?``, ``[]`` or ``**``, or ``@list``, a text file with a path per line.
-        In folders, files count that end in .fits, .fit, .fits.gz, .ecsv, .csv, .txt, .dat or .s and are not known to
-        accompany spectra, such as HPF's flats and masks. Subfolders are not searched.
+        In folders, only files that end in .fits, .fit, .fits.gz, .ecsv, .csv, .txt, .dat or .s are listed, without
+        those that accompany spectra, such as HPF's flats and masks. Subfolders are not searched.
 
     Returns
     -------
@@ -333,10 +333,10 @@ def read_many(spectra, *, strict=False, progress=None, workers=1, **options):
     Returns
     -------
     spectra : list of Spectrum or of lists of exposures
-        Those in memory first, then those of files in the order of the files. The second spectrum of a star says so in
-        its ``notes``.
+        Those in memory first, then those of files in the order of the files. A note in ``notes`` marks the second
+        spectrum of a star.
     refused : list of (name, message)
-        What cannot be read; files with the content of an earlier one are among them.
+        Errors of spectra that cannot be read, including files with the content of an earlier one.
 
     Raises
     ------
@@ -584,7 +584,7 @@ def write_zarr(path, wavelength, chunks, n, *, rows=512, **attributes):
     path : str or Path
         Folder, which must not exist.
     wavelength : (n_pixels,) array, A
-        Of all spectra.
+        Wavelengths of all spectra.
     chunks : iterable of dict
         Arrays (m, ...) by the names in this module; all dicts have the same names.
     n : int

@@ -117,7 +117,7 @@ def text_columns(data, path):
     Parameters
     ----------
     data : bytes
-        Of the file.
+        Content of the file.
     path : Path
         For errors.
 

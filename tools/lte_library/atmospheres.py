@@ -99,7 +99,7 @@ def structure_table(work: Workspace) -> np.ndarray:
 
 
 def repair_table(table: np.ndarray) -> np.ndarray:
-    """Replace the few training labels at which the network is wrong by means of their neighbours."""
+    """Replace the few training labels at which the network is wrong, using their neighbours."""
     table = table.copy()
     i_2500, i_3000, i_3200, i_3500 = (list(TABLE_TEFF).index(t) for t in (2500, 3000, 3200, 3500))
     good = list(TABLE_MH).index(0.25)

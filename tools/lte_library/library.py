@@ -68,7 +68,7 @@ class Library(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What recomputing one spectrum gives against the stored one."""
+    """Differences of a recomputed spectrum from the stored one."""
 
     label: tuple[float, float, float]
     largest: float
@@ -264,7 +264,7 @@ def read_arrays(path: Path, needed: set[str]) -> dict[str, np.ndarray]:
 
 
 def read_library(path: Path) -> Library:
-    """Read either layout; a survey is known by its labels."""
+    """Read either layout; a survey is recognised by its labels."""
     arrays = read_arrays(path, _COMMON_KEYS)
     if "label" in arrays:
         label = arrays["label"]
@@ -282,7 +282,7 @@ def read_library(path: Path) -> Library:
 
 
 def choose_nodes(teff: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Indices of n spectra: a random one from each of n equal slices in Teff, so cool and hot are there."""
+    """Indices of n spectra: a random one from each of n equal slices in Teff, to include cool and hot stars."""
     slices = np.array_split(np.argsort(teff, kind="stable"), n)
     generator = np.random.default_rng(seed)
     return np.array([generator.choice(part) for part in slices])

@@ -3,8 +3,8 @@
 The packaged TiO list (Plez 1998) holds 46, 47, 49 and 50TiO but not 48TiO, which is 74 % of terrestrial TiO.
 For a given transition, log gf is the same in all isotopologues of that list, while wavenumber and lower
 energy change almost linearly with ``rho = mu**-0.5``, where mu is the reduced mass.  So the four
-isotopologues of one transition lie on a straight line against rho, and 48TiO is where this line passes the
-rho of 48TiO.  By strength, 96-98 % of the transitions are found again.
+isotopologues of one transition lie on a straight line against rho, and 48TiO is the point of this line at the rho of
+48TiO.  Weighted by strength, 96-98 % of the transitions are recovered.
 
 A molecular line is a tuple (air wavelength A, lower energy eV, log gf).
 """

@@ -1,9 +1,9 @@
-"""Stars and spectra of other physics: what the surveys C of the benchmark, and the sensitivities, are made of.
+"""Stars and spectra of other physics, for the surveys C of the benchmark and for the sensitivities.
 
-The stars are drawn without any look at the training labels.  Magnitudes are even in M_Ks; [M/H] and [alpha/M] go by
-kinematic population as in the solar neighbourhood; mass and radius follow Mann et al. (2019, 2015) with their scatter,
-and log g follows from them; Teff follows from radius and [M/H] (Mann et al. 2015), where that relation is monotonic.
-Microturbulence is drawn star by star.  Each survey has opacities, damping and structure of its own.
+The stars are drawn independently of the training labels.  Magnitudes are uniform in M_Ks; [M/H] and [alpha/M] depend on
+the kinematic population as in the solar neighbourhood; mass and radius follow Mann et al. (2019, 2015) with their
+scatter, and log g follows from them; Teff follows from radius and [M/H] (Mann et al. 2015), where that relation is
+monotonic. Microturbulence is drawn star by star.  Each survey has opacities, damping and structure of its own.
 """
 
 from typing import NamedTuple

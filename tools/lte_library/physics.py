@@ -1,4 +1,4 @@
-"""What of a spectrum's physics departs from that of the libraries: opacities, abundances, damping, structure.
+"""Departures of a spectrum's physics from that of the libraries: opacities, abundances, damping, structure.
 
 The two libraries share model structures, TiO and FeH lines, [alpha/M] = 0 and a microturbulence of 1 km/s.  Real
 stars share none of this with a model.  `Physics` changes it star by star; its defaults are the libraries' own.
