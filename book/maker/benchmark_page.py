@@ -46,9 +46,9 @@ def benchmark_page(folder=None):
 
 _INTRODUCTION = """# How fast it is
 
-`make bench` measures what follows and writes one record, from which this page is made; nothing on it is typed. Ratios
-come from one run on one machine, both sides in turn, and are given as the median of the rounds with the least and the
-largest. Where a part was measured with other code than today's, a sentence says so.
+`make bench` measures all figures of this page and writes the record from which it is made; none is typed. Ratios come
+from one run on one machine, with both sides in turn. They are medians of the rounds, with the smallest and the largest
+value in brackets. A sentence marks each part that was measured with older code.
 """
 
 
@@ -89,35 +89,35 @@ def _time(seconds):
 def _training(values, _found):
     names = {
         "autoencoder / peak": "autoencoder: share of the peak of a matrix product",
-        "autoencoder / Keras": "autoencoder: times Keras",
-        "no penalty / autoencoder": "autoencoder without contractive penalty: times with the paper's",
-        "exact penalty / autoencoder": "autoencoder with the exact penalty: times with the paper's",
+        "autoencoder / Keras": "autoencoder: speed relative to Keras",
+        "no penalty / autoencoder": "autoencoder without contractive penalty: speed relative to the paper's penalty",
+        "exact penalty / autoencoder": "autoencoder with the exact penalty: speed relative to the paper's penalty",
     }
     rows = []
     for name, ratio in values["ratios"].items():
         stack = name.removeprefix("regressors ").removesuffix(" / Keras")
-        label = names.get(name, f"regressors, {stack} together: model-samples a second, times Keras")
+        label = names.get(name, f"regressors, {stack} together: model-samples per second relative to Keras")
         rows.append([label, _ratio(ratio)])
     rates = values["rates"]
     return (
-        "The autoencoder is the paper's smallest (1024 neurons in the first layer, 3501 pixels, 128 spectra a batch); "
-        "the regressors are those of Teff, 32 latents a batch. Keras runs on TensorFlow, on a core of the CPU, one "
-        f"model at a time ({', '.join(map(code, values['keras']))}).\n\n"
+        "The autoencoder is the paper's smallest (1024 neurons in the first layer, 3501 pixels, batches of 128 "
+        "spectra); the regressors are those of Teff, with batches of 32. Keras runs on TensorFlow, on one CPU core, "
+        f"one model at a time ({', '.join(map(code, values['keras']))}).\n\n"
         + table(["speed", "ratio"], rows)
         + f"\nThe peak, of a product of 2048 × 2048, was {rates['peak'] / 1e9:.0f} GFLOP/s; the autoencoder trained on "
-        f"{rates['autoencoder']:.0f} spectra a second, Keras's on {rates['Keras autoencoder']:.0f}; a regressor alone "
-        f"on {rates['regressors 1']:.0f} samples a second, Keras's on {rates['Keras regressor']:.0f}.\n"
+        f"{rates['autoencoder']:.0f} spectra per second, Keras's on {rates['Keras autoencoder']:.0f}; a regressor "
+        f"alone on {rates['regressors 1']:.0f} samples per second, Keras's on {rates['Keras regressor']:.0f}.\n"
     )
 
 
 def _synthesis(values, _found):
     rates = values["rates"]
     return (
-        f"Instrument and rotation, and the grid of the window, of {values['spectra']} spectra: "
-        f"{_ratio(values['ratio'])} times a loop of PyAstronomy calls ({rates['dtl_core']:.0f} against "
-        f"{rates['PyAstronomy']:.0f} spectra a second); fluxes differ by at most "
-        f"{number(values['largest_difference'], '.1e')}. With interpolation and continuum "
-        f"{rates['whole']:.0f} spectra a second.\n"
+        f"Broadening by instrument and rotation, and resampling to the grid of the window, of {values['spectra']} "
+        f"spectra: {_ratio(values['ratio'])} times as fast as a loop of PyAstronomy calls "
+        f"({rates['dtl_core']:.0f} against {rates['PyAstronomy']:.0f} spectra per second); fluxes differ by at most "
+        f"{number(values['largest_difference'], '.1e')}. The speed with interpolation and continuum is "
+        f"{rates['whole']:.0f} spectra per second.\n"
     )
 
 
@@ -125,9 +125,9 @@ def _chain(values, _found):
     rates, errors = values["rates"], values["velocity_errors"]
     return (
         f"From a spectrum on a detector's pixels to the network's input, {values['spectra']} spectra on one core: "
-        f"{_ratio(values['ratio'])} times the same steps by calls of PyAstronomy, specutils and SciPy "
-        f"({rates['dtl_core']:.1f} against {rates['libraries']:.2f} spectra a second); the velocities err by "
-        f"{errors['dtl_core']:.3f} against {errors['libraries']:.3f} km/s in the median.\n"
+        f"{_ratio(values['ratio'])} times as fast as the same steps by calls of PyAstronomy, specutils and SciPy "
+        f"({rates['dtl_core']:.1f} against {rates['libraries']:.2f} spectra per second); the median error of the "
+        f"velocities is {errors['dtl_core']:.3f} against {errors['libraries']:.3f} km/s.\n"
     )
 
 
@@ -141,9 +141,9 @@ def _prediction(values, _found):
         out.append(
             f"**{escape(profile)}**: {found['autoencoders']} autoencoders, {found['regressors']} regressors, "
             f"{found['pixels']} pixels, {found['workers']} processes.\n\n"
-            + table(["stars", "time, with the start of the processes", "memory of all processes"], rows)
-            + f"\nThat is {found['stars_per_second']:.0f} stars a second once all is loaded; the networks take "
-            f"{found['network_share']:.0%} of it, the densities the rest.\n\n"
+            + table(["stars", "time, including the start of the processes", "memory of all processes"], rows)
+            + f"\nThat is {found['stars_per_second']:.0f} stars per second once everything is loaded; the networks "
+            f"take {found['network_share']:.0%} of the time, the densities the rest.\n\n"
         )
     return "".join(out)
 
@@ -151,15 +151,15 @@ def _prediction(values, _found):
 def _own_stars(values, _found):
     seconds, rates = values["seconds"], values["per_second"]
     return (
-        f"`dtl predict` of one file, with the start of Python and all imports, takes {seconds['predict']:.1f} s, "
-        f"{_ratio(values['ratio'])} times as long as loading PyTorch alone; `dtl explain` with its figures "
-        f"{seconds['explain']:.0f} s. Of many files, {values['files']} here, one process reads, prepares and estimates "
-        f"{rates['one process']:.0f} spectra a second, {values['workers']} processes with their start "
-        f"{rates['all']:.0f}; the peak memory of a process is {values['peak_memory'] / 1e9:.2f}{NBSP}GB.\n"
+        f"`dtl predict` takes {seconds['predict']:.1f} s for one file, including the start of Python and all imports: "
+        f"{_ratio(values['ratio'])} times as long as loading PyTorch alone. `dtl explain` with its figures takes "
+        f"{seconds['explain']:.0f} s. With many files, {values['files']} here, one process reads, prepares and "
+        f"estimates {rates['one process']:.0f} spectra per second, and {values['workers']} processes, including their "
+        f"start, {rates['all']:.0f}; the peak memory of a process is {values['peak_memory'] / 1e9:.2f}{NBSP}GB.\n"
     )
 
 
-CORE_HOUR = 0.05  # USD, what clouds ask for about a core; for the estimate alone
+CORE_HOUR = 0.05  # USD, roughly the price of a core in a cloud; for the estimate only
 SURVEY = 10**7  # stars of the estimate
 
 
@@ -168,7 +168,7 @@ def _count(n):
 
 
 def _exported(rows):
-    """How long the largest catalogue takes that was exported; nothing if none was."""
+    """Time to export the largest exported catalogue; empty if none was exported."""
     known = [row for row in rows if "export_seconds" in row]
     if not known:
         return ""
@@ -188,24 +188,23 @@ def _survey(values, _found):
         sizes = [f"{row[name] / 1e9:.2f}{NBSP}GB" for name in ("memory_each", "memory_all", "store_bytes")]
         made = f"{row['catalogue_bytes'] / row['stars']:.0f}{NBSP}B"
         rows.append([_count(row["stars"]), str(row["workers"]), _time(row["seconds"]), f"{rate:.0f}", *sizes, made])
-    header = ["stars", "processes", "time", "stars a second", "memory of one", "of all", "spectra", "a star's row"]
-    alone = largest["seconds"] * largest["workers"] / largest["stars"]  # s of a core for a star
+    header = ["stars", "processes", "time", "stars per second", "memory of one", "of all", "spectra", "row of a star"]
+    alone = largest["seconds"] * largest["workers"] / largest["stars"]  # core seconds per star
     jobs = -(-SURVEY // (CHUNK * PART))
     hours = (SURVEY * alone + jobs * values["start_seconds"]) / 3600
     spectra, catalogue = (SURVEY * largest[name] / largest["stars"] for name in ("store_bytes", "catalogue_bytes"))
     speed = spectra / 1e6 / (3600 * hours / 100)
     return (
-        f"{values['distinct']} simulated stars, which come again and again with other noise (signal-to-noise "
-        f"{values['snr']:.0f}), in a Zarr store; `dtl predict` with the trained models and its start included.\n\n"
+        f"{values['distinct']} simulated stars, repeated with different noise (signal-to-noise {values['snr']:.0f}), "
+        "in a Zarr store; `dtl predict` with the trained models, including its start.\n\n"
         + table(header, rows)
         + f"\n{_exported(values['rows'])}"
-        f"For {_count(SURVEY)} stars that is, at "
-        f"{1e3 * alone:.1f} ms of a core a star and {values['start_seconds']:.0f} s for the start of each of "
-        f"{_count(jobs)} jobs, {_count(round(hours))} core-hours: {_time(3600 * hours / 100)} on 100 cores and, at "
-        f"{CORE_HOUR:.2f} USD a core-hour (supposed), {CORE_HOUR * hours:.0f} USD. The spectra take "
-        f"{spectra / 1e9:.0f}{NBSP}GB and are read at {speed:.0f} MB/s by 100 jobs at once; the catalogue takes "
-        f"{catalogue / 1e9:.1f}{NBSP}GB. An "
-        "estimate from the largest row of the table, not a measurement: it supposes that the file system keeps up.\n"
+        f"{_count(SURVEY)} stars, at {1e3 * alone:.1f} ms of one core per star and {values['start_seconds']:.0f} s for "
+        f"the start of each of {_count(jobs)} jobs, take {_count(round(hours))} core-hours: "
+        f"{_time(3600 * hours / 100)} on 100 cores and, at {CORE_HOUR:.2f} USD per core-hour (assumed), "
+        f"{CORE_HOUR * hours:.0f} USD. The spectra take {spectra / 1e9:.0f}{NBSP}GB and are read at {speed:.0f} MB/s "
+        f"by 100 jobs at once; the catalogue takes {catalogue / 1e9:.1f}{NBSP}GB. This is an estimate from the largest "
+        "row of the table, not a measurement; it assumes that the file system keeps up.\n"
     )
 
 
@@ -229,7 +228,7 @@ def _profiles(values, _found):
             f"**{escape(profile)}**: {_time(found['wall_seconds'])} from an empty store, "
             f"{found['autoencoders']} autoencoders.\n\n"
             + table(["stage", "results", "computing, summed over processes", "largest memory of a process"], rows)
-            + "\nHow well it did, on synthetic test spectra (median, least and largest) and on the simulated survey, "
+            + "\nErrors on synthetic test spectra (median, smallest and largest) and on the simulated survey, "
             "before and after fine-tuning (in brackets: stars whose truth lies within the error bars):\n\n"
             + table(header, errors)
             + "\n"
@@ -259,11 +258,11 @@ def _accuracy(values, found):
                  f"{PUBLISHED_ERRORS[name]:g}", _time(None if until is None else own + until), slow]
             )  # fmt: skip
     return (
-        f"One autoencoder ({width} neurons in the first layer) and one regressor a parameter, on simulated spectra: "
-        "test error at the end, the published one, and the time from scratch, the whole training of the autoencoder "
-        "included, until it was reached for the first time, on one core; a regressor counts with its share of the "
-        "stack's time. The faithful recipe in Keras: as many epochs at Keras's speed above. `paper-fast` leaves "
-        "out the contractive penalty and is shown with it for comparison.\n\n"
+        f"One autoencoder ({width} neurons in the first layer) and one regressor per parameter, on simulated spectra: "
+        "the final test error, the published one, and the time on one core from scratch, including the whole training "
+        "of the autoencoder, until the published error was first reached; a regressor counts with its share of the "
+        "stack's time. The last column is the time of as many epochs of the faithful recipe at Keras's speed above. "
+        "`paper-fast` leaves out the contractive penalty and is shown with it for comparison.\n\n"
         + table(["profile", "network", "test error", "published", "time until then", "the same in Keras"], rows)
     )
 
@@ -291,8 +290,8 @@ def _sampling(values, _found):
     return (
         f"The profile `paper-fast` with other steps of the wavelength grid (`window.step`), {values['seeds']} seeds: "
         "mean squared error of the reconstruction, root mean square errors of the estimates, before and after "
-        "fine-tuning for the simulated survey, and the time of one autoencoder with its regressors. Means, with the "
-        "least and the largest.\n\n" + table(header, rows)
+        "fine-tuning for the simulated survey, and the time of one autoencoder with its regressors. Values are means, "
+        "with the smallest and the largest in brackets.\n\n" + table(header, rows)
     )
 
 

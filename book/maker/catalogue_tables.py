@@ -17,7 +17,7 @@ __all__ = ["consensus_table", "published_table", "run_table"]
 
 
 def run_table(run):
-    """The catalogue of a run: one row a star, with the paper's and the recommended estimates, and true ones.
+    """The catalogue of a run: one row per star, with the paper's and the recommended estimates, and true ones.
 
     Returns
     -------
@@ -41,20 +41,20 @@ def run_table(run):
         "description": f"Parameters of M dwarfs by autoencoders and deep transfer learning: dtl-mdwarfs {__version__}, "
         f"profile {run.config.profile}, R = {run.config.window.resolving_power:g}. Simulated stars are those of the "
         "simulated survey; their values are not parameters of real stars.",
-        "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, but for the "
-        "columns that end in _recommended, whose errors are calibrated and whose method the column method names",
+        "source": "Mas-Buitrago et al. (2024, A&A 687, A205); errors are the spread of the networks only, except in "
+        "columns that end in _recommended: their errors are calibrated, and the column method gives their method",
     }
     return describe(table, {f"logg{suffix}": _worth(found[:known], run.truth) for suffix, found in both.items()})
 
 
 def _worth(found, truth):
-    """What log g of a catalogue is worth, on the simulated stars."""
+    """How reliable log g of a catalogue is, from the simulated stars."""
     estimates = np.stack([np.asarray(found[column], float) for column in PARAMETER_COLUMNS.values()], axis=1)
     return gravity.worth([gravity.gravity_errors(estimates, truth["logg"].to_numpy(float))])
 
 
 def published_table():
-    """Read the catalogue of Mas-Buitrago et al. (2024), with names, types and populations where these are at hand.
+    """Read the catalogue of Mas-Buitrago et al. (2024), with names, types and populations if they are available.
 
     Returns
     -------

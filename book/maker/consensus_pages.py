@@ -116,17 +116,17 @@ def consensus_files(run, folder=None):
     columns = ["karmn", *(TABLE[p].column for p in SHOWN)]
     text = (
         "# The consensus of all catalogues\n\n"
-        f"One value for each star and parameter from all published catalogues, with its error (68 %), as {{doc}}`the "
-        "notebook on the consensus <../notebooks/09_consensus>` explains. Derived here from published values only, "
-        f"recorded: {records.origin('consensus', folder)} Download: {downloads('catalogue_consensus')}. All values of "
-        "each star are on [a page of their own](star_values.md).\n\n"
+        f"One value for each star and parameter from all published catalogues, with its error (68 %); {{doc}}`the "
+        "notebook on the consensus <../notebooks/09_consensus>` explains the method. The values are derived from "
+        f"published values only. {records.origin('consensus', folder)} Download: {downloads('catalogue_consensus')}. "
+        "All values of each star are on [a page of their own](star_values.md).\n\n"
         f"```{{raw}} html\n{html_table(table, columns, 'consensus', 'Consensus of published catalogues')}```\n"
     )
     try:
         frames = {PAPER: catalogues.read_published()} | catalogues.read_sources()
         origin = "Published values are those of the tables that [the page on data](../data.md) lists."
     except DataError:
-        frames, origin = {}, "The published tables were not at hand: only the recorded consensus is shown."
+        frames, origin = {}, "The published tables were not available: only the recorded consensus is shown."
     stars = (
         "# All values, star by star\n\nOpen a star to see its published values, the consensus and, where this run had "
         f"a real spectrum, ours. {origin}\n\n```{{raw}} html\n{star_sections(rows, frames, _our_estimates(run))}```\n"

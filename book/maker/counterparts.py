@@ -1,8 +1,8 @@
 """The figures and tables of the paper beside ours: a list, and the page of the book that shows it.
 
-What each shows is said in our own words. A number is given where a public source has it: the notebooks of the paper's
+Each description is in our own words. A number is given where a public source has it: the notebooks of the paper's
 code (github.com/pedromasb/autoencoders-CARMENES) number two figures, CDS one table. We list what these sources and our
-notes on the text attest, and do not guess the rest.
+notes on the text show, and do not guess the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Counterpart(NamedTuple):
     what : str
         What it shows, in our words.
     source : str
-        What attests it: a key of ``SOURCES``.
+        Evidence for it: a key of ``SOURCES``.
     number : int or None
         In the paper, where a source gives it.
     ours : tuple of (str, str)
@@ -52,7 +52,7 @@ SOURCES = {
 _GAP, _TUNING, _LITERATURE, _STARS = (
     f"notebooks/{name}" for name in ("01_domain_gap", "03_fine_tuning", "05_literature", "06_activity_kinematics")
 )
-_SPECTRA = "Ours is of simulated and of a few real HPF spectra; the paper's spectra do not come with it."
+_SPECTRA = "Ours shows simulated and a few real HPF spectra; the paper's spectra were not published with it."
 _DOTS = (_LITERATURE, "fig-differences")
 COUNTERPARTS = (
     Counterpart("figure", "Map of synthetic and observed spectra by UMAP of the fluxes: the synthetic gap", "text",
@@ -61,11 +61,11 @@ COUNTERPARTS = (
                 ours=((_TUNING, "fig-latent-umap"),), remark=f"Ours adds the map before fine-tuning. {_SPECTRA}"),
     Counterpart("figure", "Kiel diagram with isochrones of 5 Gyr, coloured by [M/H], size by v sin i", "text",
                 ours=((_STARS, "fig-kiel-isochrones"),),
-                remark="Isochrones where their tables are at hand, else an empirical main sequence."),
+                remark="Isochrones if their tables are available, else an empirical main sequence."),
     Counterpart("figure", "Hertzsprung-Russell diagram with isochrones, Hα-active and thick-disc stars, members of "
                 "young associations and subdwarf-like stars marked", "notebook", 8,
                 ours=((_STARS, "fig-hr"), (_STARS, "fig-hr-isochrones")),
-                remark="The flag of activity is reconstructed. There is an interactive one, too: "
+                remark="The flag of activity is reconstructed. There is also an interactive one: "
                 "[star by star](explore_hr.md)."),
     Counterpart("figure", "Colour-colour diagram G_BP - G_RP against G - J, coloured by Teff", "text",
                 ours=((_STARS, "fig-colours"),)),
@@ -89,9 +89,9 @@ _TEXT = """# The paper's figures and tables, and ours
 
 {cite} has {figures} figures and {tables} tables. We know what {known_figures} of the figures and {known_tables} of the
 tables show, from the paper's public code, CDS and our notes on its text; {counterparts} of these {listed} have a
-counterpart in this book. A number stands where one of these sources gives it. The other {unknown} are not listed,
-because we had no copy of the printed paper when this list was made and do not guess what they show. [Every number that
-we know of the paper](fidelity.md) is compared one by one, wherever it stands.
+counterpart in this book. A number is given where one of these sources has it. The other {unknown} are not listed,
+because we had no copy of the printed paper when this list was made and do not guess what they show. Another page
+compares [all numbers that we know from the paper](fidelity.md), wherever the paper gives them.
 """
 
 

@@ -1,4 +1,4 @@
-"""Documents made from a run, such as executed notebooks: kept in its store, found again while nothing changed."""
+"""Documents made from a run, such as executed notebooks: kept in its store and reused while nothing has changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["document"]
 def document(run, name, settings, inputs, compute, maker):
     """The folder of a document: found again while nothing that it can show has changed.
 
-    It depends on the whole run, on all code of ``dtl_core`` and that which makes the document, on all packages, on the
-    records and the code of the benchmarks, on the published values of real stars, on the corrections of the lines, on
-    the last reproduction, and on the public data at hand.
+    It depends on the whole run, on all code of ``dtl_core`` and of the module that makes the document, on all packages,
+    on the records and the code of the benchmarks, on the published values of real stars, on the corrections of the
+    lines, on the last reproduction, and on the available public data.
 
     Parameters
     ----------

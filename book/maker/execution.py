@@ -36,7 +36,7 @@ def execute(profile, only=None, *, parameters=None, root=None, run=None, workers
     root : path, optional
         The clone's top folder.
     run : finished Run, optional
-        With it a notebook that was executed before, and of which nothing has changed since, is taken from its store.
+        If given, a notebook that was executed before and has not changed since is taken from its store.
     workers : int
         Notebooks at once; more than one only where all they need is in the store.
 

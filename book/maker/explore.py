@@ -27,8 +27,8 @@ __all__ = ["catalogue_files", "downloads", "explore_files", "html_table", "simba
 _TITLES = {"teff": "Effective temperature", "logg": "Surface gravity", "mh": "Metallicity", "vsini": "Rotation"}
 _DIGITS = {"Teff": 0, "logg": 2, "[M/H]": 2, "vsini": 1, "ra": 4, "dec": 4, "p_domain": 3}
 _HOW = (
-    "Point at a star for its name and values. Click in the legend to hide or show a group, twice to see it alone; drag "
-    "to enlarge, click twice in the figure to go back. {simbad}The same figure, static, is in {there}."
+    "Point at a star for its name and values. Click a group in the legend to hide or show it, double-click to see it "
+    "alone. Drag to zoom in, double-click in the figure to zoom out. {simbad}A static version is in {there}."
 )
 
 
@@ -66,7 +66,7 @@ def _literature(run):
     origin = (
         "Horizontal: the published catalogue of {paper}. Vertical: the published literature tables."
         if sample.published
-        else "Published tables were not at hand. Horizontal: our run on the simulated survey. Vertical: the "
+        else "The published tables were not available. Horizontal: our run on the simulated survey. Vertical: the "
         "labels with which its stars were simulated."
     ).format(paper=cite(["masbuitrago2024"]))
     there = "[the notebook on the literature](../notebooks/05_literature.ipynb)"
@@ -104,8 +104,8 @@ def _astrophysics(run):
         motion = "Velocities: computed here from published astrometry."
         active_name = "active (reconstructed)"
     else:
-        hr = "Published tables were not at hand: all columns are labels of the simulated survey."
-        motion = "Published tables were not at hand: simulated stars, with velocities drawn at random."
+        hr = "The published tables were not available: all columns are labels of the simulated survey."
+        motion = "The published tables were not available: simulated stars, with velocities drawn at random."
         active_name = "active (simulated)"
     how = _HOW.format(simbad=_SIMBAD if published else "", there=there)
     sun = kinematics.SOLAR_MOTION
@@ -131,7 +131,7 @@ def _astrophysics(run):
 
 
 def _page(name, title, text, figure, static, label):
-    """The page of one figure, and the picture that stands for it in print."""
+    """The page of one figure, and the picture that replaces it in print."""
     picture = f"explore_{name}.png"
     twin = _twin(figure, picture, f"plot-{name}", label)
     return {f"explore_{name}.md": f"# {title}, star by star\n\n{text}\n\n{_NO_SCRIPT}\n{twin}", picture: _png(static)}
@@ -193,14 +193,14 @@ def catalogue_files(run):
     parameters = list(PARAMETER_COLUMNS.values())
     shown = ["karmn", "spectrum", *parameters, *(f"{name}_recommended" for name in parameters), "method", "p_domain"]
     text = (
-        "# The catalogue\n\nType in the field above a table to search all of its columns; click on the head of a "
-        "column to sort by it, again to turn the order. Small print: lower and upper error, 1σ.\n\n"
+        "# The catalogue\n\nType in the field above a table to search all of its columns; click on a column "
+        "header to sort by it, and again to reverse the order. Small print: lower and upper 1σ errors.\n\n"
         "## This run\n\n"
-        f"What the run that made this book found, profile {code(run.config.profile)}: by the paper's method, and "
-        "{ref}`as recommended <recommended>` with calibrated errors, the method, and how likely a spectrum so unusual "
-        "is among ordinary ones. Simulated stars are those of the simulated survey: {ref}`their labels are known "
-        "<real-data>`, so their values are a test, and no parameters of real stars. The files hold the estimates "
-        f"without fine-tuning and the true labels as well: {downloads('catalogue_run')}.\n\n"
+        f"Estimates of the run that made this book, profile {code(run.config.profile)}: by the paper's method, and "
+        "{ref}`as recommended <recommended>` with calibrated errors, the method, and the p-value against ordinary "
+        "spectra. Simulated stars are those of the simulated survey: {ref}`their labels are known <real-data>`, so "
+        "their values are a test, not parameters of real stars. The files also hold the estimates without "
+        f"fine-tuning and the true labels: {downloads('catalogue_run')}.\n\n"
         f"```{{raw}} html\n{html_table(ours, shown, 'run', 'Catalogue of this run')}```\n"
     )
     tables = {"catalogue_run": ours}
@@ -209,8 +209,8 @@ def catalogue_files(run):
     except DataError:
         text += (
             "\n(published-catalogue)=\n## The published catalogue\n\n"
-            "The published tables were not at hand when this book was made: `dtl data "
-            "fetch published` brings them.\n"
+            "The published tables were not available when this book was made: `dtl data "
+            "fetch published` fetches them.\n"
         )
     else:
         tables["catalogue_published"] = published

@@ -1,10 +1,10 @@
-"""Every number that the paper states, beside what public data, the profile ``paper`` and a run give for it.
+"""Every number that the paper states, compared with public data, the profile ``paper`` and a run.
 
-    fidelity_table(run)     one row a statement: published, recomputed, from the run, status, reason
+    fidelity_table(run)     one row per statement: published, recomputed, from the run, status, reason
     fidelity_page(run)      the book's page on them
 
-The statements stand in :mod:`book.maker.statements`. One agrees when the recomputed value, rounded to the digits that
-the paper prints, equals the paper's.
+The statements are in :mod:`book.maker.statements`. A statement agrees when the recomputed value, rounded to the digits
+that the paper prints, equals the paper's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _values(value):
 
 
 def status(statement, value):
-    """What a recomputed value, or None where there is none, makes of a statement: a key of ``STATUSES``."""
+    """Status of a statement, given its recomputed value or None: a key of ``STATUSES``."""
     if statement.recompute is None:
         return statement.status
     if value is None:
@@ -74,7 +74,7 @@ def fidelity_table(run=None, statements=STATEMENTS):
         found, reason = status(s, value), s.reason
         if s.aside:
             aside = _recomputed(s.aside, public)
-            reason += " not at hand." if aside is None else f" {aside:.6g}."
+            reason += " not available." if aside is None else f" {aside:.6g}."
         ours = s.from_run(run) if run is not None and s.from_run else None
         rows.append((s.key, s.section, s.what, s.where, s.published, s.unit, value, ours, found, reason))
     columns = ["key", "section", "what", "where", "published", "unit", "recomputed", "run", "status", "reason"]
@@ -106,13 +106,14 @@ def _shown(value, step, more=0):
 
 _TEXT = f"""# The paper's numbers, one by one
 
-What {cite(["masbuitrago2024"])} and its code state in numbers, beside what public data give today. *Published* quotes
+This page compares the numbers that {cite(["masbuitrago2024"])} and its code state with public data. *Published* quotes
 the paper. *Recomputed* is calculated from the public tables and labels ([where they come from](registry.md)), or read
 from the profile `paper` of this package, when this page is made. *This run* is the run that made the book.
 
 The rule: a recomputed value is rounded to the digits that the paper prints and must then equal the paper's. It is shown
-with two digits more, so that a near miss is seen; it counts as different all the same. The range of Teff is printed in
-round numbers and compared in steps of 50 K. Differences are literature minus the paper's values, as in the paper.
+with two digits more, so that a near miss is visible; a near miss still counts as different. The range of Teff is
+printed in round numbers and compared in steps of 50 K. Differences are literature minus the paper's values, as
+in the paper.
 """
 
 
@@ -154,7 +155,7 @@ def _coverage():
     except DTLError:
         return ""
     return (
-        "\nThe paper calls its errors those of the method alone. Measured here and not stated there: "
+        "\nThe paper says that its errors are those of the method alone. Measured here, not stated in the paper: "
         f"{teff['inside']} of the {teff['N']} interferometric Teff and {mh['inside']} of the {mh['N']} \\[M/H\\] of "
         "FGK primaries lie within the published 1σ bounds.\n"
     )
@@ -171,15 +172,16 @@ def fidelity_page(run, statements=STATEMENTS):
     )
     if ABSENT in counts:
         text += (
-            "\n```{note}\nPublic tables were not at hand when this page was made. `dtl data fetch` brings them, `dtl "
-            "data verify` finds damaged ones; or let `DTL_DATA` name their folder ({ref}`real data <real-data>`).\n"
+            "\n```{note}\nPublic tables were not available when this page was made. `dtl data fetch` fetches them, "
+            "and `dtl data verify` finds damaged ones; or set `DTL_DATA` to their folder ({ref}`real data "
+            "<real-data>`).\n"
             "```\n"
         )
     text += (
         f"\nThis run: profile {code(run.config.profile)}, library {code(run.config.synthetic.library)}, a simulated "
         "survey. Smaller profiles train fewer and smaller networks by design: where their settings and results differ, "
         "that is not a finding about the paper. "
-        "[Method](../method.md) explains the settings, and [How good is it?](../results.md) has the run.\n"
+        "[Method](../method.md) explains the settings, and [How good is it?](../results.md) describes the run.\n"
     )
     header = ["statement", "published", "recomputed", "this run", "status"]
     for section, title in SECTIONS.items():

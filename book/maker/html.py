@@ -78,10 +78,10 @@ def build(root=None):
 
 
 def _vendor(root):
-    """Put libraries, out of their Python packages, and networks where the interactive pages of the book find them.
+    """Copy libraries, from their Python packages, and networks to where the interactive pages of the book load them.
 
-    DataTables comes as a module, which a browser does not load from a disk: it is wrapped in a script that makes one of
-    its own text.
+    DataTables is a module, which a browser does not load from a disk: it is wrapped in a script that creates the module
+    from its own text.
     """
     import itables
     import plotly
@@ -99,7 +99,7 @@ def _vendor(root):
 
 
 def _check_pages(root):
-    """Refuse a table of contents with a page that is not there, or pages that include one."""
+    """Refuse a table of contents with a missing page, or with pages that include a missing one."""
     toc = root / "_toc.yml"
     names = re.findall(r"^[\s-]*(?:file|root):\s*(\S+)", toc.read_text(encoding="utf-8") if toc.is_file() else "", re.M)
     pages = [root / "book" / (name if Path(name).suffix else f"{name}.md") for name in names]

@@ -9,11 +9,11 @@ from dtl_core.public_data.download import Downloader
 __all__ = ["fetch_inputs"]
 
 
-WITHOUT = "recorded results take the place of what needs them"
+WITHOUT = "recorded results are shown instead"
 
 
 def fetch_inputs(offline=False, downloader=None):
-    """Fetch the public files of the registry that are not at hand, by their hashes, and print one line that says what.
+    """Fetch the missing public files of the registry, verified by their hashes, and print one line about them.
 
     The two smallest files are asked for first, so that the book goes on within seconds where there is no network.
 
@@ -26,28 +26,28 @@ def fetch_inputs(offline=False, downloader=None):
     Returns
     -------
     bool
-        Whether all files are at hand.
+        Whether all files are available.
     """
     files = [entry for entry in registry.resources() if entry.kind == "file"]
     missing = sorted((entry for entry in files if not registry.in_place(entry.name)), key=lambda entry: entry.size)
     if not missing:
-        print(f"public data: all {len(files)} files are at hand", flush=True)
+        print(f"public data: all {len(files)} files are available", flush=True)
         return True
     what = f"public data: {len(missing)} of {len(files)} files ({sum(e.size for e in missing) / 1e6:.1f} MB)"
     try:
         registry.refuse_offline(offline, [missing[0].name])
     except DataError:
-        print(f"{what} are not at hand and the network is switched off: {WITHOUT}", flush=True)
+        print(f"{what} are missing and the network is switched off: {WITHOUT}", flush=True)
         return False
     options = {"quiet": True, "downloader": downloader or Downloader(timeout=5, tries=1)}
-    for entry in missing[:2]:  # the second one in case that the first alone has gone
+    for entry in missing[:2]:  # the second one in case only the first no longer exists
         try:
             fetching.fetch([entry.name], **options)
             break
         except DataError as error:
             problem = error
     else:
-        print(f"{what} are not at hand and cannot be fetched: {WITHOUT} ({problem})", flush=True)
+        print(f"{what} are missing and cannot be fetched: {WITHOUT} ({problem})", flush=True)
         return False
     print(f"{what} are fetched into {registry.cache_root()}", flush=True)
     try:

@@ -101,7 +101,7 @@ def _axis(parameter, whose, values):
 
 
 def literature_figure(catalogue, sources, parameter, *, names=None, main=(), reference="literature"):
-    """Literature values against this work's, a group of points a source; a click in the legend hides or shows it.
+    """Literature values against this work's, one group of points per source; a click in the legend hides or shows it.
 
     Arguments
     ---------

@@ -63,9 +63,9 @@ def interpolation_page(run):
         "{numref}`tab-interpolation` each node is left out and predicted from the others, along one axis at a time, "
         f"and compared as the networks see it, at R = {power} and v sin i = {SLOW:g} km/s. Its neighbours are then "
         "two steps apart; the estimate at the grid's own spacing is a quarter of that error for `linear`, a sixteenth "
-        "for `cubic`. In log g only two nodes remain: there `cubic` is a straight line too, its estimate is a quarter, "
-        "and an upper limit. At the centres of the cells, where it errs most, `linear` differs from `cubic` by "
-        f"{sizes} % rms, from the coolest region to the hottest.\n\n"
+        "for `cubic`. In log g only two nodes remain: there `cubic` is a straight line too, so its estimate is also a "
+        "quarter, which is an upper limit. At the centres of the cells, where it errs most, `linear` differs from "
+        f"`cubic` by {sizes} % rms, from the coolest region to the hottest.\n\n"
         "```{table} Interpolation error, in per cent of the continuum: rms measured at double spacing, rms estimated "
         "at the grid's own, and the largest error at double spacing.\n:name: tab-interpolation\n\n"
         + table(["left out in", "Teff \\[K\\]", *columns], rows)

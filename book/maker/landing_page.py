@@ -1,4 +1,4 @@
-"""What the book's first page says of the method: a verdict, a table, a figure, all from records.
+"""The part of the book's first page on the method: a verdict, a table and a figure, all from records.
 
     landing_files()     verdict.md, landing.md and gap.svg, below ``book/generated``, for the first page
 
@@ -101,8 +101,9 @@ def real(folder=None):
     Returns
     -------
     pandas.DataFrame
-        One row per method, star and parameter with a published value that is no limit: arm, star, parameter, difference
-        (mean over the trainings, minus published) and truths (real stars that the method knows). Empty without records.
+        One row per method, star and parameter with a published value that is not a limit: arm, star, parameter,
+        difference (mean over the trainings, minus published) and truths (real stars that the method knows). Empty
+        without records.
     """
     columns = ["arm", "star", "parameter", "difference", "truths"]
     estimates, known = benchmark_tables.read("real", "stars", folder), recorded(folder)
@@ -168,7 +169,8 @@ def _against_the_mean(errors, spread):
     """In which parameters the paper's method is worse than predicting the mean of the stars; empty if in none."""
     medians = errors[errors["arm"] == TUNED].groupby("parameter")["rmse"].median()
     names = [escape(TABLE[p].symbol) for p in PARAMETERS if p in spread and medians[p] > spread[p]]
-    return f"Predicting the mean of all stars would be better than it in {listed(names)}." if names else ""
+    text = "Predicting the mean of all stars would be better than the paper's method in"
+    return f"{text} {listed(names)}." if names else ""
 
 
 def _without_truths(errors):

@@ -267,7 +267,7 @@ def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=
     ---------
     folder : of the records; the package's by default
     file : of the corrections
-    specialists : models that the page speaks of; by default those of the package
+    specialists : models that the page describes; by default those of the package
 
     Returns
     -------
@@ -284,7 +284,7 @@ def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=
     lines, fields, n = line_corrections.line_table(corrections), _fields(corrections), len(recorded["stars"])
     origin = records.origin("line_corrections", folder)
     if file_hash(file) != recorded["sha256"]:
-        origin += " The embedded corrections are others than those that were recorded."
+        origin += " The embedded corrections are not those that were recorded."
     names, types = [], []
     for name in recorded["stars"]["star"]:
         star = real_stars.star_named(name)
@@ -353,11 +353,11 @@ values, and [α/M]. v sin i is set to {vsini} km/s. The posterior is approximate
 ## The test: each star left out
 
 The published values of one star at a time are withheld from the fit, which then measures this star. The lines are
-corrected from the spectra of all stars, its own included, and the published values of the other {others}. The fit
-assumes of such a star, before it sees the spectrum,
+corrected from the spectra of all stars, its own included, and the published values of the other {others}. Before
+the fit sees the spectrum of such a star, it assumes
 that Teff is {broad_teff} K, that \\[M/H\\] is {broad_mh}, and that log g lies within {broad_logg} dex of the
-main sequence. For comparison, stars are measured with the lines of the library by the same fit, and it is shown how far
-off this assumption is by itself.
+main sequence. For comparison, the same fit measures the stars with the lines of the library, and the tables
+show how far off this assumption is by itself.
 
 {verdicts} The goals are those for M1 to M5 dwarfs; with {n_stars} of types {kinds} it is not known whether they are met
 elsewhere.
@@ -375,8 +375,9 @@ whose published values the fit knew. Our run on real spectra against published t
 
 {summary}```
 
-```{{table}} Residuals of the best fit of a star that was left out, rms, of the continuum. They are no independent \
-test of the corrected lines, on which the spectrum of the star has an influence. Our run on real spectra.
+```{{table}} Residuals of the best fit of a star that was left out, rms, of the continuum. They are not an \
+independent test of the corrected lines, because the spectrum of the star influences these lines. Our run on real \
+spectra.
 :name: tab-line-residuals
 
 {residuals}```

@@ -66,7 +66,7 @@ _FORMS = dict(zip(PARAMETERS, (".0f", ".3f", ".3f", ".2f"), strict=True))
 
 
 def model_files():
-    """Name below ``book/generated`` -> text; where the package has no models, they say so."""
+    """Name below ``book/generated`` -> text; they state it if the package has no models."""
     shipped = loading.load().specialists if registry.resources("models") else []
     return {"models.md": models_page(shipped), "precision.md": precision_page(shipped)}
 
@@ -127,10 +127,10 @@ def _performance(specialists):
     head, classes = ["R", "S/N", *_NAMES.values()], " and ".join(f"{edge:g}" for edge in specialist.SNR_EDGES)
     return (
         f"Each row: {stars} simulated stars of surveys that the networks were neither trained nor calibrated on. S/N is"
-        f" that of a pixel; errors are calibrated on stars of the same class of it, parted at {classes}.\n\n"
+        f" per pixel; errors are calibrated on stars of the same class of S/N, with limits at {classes}.\n\n"
         "```{table} Root mean square error; in brackets the mean of estimate minus truth.\n:name: tab-model-rmse\n\n"
         f"{table(head, errors)}```\n\n```{{table}} Per cent of true values inside the 68 % and the 90 % intervals, and "
-        f"of these ordinary stars that are flagged as unusual.\n:name: tab-model-coverage\n\n"
+        f"per cent of these ordinary stars that are flagged as unusual.\n:name: tab-model-coverage\n\n"
         f"{table([*head, 'flagged'], covered)}```\n"
     )
 
@@ -166,7 +166,7 @@ def _error(pair):
 
 
 def _kinds(specialists):
-    """Errors for every kind of gap, by a calibration that has not met it; nothing of models without these figures."""
+    """Errors for every kind of gap, by a calibration without it; empty for models without these figures."""
     rows, silent, count = [], [], 0
     for one in specialists:
         for kind, found in one.card.get("kinds", {}).items():
@@ -183,7 +183,7 @@ def _kinds(specialists):
     return (
         "\nThe figures above are for errors of the line list; real spectra differ from synthetic ones in other ways. "
         "The next table has every kind of gap that we can simulate (the [data page](../data.md)), with error bars "
-        "from a calibration that has **not** met this kind.\n\n"
+        "from a calibration **without** this kind.\n\n"
         "```{table} Root mean square error, in brackets the mean of estimate minus truth, and per cent of true values "
         "inside the 68 % intervals; last, per cent of the stars that are flagged as unusual.\n"
         ":name: tab-model-kinds\n\n"
@@ -243,8 +243,8 @@ _NONE = "This package brings no trained models.\n"
 _MODELS = """(model-card)=
 # The trained models
 
-What `dtl predict` and `dtl explain` use. All figures are read from records and from the models' own cards; `dtl models
-show 94600` prints one. [Your own star](../howto/own_star.md) shows how to use them.
+`dtl predict` and `dtl explain` use these models. All figures are read from records and from the models' own cards;
+`dtl models show 94600` prints one. [Your own star](../howto/own_star.md) shows how to use them.
 
 {}
 ## The files
@@ -267,9 +267,10 @@ resolving power of this model.
   [simulated survey](../data.md). How large errors are for real stars does not follow from it; {{ref}}`few of them
   <model-real-stars>` have been tested.
 - The library is an embedded **stand-in**. [The data page](../data.md) lists what it leaves out.
-- Labels end where the table says. A star beyond comes out near that end, with a warning.
+- Labels end where the table says. A star beyond them is estimated near that end, with a warning.
 - Training stars are single and on the main sequence. Giants, binaries and very young stars are not among them.
-- p tells that a spectrum is unlike the simulated ones, not why. An ordinary spectrum may be of a star unknown here.
+- p shows that a spectrum is unlike the simulated ones, not why. A star of an unknown kind may have an ordinary
+  spectrum.
 
 ## Licence and integrity
 
@@ -280,9 +281,9 @@ gives the same weights, on another machine their last digits may differ.
 
 ## The paper's own ensemble
 
-Its autoencoders with their regressors are too many for the package. A release is to bring them as a file of this form,
+Its autoencoders with their regressors are too many for the package. A release is planned that has them in such a file,
 trained by profile `paper-fast`; `dtl data fetch models` downloads it, and `--models paper` uses it. There is no release
-yet. Until then, make the file yourself; [how fast it is](benchmarks.md) says what such a run takes.
+yet. Until then, make the file yourself; [how fast it is](benchmarks.md) gives the time of such a run.
 
 ```bash
 dtl models export --profile paper-fast -o paper
@@ -299,13 +300,13 @@ estimates: the physics is the limit. What the library itself costs is in {{numre
 (expected-errors)=
 ## Of an estimate
 
-Root mean square errors for simulated stars, from the least to the largest over all resolving powers. {{ref}}`Each of
+Root mean square errors for simulated stars, from the smallest to the largest over all resolving powers. {{ref}}`Each of
 them, with bias and coverage <model-performance>`, is on the model card. A star's own error bars are in its row.
 
 {}
 (numerical-contract)=
 ## Of each numerical step
 
-The tests accept this much and no more, in units of the continuum where nothing else is said.
+The tests accept errors up to these values, in units of the continuum unless stated otherwise.
 
 {}"""

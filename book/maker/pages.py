@@ -71,8 +71,8 @@ def _origin(resource):
 
 _REGISTRY_TEXT = """# Where the data come from
 
-Every set of data that the project uses: what it is, its size and licence, how to cite it, where it comes from, and what
-was compared with the origin. The page is made from the package's registry.
+This page lists every data set that the project uses: what it is, its size and licence, how to cite it, where it comes
+from, and what was compared with the origin. It is made from the package's registry.
 
 ```bash
 dtl data fetch                # all fixed files

@@ -1,4 +1,4 @@
-"""The page that estimates a spectrum in the reader's browser, without any server, by the networks of the package.
+"""The page that estimates a spectrum in the reader's browser, without any server, with the networks of the package.
 
     files = quick_look_files()     name below book/generated -> text
     files = network_files()        name below book/_extra/quick_look -> text: script and networks
@@ -87,7 +87,7 @@ def network_files():
 
 
 def _settings(shipped, name, example):
-    """What the script takes from the package, ready for JSON."""
+    """Data that the script takes from the package, ready for JSON."""
     window = load_profile("demo").window
     return {
         "networks": [{"resolving_power": one.resolving_power, "file": _file_name(one)} for one in shipped],
@@ -210,7 +210,7 @@ This page works on a screen only.
 
 The example is a simulated star, with {example}.
 
-## What it is worth
+## How accurate it is
 
 This is a quick look. Wavelengths, cosmic rays, blaze, continuum, resolution and gaps are treated as by
 [`dtl predict`](../howto/own_star.md), and the same networks give the values, so that both agree. The intervals come
@@ -221,5 +221,5 @@ accept, where both use the same velocity:
 {errors}
 Three of the four scores that call a spectrum strange are computed here. What they call strange, `dtl predict` calls
 strange too; it may find more, because it also compares with a least-squares fit. It also reads FITS, combines
-exposures, measures velocities, uses photometry and writes catalogues: use it for all that you publish.
+exposures, measures velocities, uses photometry and writes catalogues: use it for everything that you publish.
 """

@@ -107,7 +107,7 @@ def verdicts(found, judged):
         for row in part[part["fails"] & (part["parameter"] != "all")].to_dict("records"):
             rmse = f"{row['rmse']:{_FORMS[row['parameter']]}}{_UNITS[row['parameter']]}"
             yield (
-                f"**{_SYMBOLS[row['parameter']]} fails for types {group}**: it comes out {_bias(row)} (rmse {rmse}), "
+                f"**{_SYMBOLS[row['parameter']]} fails for types {group}**: our values are {_bias(row)} (rmse {rmse}), "
                 f"and the 90 % error bars contain {_of(row)} published values."
             )
         flagged = _listed([f"{escape(row.star)} as {escape(row.flag)}" for row in own.itertuples() if row.flag])
@@ -125,7 +125,7 @@ def _of(row):
 
 
 def _seen(parts, lines):
-    """How it is made sure that no model has seen the star that it is judged by."""
+    """How it is ensured that no model has seen the star that it is judged by."""
     text = []
     if "left_out" in parts:
         found = parts["left_out"]
@@ -135,7 +135,7 @@ def _seen(parts, lines):
             f"model that was made without it, with {found['values']['networks']} networks at R = "
             f"{number(found['values']['resolving_power'], '.0f')}, and its error bars contain the systematic errors "
             "learned from the other stars. The size of the random errors of lines in training was chosen on these "
-            "stars, which are no test of it."
+            "stars, so they do not test it."
         )
     if "shipped" in parts:
         text.append(
@@ -158,7 +158,7 @@ def _origin(parts):
             if known != part["values"]["sha256"]:
                 one += " with models that have changed since"
             missing = part["values"]["missing"]
-            one += f", without {_listed([code(file) for file in missing])}, not at hand then" if missing else ""
+            one += f", without {_listed([code(file) for file in missing])}, not available then" if missing else ""
         text.append(one)
     return f"*{'. '.join(text)}.*"
 
@@ -332,9 +332,9 @@ _CHANGES = {"cut": "The cut to the window changes", "another exposure": "Another
 _HEAD = """(real-star-benchmark)=
 # Real stars: ours against published values
 
-This page is the test of the models on real stars: every real spectrum at hand, with every published value of its star.
-It is made from a record, so that it is there without the spectra; `python benchmarks/real_stars.py left_out` and
-`shipped` measure it again on what `dtl data fetch hpf` or `DTL_DATA` brings.
+This page is the test of the models on real stars, with every available real spectrum and every published value of its
+star. It is made from a record and needs no spectra; `python benchmarks/real_stars.py left_out` and `shipped` repeat the
+measurement on the spectra from `dtl data fetch hpf` or `DTL_DATA`.
 
 """
 _PAGE = """{verdicts} {seen}
@@ -343,15 +343,15 @@ _PAGE = """{verdicts} {seen}
 
 ```{{table}} Ours minus published: mean with its standard error, root mean square with our goals, and number of \
 published values inside our error bars. A parameter fails if the mean differs from 0 (t test, 95 %), or if correct \
-error bars of 68 % or 90 % would contain so few values in less than 2.5 % of all cases. The row of all counts \
-parameters of one star as independent.
+error bars of 68 % or 90 % would contain so few values in less than 2.5 % of all cases. The row for \
+all parameters counts those of one star as independent.
 :name: tab-real-summary
 
 {summary}```
 
 ## Star by star
 
-Which value is adopted is one rule for all stars. Teff and \\[M/H\\]: {{cite:t}}`mann2015` first, on the scales of
+One rule for all stars decides which value is adopted. Teff and \\[M/H\\]: {{cite:t}}`mann2015` first, on the scales of
 interferometry and of FGK primaries; then other sources on these scales, stars of known parameters, luminosities, fits
 of synthetic spectra, and networks. log g: mass and radius, then fits. v sin i: line broadening. Within one kind,
 sources are in the order of their rms distance from the first. \\[Fe/H\\] counts as \\[M/H\\], and a companion's as

@@ -26,7 +26,7 @@ _TEXT = f"""# The 286 stars themselves
 
 `make paper`, or `dtl reproduce`, runs the paper {cite(["masbuitrago2024"], "p")} on its own inputs: it fetches CARMENES
 spectra of the stars and the nodes of PHOENIX-ACES {cite(["husser2013"], "p")} that the labels need, runs the method at
-R = 94{NBSP}600, and puts the catalogue beside the published one. [Notebook 10](../notebooks/10_the_286_stars.ipynb)
+R = 94{NBSP}600, and compares the catalogue with the published one. [Notebook 10](../notebooks/10_the_286_stars.ipynb)
 shows the stars one by one.
 
 ```bash
@@ -47,7 +47,7 @@ _ORIGINS = (
                 f"CDS, J/A+A/680/A73 {cite(['nagel2023'], 'p')}",
                 "the same templates at the CARMENES archive; then all nights of GTO data release 1 "
                 f"{cite(['ribas2023'], 'p')}, co-added here (about {templates.NIGHTS_BYTES / 1e6:.0f} MB per star, "
-                "asked for separately)",
+                "confirmed separately)",
             ],
             [
                 "nodes of PHOENIX-ACES",
@@ -65,11 +65,11 @@ _ORIGINS = (
     + f"""
 Each file is fetched once, read, cut to {RANGE[0]:.0f}-{RANGE[1]:.0f} Å (stars) or {WINDOW[0]:.0f}-{WINDOW[1]:.0f} Å
 (nodes), and removed. The cut has the hash and the address of the file. An interrupted command continues where it
-stopped. A star or node that cannot be had is listed with the reason, and the rest goes on. A file is refused if it is
-not whole, cannot be read, or names another star in its header. `DTL_CARMENES_URL` and `DTL_PHOENIX_URL` name other
-servers with the same paths.
+stopped. A star or node that cannot be obtained is listed with the reason, and the run continues without it. A file is
+refused if it is not complete, cannot be read, or names another star in its header. `DTL_CARMENES_URL` and
+`DTL_PHOENIX_URL` name other servers with the same paths.
 
-**Not verified:** none of these origins could be opened from where this was written. The addresses, the form of the file
+**Not verified:** none of these origins could be reached where this was written. The addresses, the form of the file
 names and the size and extensions of a template at the CARMENES archive, and the older address of PHOENIX-ACES, are
 those that other public programs use. The layout of the folder at CDS is assumed from the rules for all of its
 catalogues: files are found by the identifier in their names, in the folder or one below it, or else by the tables that
@@ -79,9 +79,9 @@ its ReadMe describes.
 
 - The paper's templates are not corrected for telluric absorption; those of {cite(["nagel2023"])} are.
 - The labels are those that a rule keeps, not the paper's own list ([method](../method.md)).
-- A run has at least {reproduction.SIMULATED} simulated stars. They take part in the fine-tuning and in the
-  measured distances, not in the comparison.
-- `paper-fast` trains for shorter than `paper` ([running it](../running.md)).
+- A run has at least {reproduction.SIMULATED} simulated stars. They are used in the fine-tuning and in the
+  measured distances, but not in the comparison.
+- `paper-fast` trains for a shorter time than `paper` ([running it](../running.md)).
 """
 )
 
@@ -105,13 +105,13 @@ def reproduction_page(folder=None, root=None):
 def _hours(about):
     if about["hours"] is None:
         return "no run of this profile is on record"
-    return f"{number(about['hours'], '.1f')} hours on {about['cores']} cores, by the record of this profile"
+    return f"{number(about['hours'], '.1f')} hours on {about['cores']} cores, from the record of this profile"
 
 
 def _not_run(found):
     """What to expect of a run that has not taken place here."""
     about, stars = reproduction.expected(), reproduction.N_STARS
-    other = "The results at hand are of a server that is not one of the published origins. " if found else ""
+    other = "The available results are from a server that is not one of the published origins. " if found else ""
     return (
         f"\n## Not run here\n\n{other}It has not been run on the real spectra where this book was made. What to "
         "expect:\n\n"
@@ -125,7 +125,7 @@ def _not_run(found):
                 ["the run, `paper`", _hours(reproduction.expected(profile="paper"))],
             ],
         )
-        + "\nThe download takes as long as the line needs, with two connections per server.\n"
+        + "\nThe time of the download depends on the network; there are two connections per server.\n"
     )
 
 
@@ -142,7 +142,7 @@ def _comparison(parameters):
 
 def _numbers(counts):
     return (
-        f"Of the {counts['stated']} numbers that the paper states on its catalogue against the literature, "
+        f"Of the {counts['stated']} numbers that the paper states on its catalogue and the literature, "
         f"{counts['known']} can be calculated here: {counts['equal']} are equal in all printed digits, and "
         f"{counts['comes_out']} agree within two standard errors.\n"
     )
@@ -176,7 +176,7 @@ def _mock(folder):
         f"{head}All of the command has been tested, but only against a server on the loopback address: "
         f"{records.dated(entry)}. The server has the layouts described above, names and sizes of the published files, "
         f"and **simulated** spectra: {v['stars']} stars of our set B at R = 94{NBSP}600, and {v['nodes']} nodes with "
-        "the spectra of our grid A. The catalogue that stands for the published one is the truth with known errors. "
+        "the spectra of our grid A. The truth with known errors replaces the published catalogue. "
         "Some files were missing, cut, stalled, damaged or of another star, and the download was interrupted once.\n\n"
     )
     rows = [

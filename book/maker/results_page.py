@@ -159,7 +159,7 @@ fine-tuning does.
 
 ## And on other kinds of gap?
 
-{simulated} For the trained models, with a calibration that has not met the kind:
+{simulated} For the trained models, with a calibration without the kind:
 
 {kinds}
 

@@ -16,7 +16,7 @@ _TEXT = """# Settings
 A run depends on these settings, on the code and on the data. `dtl run --set NAME=VALUE` replaces one setting of a
 profile. Names and values are written as on this page: lists with commas, `true` or `false`. In Python,
 {py:func}`~dtl_core.config.load_profile` takes them as a dictionary. The defaults are those of profile `paper`; the
-value of another profile stands below the default where it differs.
+value of another profile is listed below the default where it differs.
 """
 
 

@@ -233,7 +233,7 @@ rest, as a spectrograph of R = {power} sees it and divided by its continuum as t
 ## What the sliders do
 
 They move with the mouse, a finger or the keys: arrows, and Page Up and Page Down for longer steps. *Keep as reference*
-leaves the present spectrum in the figure, in grey, beside the next ones. *Download as CSV* saves all {len(wavelength)}
+keeps the current spectrum in the figure, in grey. *Download as CSV* saves all {len(wavelength)}
 pixels of the spectrum shown. The page's address follows the sliders: a link to it brings the same spectrum back.
 
 ## Where the spectra come from
@@ -241,13 +241,15 @@ pixels of the spectrum shown. The page's address follows the sliders: a link to 
 From the LTE library inside this package, a stand-in for the one of the paper: [the data page](../data.md) says what it
 leaves out. The page holds its {len(teff) * len(logg) * len(mh)} spectra from {teff[0]:.0f} to {teff[-1]:.0f} K, every
 {teff[1] - teff[0]:.0f} K, at log g {gravities} and \\[M/H\\] {metals}. No combination is missing, so every
-position of the sliders can be drawn; but not each is a star of the main sequence, and [the networks](../method.md)
-learn from such stars only. Rotation, with linear limb darkening, goes to {vsini[-1]:.0f} km/s.
+position of the sliders can be drawn, but not every position is a star of the main sequence, and
+[the networks](../method.md) learn from such stars only. Rotation, with linear limb darkening, goes to
+{vsini[-1]:.0f} km/s.
 
 Between these the page interpolates the logarithm of the flux by cubic polynomials, in log g by a parabola, and the
 level of the continuum linearly. At {N_TESTS} random positions it was compared, pixel by pixel, with what the package's
 functions give there with `cubic` interpolation: it differs by {100 * rms:.2f}{NBSP}% of the continuum rms, and by
-{100 * largest:.2f}{NBSP}% at most. How far that is from spectra computed at such labels: {{ref}}`interpolation`.\n"""
+{100 * largest:.2f}{NBSP}% at most. The section {{ref}}`interpolation` shows how far that is
+from spectra computed at such labels.\n"""
 
 
 def slider_files(run):

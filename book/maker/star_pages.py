@@ -45,7 +45,7 @@ STEPS = {
 }
 SLOW = 2.0  # km/s, v sin i of a star whose rotation no line shows
 LABELS = tuple(map(heading, PARAMETERS))
-FETCH = "`dtl data fetch hpf` brings it, and the next `dtl book` shows it here."
+FETCH = "`dtl data fetch hpf` fetches it, and the next `dtl book` shows it here."
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Star:
 
 
 def real_stars(run):
-    """The real stars that took part in a run, each with its residuals after each step of the chain.
+    """The real stars that were used in a run, each with its residuals after each step of the chain.
 
     A star of several exposures, or one whose file has gone, has the residual after the whole chain alone.
 
@@ -94,7 +94,7 @@ def real_stars(run):
     if not len(run.reports):
         return []
     paths = resolve(run.config)[1]
-    twice = Counter(path.name for path in paths)  # a name that two files have tells nothing
+    twice = Counter(path.name for path in paths)  # a name that two files share is ambiguous
     files = {path.name: path for path in paths if twice[path.name] == 1}
     reports = run.reports.to_dict("records")
     observed = run.observed[len(run.truth) :]
@@ -116,7 +116,7 @@ def real_stars(run):
 def synthetic_star(name, config):
     """Synthetic spectrum at a star's published parameters, where there is no real one.
 
-    What the source leaves out is filled: log g of the main sequence, solar metallicity, v sin i = 2 km/s (``SLOW``).
+    Parameters without a published value are filled in: log g of the main sequence, solar metallicity, v sin i = 2 km/s.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def _figure(name, caption, alt):
 
 
 def _literature(name):
-    """Published velocities of a star as Markdown, one a line."""
+    """Published velocities of a star as Markdown, one per line."""
     return [
         f"{measured(value, error)} km/s {cite([key], 'p')}{', ' + remark if remark else ''}"
         for value, error, key, remark in VELOCITIES.get(name, [])
@@ -188,7 +188,7 @@ def _report_rows(star, config):
         ("best template", f"{report['template'][0]:.0f} K, v sin i {report['template'][1]:.0f} km/s"),
         ("masked and bridged", f"{percent(report['masked_fraction'])} of the window"),
         (f"under telluric lines, {kept}", f"{percent(report['telluric_fraction'])} of the window"),
-        ("pixels thrown out as cosmic rays", str(report["n_cosmic"])),
+        ("pixels rejected as cosmic rays", str(report["n_cosmic"])),
         ("points of the continuum", str(report["n_continuum"])),
         ("warnings", escape("; ".join([warnings] if isinstance(warnings, str) else warnings)) or "none"),
     ]
@@ -199,7 +199,7 @@ def _provenance(star, profile):
     file, instrument = Path(star.report["file"]).name, escape(star.report["instrument"] or "instrument not known")
     entry = next((r for r in registry.resources() if r.name.rsplit("/", 1)[-1] == file), None)
     origin = f", {cite(entry.cite, 'p')}; [origin and licence](../registry.md)" if entry else ""
-    ours = f"The synthetic spectrum, the velocity and the estimates are this run's, profile {code(profile)}."
+    ours = f"The synthetic spectrum, the velocity and the estimates are from this run, profile {code(profile)}."
     what = "published data" if entry else "a file of the user"
     return f"The observed spectrum is {what}: {code(file)} ({instrument}{origin}). {ours}"
 
@@ -279,13 +279,13 @@ def stars_page(stars, run):
     text = "(real-stars)=\n# Real stars\n\n"
     if stars:
         text += (
-            "These spectra went through [the chain](../method.md) and took part in the run. Velocities are "
+            "These spectra went through [the chain](../method.md) and were used in the run. Velocities are "
             "barycentric, in km/s; rms is that of the residual against the nearest synthetic spectrum, before the "
             "chain and after it, of the continuum.\n\n"
         )
     else:
         text += (
-            "No real spectrum took part in this run. `dtl data fetch hpf` brings those of the stars below; until then "
+            "No real spectrum was used in this run. `dtl data fetch hpf` fetches those of the stars below; until then "
             "their pages show synthetic spectra at the published parameters.\n\n"
         )
     known = {star.name: star for star in stars}

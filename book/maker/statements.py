@@ -1,7 +1,7 @@
 """Every number that the paper states, and how each is recomputed from public data, the profile ``paper`` and a run.
 
-Published values are quotations from Mas-Buitrago et al. (2024, A&A 687, A205) and its code, and stand in ``STATEMENTS``
-only.
+Published values are quotations from Mas-Buitrago et al. (2024, A&A 687, A205) and its code, and are only in
+``STATEMENTS``.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ SECTIONS = {  # name: title on the page
     "literature": "Results against the literature",
     "astrophysics": "Astrophysics",
 }
-AGREES, CONFIGURED, DIFFERS, ABSENT = "agrees", "as configured", "differs", "not at hand"
+AGREES, CONFIGURED, DIFFERS, ABSENT = "agrees", "as configured", "differs", "not available"
 SPECTRA, RUN, UNTESTED = "needs spectra that are not public", "run only", "not tested"
 STATUSES = {  # status: what it means, Markdown
     AGREES: "recomputed from public tables, and equal in all digits that the paper prints",
     CONFIGURED: "a setting of the method: the profile `paper` has the same value",
-    DIFFERS: "recomputed or configured, and not equal in those digits, be it by one in the last; the reason is given "
-    "where it is known",
-    SPECTRA: "rests on the stars' template spectra as the paper had them, or on networks tuned on them; neither comes "
-    f"with the paper, and the CARMENES spectra made public {cite(['ribas2023', 'nagel2023'], 'p')} are not those",
+    DIFFERS: "recomputed or configured, and not equal in those digits, even if only by one in the last; the reason is "
+    "given where it is known",
+    SPECTRA: "depends on the template spectra of the paper, or on networks tuned on them; neither was published "
+    f"with it, and the public CARMENES spectra {cite(['ribas2023', 'nagel2023'], 'p')} are not the same",
     RUN: "a result of networks on synthetic spectra, which no public table holds; only a run gives its own value",
-    UNTESTED: "nothing public leads to it, and no setting here stands for it",
+    UNTESTED: "it does not follow from public data, and no setting here corresponds to it",
     ABSENT: "would be recomputed, but the public table is absent or damaged on the machine that made this page",
 }
 
@@ -243,11 +243,11 @@ def _probable(limit):
 
 _FULL_GRID = "Only the labels left after the cut are public, not those of the full grid."
 _REACHED = "The labels after the cut reach it."
-_TUNED = "It takes the networks tuned on the observed spectra."
+_TUNED = "This needs the networks tuned on the observed spectra."
 _TEMPLATES = "A property of the templates."
 _CHOICE = "A choice for a figure: there is nothing to recompute."
 _FLAG = "The table of stars has a flag for them, but it names the paper's own stars: counting it would test nothing."
-_MSE = "It takes the trained networks; they are in no public table."
+_MSE = "This needs the trained networks; no public table has them."
 STATEMENTS = (
     # data
     Statement("n_stars", "data", "stars", 286, recompute=lambda public: len(public.published),

@@ -1,4 +1,4 @@
-"""What the book's page on clusters shows of the workflow: its graph, and how many jobs a profile has. Markdown, SVG."""
+"""The workflow for the book's page on clusters: its graph, and how many jobs a profile has. Markdown, SVG."""
 
 from __future__ import annotations
 

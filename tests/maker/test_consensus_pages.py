@@ -56,7 +56,7 @@ def test_a_star_has_all_its_values(recorded, cache, monkeypatch):
     page = consensus_pages.consensus_files(run(monkeypatch), recorded)["star_values.md"]
     section = page.split('<details id="J17578+046">')[1].split("</details>")[0]
     assert "3300" in section and "this run, from a real spectrum" in section and "4321" in section
-    assert "not at hand" in page and "<script>" not in page
+    assert "not available" in page and "<script>" not in page
     other = page.split('<details id="J00051+457">')[1].split("</details>")[0]
     assert "this run" not in other
     frame = pd.DataFrame({"karmn": ["J00051+457"], "teff": [3456.0], "e_teff": [51.0]})

@@ -270,7 +270,7 @@ def test_pages_are_whole_and_the_same_twice(run):
     assert len(re.findall(r"\{image\}", pages["explore_literature.md"])) == len(PARAMETERS)
     for stem, suffix in re.findall(r"<(\w+)(\.\w+)>`", pages["catalogue.md"]):
         assert files[stem + suffix]
-    assert "dtl data fetch published" in pages["catalogue.md"] and "not at hand" in pages["explore_hr.md"]
+    assert "dtl data fetch published" in pages["catalogue.md"] and "not available" in pages["explore_hr.md"]
     assert explore.explore_files(run) == files
 
 

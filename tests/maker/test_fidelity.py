@@ -22,7 +22,7 @@ pytestmark = pytest.mark.uses_smoke
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = data_mirror()
-ABSENT = "not at hand"
+ABSENT = "not available"
 N_AGREE = 59
 EXPECTED_TO_DIFFER = {
     "vsini_max",

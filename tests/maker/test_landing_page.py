@@ -123,7 +123,7 @@ def test_methods_that_are_worse_than_the_mean_are_named(tmp_path):
     stars = pd.DataFrame({p: SPREAD[p] * np.array([-1.0, 1.0]) for p in PARAMETERS})
     stars = stars.assign(**{name: 0 for name in benchmark_tables.TABLES["recommended"]["stars"].split(",")[:2]})
     records.add("transfer", "recommended", {"stars": records.lines(stars)}, folder=tmp_path)
-    assert "would be better than it in log g and v sin i." in landing_page.verdict(tmp_path)[0]
+    assert "would be better than the paper's method in log g and v sin i." in landing_page.verdict(tmp_path)[0]
 
 
 def test_what_helps_without_known_truths_is_counted_apart(tmp_path):

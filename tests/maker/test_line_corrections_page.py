@@ -136,8 +136,8 @@ def test_the_cards_say_whether_models_use_the_corrections(tmp_path, file):
 
 
 def test_other_corrections_than_the_recorded_ones_are_said(tmp_path, file):
-    assert "are others than those" in page_of(planted(tmp_path, file, sha256="0" * 64), file)
-    assert "are others than those" not in page_of(planted(tmp_path, file), file)
+    assert "are not those" in page_of(planted(tmp_path, file, sha256="0" * 64), file)
+    assert "are not those" not in page_of(planted(tmp_path, file), file)
 
 
 def test_without_a_record_the_page_says_so(tmp_path):

@@ -78,14 +78,16 @@ def test_systematic_errors_are_shown_with_their_half_widths(tmp_path):
 def test_a_bias_is_said_in_words_with_its_size(tmp_path):
     folder = planted(tmp_path, {"mh": -0.4}, ["VB 10"])
     for text in (real_stars_page.real_stars_page(folder), real_stars_page.real_stars_summary(folder)):
-        assert "**\\[M/H\\] fails for types to M5**: it comes out 0.40\xa0±\xa00.00\xa0dex too low in the mean" in text
+        assert (
+            "**\\[M/H\\] fails for types to M5**: our values are 0.40\xa0±\xa00.00\xa0dex too low in the mean" in text
+        )
         assert "contain 0 of 4 published values" in text and "Teff fails" not in text
         assert "of types M6 and later (flagged: VB 10 as latent)" in text
         row = next(line for line in text.splitlines() if line.startswith("| to M5 | \\[M/H\\]"))
         assert row.count("0 of 4") == 2 and "**fails**" in row and "−0.40" in row
         assert "bias 0.05, rmse 0.12: **missed**" in row
     high = real_stars_page.real_stars_summary(planted(tmp_path, {"teff": 250.0}))
-    assert "**Teff fails for types to M5**: it comes out 250\xa0±\xa00\xa0K too high in the mean" in high
+    assert "**Teff fails for types to M5**: our values are 250\xa0±\xa00\xa0K too high in the mean" in high
 
 
 def test_the_page_shows_every_star_value_and_source_once(tmp_path):
@@ -103,7 +105,7 @@ def test_the_page_shows_every_star_value_and_source_once(tmp_path):
 
 def test_changed_models_missing_files_and_seen_stars_are_said(tmp_path):
     page = real_stars_page.real_stars_page(planted(tmp_path, sha256=["0" * 12], missing=["observed/a.fits"]))
-    assert "with models that have changed since, without `observed/a.fits`, not at hand then" in page
+    assert "with models that have changed since, without `observed/a.fits`, not available then" in page
     assert "changed since" not in real_stars_page.real_stars_page(planted(tmp_path))
 
 

@@ -90,7 +90,7 @@ def test_a_survey_is_timed_and_its_part_of_the_page_can_be_written(tmp_path):
     assert row["store_bytes"] > 6 * 4000 * 4 * 0.5 and 100 < row["catalogue_bytes"] / 6 < 20_000
     benchmarks.add("survey", found, folder=tmp_path)
     page = benchmark_page.benchmark_page(tmp_path)
-    assert page.count(f"{found['distinct']} simulated stars, which come again") == 1
+    assert page.count(f"{found['distinct']} simulated stars, repeated with different noise") == 1
     assert "the catalogue of 6 stars as one FITS table in" in page
     assert "| 6 | 1 |" in page and "1\N{NO-BREAK SPACE}221 jobs" in page
 
