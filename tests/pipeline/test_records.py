@@ -123,7 +123,7 @@ def test_the_page_says_what_was_measured_and_what_was_not(folder):
     assert "**paper-fast**: 2.0\N{NO-BREAK SPACE}h from an empty store, 26 autoencoders" in page
     assert "| log g | 0.002 (0.001–0.003) | 0.0042\N{NO-BREAK SPACE}dex² | 1.25 (77 of 286) |" in page
     assert "| 1 000 000 | 10 min | 2.00 GB |" in page.replace("\N{NO-BREAK SPACE}", " ")
-    assert "That is 123 stars a second" in page and "the networks take 50% of it" in page
+    assert "That is 123 stars per second" in page and "the networks take 50% of the time" in page
     # 4 / k reaches the published error at epoch 4; the autoencoder took 70 s, a regressor a quarter of 4 x 7 s
     fast = [line for line in page.splitlines() if line.startswith("| paper-fast | Teff")]
     assert "| 77\N{NO-BREAK SPACE}s |" in fast[0]
