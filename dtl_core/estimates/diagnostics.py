@@ -35,7 +35,7 @@ def sbc_ranks(samples, truth, rng):
     Parameters
     ----------
     samples : array of shape (n_samples, n_stars, p)
-        Of the joint posteriors, as of :func:`~dtl_core.estimates.calibration.joint_samples`.
+        Samples of the joint posteriors, as returned by :func:`~dtl_core.estimates.calibration.joint_samples`.
     truth : array of shape (n_stars, p)
     rng : numpy.random.Generator
         Breaks ties, and places each truth at random between the samples on either side of it.

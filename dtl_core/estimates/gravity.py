@@ -1,6 +1,6 @@
-"""What log g from a spectrum is worth, compared with the log g that Teff and [M/H] imply.
+"""Accuracy of log g from a spectrum, compared with the log g that Teff and [M/H] imply.
 
-On the main sequence, log g nearly follows from Teff and [M/H]. A log g from a spectrum is only worth something if its
+On the main sequence, log g nearly follows from Teff and [M/H]. A log g from a spectrum is only useful if its
 error is smaller than that of such a relation at the estimated Teff and [M/H].
 """
 
@@ -79,19 +79,19 @@ def gravity_errors(estimates, logg):
     Returns
     -------
     dict
-        ``logg``, a dict with ``rmse`` [dex], and as of :func:`relation_errors`.
+        ``logg``, a dict with ``rmse`` [dex], and the entries of :func:`relation_errors`.
     """
     error = np.asarray(estimates, float)[:, PARAMETERS.index("logg")] - logg
     return {"logg": {"rmse": float(np.sqrt(np.mean(error**2)))}} | relation_errors(estimates, logg)
 
 
 def worth(figures):
-    """Say in one sentence what log g from a spectrum is worth.
+    """Say in one sentence how accurate log g from a spectrum is.
 
     Parameters
     ----------
     figures : iterable of dict
-        Of test stars: ``logg`` with ``rmse``, and the names in ``RELATIONS``, as of :func:`gravity_errors`.
+        Of test stars: ``logg`` with ``rmse``, and the names in ``RELATIONS``, as returned by :func:`gravity_errors`.
 
     Returns
     -------

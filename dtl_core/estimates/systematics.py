@@ -63,7 +63,7 @@ def half_widths(tau, instrument=0.0, levels=LEVELS):
     Parameters
     ----------
     tau : array of shape (n_values,)
-        Standard deviations of equal probability, as of :func:`systematic_errors`.
+        Standard deviations of equal probability, as returned by :func:`systematic_errors`.
     instrument : float
         Standard deviation of another error, that of the instrument, added in quadrature.
     levels : sequence of float

@@ -132,7 +132,7 @@ def log_change(labels, physics, wavelength=None):
     labels : (n, >=3) array
         Teff [K], log g, [M/H].
     physics : dict of str to (n,) array
-        Nuisances, as of :func:`draw_physics`; those left out have their usual value.
+        Nuisances, as returned by :func:`draw_physics`; those left out have their usual value.
     wavelength : array, vacuum A, optional
         Where the changes are wanted; by default on the pixels of ``grid_a``.
 

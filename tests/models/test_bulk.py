@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(store, whole, tmp_pa
 @pytest.mark.slow
 def test_a_worker_that_dies_is_one_line(store, tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "start_worker", os._exit)  # "shipped" is not an exit status either: the worker dies
-    with pytest.raises(DTLError, match="worker process died.*what is finished is kept"):
+    with pytest.raises(DTLError, match="worker process died.*finished parts are kept"):
         again(store, tmp_path / "x.parquet", workers=2)
 
 
