@@ -295,6 +295,11 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
     assert (mathjax / "tex-chtml.js").is_file() and not (mathjax / "sre").exists()
     launch = (html / "notebooks" / "01_tiny.html").read_text()
     assert "dtl-mdwarfs/blob/main/notebooks/01_tiny.ipynb" in launch
+    for page in (html / name for name in ("intro.html", "notebooks/01_tiny.html", "references.html", "search.html")):
+        (link,) = re.findall(r'<a href="([^"]*)">How to cite</a>', page.read_text())
+        file, _, label = link.partition("#")
+        place = (page.parent / file if file else page).read_text()
+        assert f'id="{label}"' in place and "@article{masbuitrago2024," in re.sub(r"<[^>]+>", "", place), page.name
     out = capsys.readouterr().out
     assert "notebook 01_tiny" in out and "pages" in out and "_build/html/index.html" in out
 
