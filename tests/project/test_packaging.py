@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -195,6 +196,20 @@ def test_make_has_the_two_commands_and_ci_runs_the_tests():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
     assert ".ci/run" in steps and "make book" in steps
+
+
+def test_the_nightly_check_of_links_reads_the_book_and_counts_only_pages_that_are_gone():
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())["jobs"]["book"]
+    steps = [step.get("run", step.get("uses", "")).partition("@")[0] for step in job["steps"]]
+    assert steps.index("make book") < steps.index("lycheeverse/lychee-action")
+    _, config, *pages = shlex.split(job["env"]["LINKS"])
+    assert "_build/html/**/*.html" in pages
+    settings = tomllib.loads((ROOT / config).read_text())
+    ends = [[int(end) for end in entry.split("..=")] for entry in settings["accept"]]
+    accepted = {code for first, *last in ends for code in range(first, (last or [first])[0] + 1)}
+    assert {200, 403, 429, 500, 503} <= accepted and not accepted & {400, 404, 410, 451}
+    links = "https://doi.org/10.1051/0004-6361/202449865 https://github.com/dtl-mdwarfs/dtl-mdwarfs/blob/main/README.md".split()
+    assert not [link for link in links for pattern in settings["exclude"] if re.search(pattern, link)]
 
 
 def test_citation_keys_of_pages_and_notebooks_exist():
