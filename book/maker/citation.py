@@ -78,7 +78,7 @@ def bibtex(work):
 def _reference(work):
     names = [f"{a['given-names']} {a['family-names']}" if "family-names" in a else a["name"] for a in work["authors"]]
     where = [work.get("journal"), work.get("volume"), work.get("start"), work.get("year")]
-    where += [f"version {work['version']}"] if "version" in work else []
+    where += [f"Version {work['version']}"] if "version" in work else []
     text = ". ".join(
         [", ".join(map(escape, names)), escape(work["title"]), escape(", ".join(str(w) for w in where if w))]
     )
