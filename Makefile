@@ -46,13 +46,14 @@ transfer: .venv/.installed  ## what notebook 07 shows of the test bench, into it
 
 env: .venv/.installed  ## the virtual environment alone
 
-# Only the names of the direct dependencies are shown; errors come through whole.
+# Only the names of the direct dependencies are shown; errors come through whole. Modules are compiled when they are first
+# imported: compiling all of them here takes over a minute on one core.
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is not: say make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (some minutes the first time, 2 GB):"
-	@set -o pipefail; $(BIN)/pip install --progress-bar off -e '.[app,book,test]' | sed -u -n \
+	@set -o pipefail; $(BIN)/pip install --no-compile --progress-bar off -e '.[app,book,test]' | sed -u -n \
 	  -e 's/^Collecting \([^ ]*\) (from dtl-mdwarfs.*/  \1/p' -e 's/^Installing collected.*/  unpacking/p'
 	@touch $@
 
