@@ -1,10 +1,10 @@
-"""Confirm the record ``transfer`` for code that has changed without changing a value, such as a name or an import.
+"""Confirm a record for code that has changed without changing a value, such as a name or an import.
 
-    python benchmarks/confirm.py COMMIT [--workers 2]          some ten minutes
+    python benchmarks/confirm.py transfer COMMIT [--workers 2]          some ten minutes; or real_stars, left_out
 
-The record takes days to measure. Here a small run of each of its parts is made with the code of COMMIT, which measured
-the record, and with that of the working tree. If all values are equal in all digits, the record gets the hashes of the
-present code and the date; otherwise nothing is written, and the first difference is shown.
+These records take hours or days to measure. Here a small run of each part is made with the code of COMMIT, which
+measured the record, and with that of the working tree. If all values are equal in all digits, the record gets the
+hashes of the present code and the date; otherwise nothing is written, and the first difference is shown.
 """
 
 import json
@@ -22,34 +22,50 @@ from dtl_core.processes import worker_pool
 
 CLONE = Path(__file__).resolve().parents[1]
 # What each tree runs, by the interfaces of both: profile demo with its sizes written out, so that they are the same.
-SMALL = {
+_RUN = {
     "synthetic.n_spectra": 300, "survey.n_stars": 260, "autoencoder.widths": "64", "autoencoder.l1": "1e-7,1e-5",
     "autoencoder.n_models": 2, "autoencoder.epochs": 2, "autoencoder.batch_size": 32, "search.learning_rates": "1e-3",
     "search.epochs": 1, "search.folds": 2, "transfer.epochs": 2, "regression.n_models": 1, "regression.n_kept": 1,
     "regression.epochs": 2, "recommended.epochs": 1, "recommended.emulator_epochs": 1, "umap.n_synthetic": 60,
 }  # fmt: skip
-DRIVER = f"""
-import json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/benchmarks"]
-import transfer
-from dtl_core.pipeline import conduct, records
-run, small = conduct.run, {SMALL!r}
-conduct.run = lambda profile, overrides=None, **other: run(profile, overrides=small | (overrides or {{}}), **other)
-transfer.KINDS = dict(list(transfer.KINDS.items())[:: max(1, len(transfer.KINDS) // 2)])
-transfer.STRENGTHS, transfer.SURVEY_EFFECTS, transfer.STRANGERS = (0.5,), transfer.SURVEY_EFFECTS[:1], [1]
-found = {{}}
-for part, (measure, seeds) in transfer.PARTS.items():
-    tables = measure(sys.argv[2], seeds[0])
+_MODELS = {
+    "models.n_spectra": 200, "models.epochs": 1, "models.emulator_epochs": 2, "models.members": 1,
+    "models.reference_stars": 80, "models.test_stars": 40,
+}  # fmt: skip
+DRIVERS = {
+    "transfer": f"""
+import transfer as script
+from dtl_core.pipeline import conduct
+run = conduct.run
+conduct.run = lambda profile, overrides=None, **other: run(profile, overrides={_RUN!r} | (overrides or {{}}), **other)
+script.KINDS = dict(list(script.KINDS.items())[:: max(1, len(script.KINDS) // 2)])
+script.STRENGTHS, script.SURVEY_EFFECTS, script.STRANGERS = (0.5,), script.SURVEY_EFFECTS[:1], [1]
+for part, (measure, seeds) in script.PARTS.items():
+    tables = measure(folder, seeds[0])
     tables.pop("seconds", None)
     found[part] = {{name: [table.to_csv(index=False) for table in some] for name, some in tables.items()}}
-print(json.dumps({{"code": records._hashes(transfer.CODE), "found": found}}))
+""",
+    "real_stars": f"""
+import real_stars as script
+found["left_out"] = script.left_out(settings={_MODELS!r}, draws=1)
+""",
+}
+_HEAD = """
+import json, sys
+tree, folder = sys.argv[1:]
+sys.path[:0] = [tree, tree + "/benchmarks"]
+from dtl_core.pipeline import records
+found = {}
+"""
+_TAIL = """
+print(json.dumps({"code": records._hashes(script.CODE), "found": found}))
 """
 
 
-def small_run(tree, folder):
-    """Hashes of the code of a tree, and what its benchmark finds in a small run of each part."""
+def small_run(name, tree, folder):
+    """Hashes of the code of a tree, and what its benchmark of this name finds in a small run of each part."""
     environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", DRIVER, str(tree), str(folder)]
+    command = [sys.executable, "-c", _HEAD + DRIVERS[name] + _TAIL, str(tree), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tree, check=False)
     if done.returncode:
         raise DataError(f"a small run failed: {done.stderr.strip().splitlines()[-1]}", file=tree)
@@ -65,29 +81,32 @@ def difference(old, new):
     return None
 
 
-def small_runs(commit, workers):
+def small_runs(name, commit, workers):
     """The small runs of the code of a commit and of the working tree."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
         subprocess.run(["git", "-C", CLONE, "worktree", "add", "--detach", "-q", tree, commit], check=True)
         try:
             with worker_pool(workers, remedy="use one worker") as pool:
-                return list(pool.map(small_run, (tree, CLONE), (Path(place) / "old", Path(place) / "new")))
+                return list(
+                    pool.map(small_run, (name, name), (tree, CLONE), (Path(place) / "old", Path(place) / "new"))
+                )
         finally:
             subprocess.run(["git", "-C", CLONE, "worktree", "remove", "--force", tree], check=True)
 
 
 @click.command()
+@click.argument("name", type=click.Choice(list(DRIVERS)))
 @click.argument("commit")
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
 @click.option("--workers", type=click.IntRange(1, 2), default=1, help="Processes.")
-def main(commit, folder, workers):
-    """Compare small runs of the code of COMMIT and of the working tree, and confirm the record if they are equal."""
-    old, new = small_runs(commit, workers)
+def main(name, commit, folder, workers):
+    """Confirm the record NAME if small runs of the code of COMMIT and of the working tree are equal."""
+    old, new = small_runs(name, commit, workers)
     differs = difference(old["found"], new["found"])
     if differs:
         raise DataError(f"the code after {commit} finds other values: {differs}", remedy="measure the record again")
-    parts = records.confirm("transfer", old["code"], new["code"], folder)
+    parts = records.confirm(name, old["code"], new["code"], folder)
     click.echo(f"equal; confirmed: {', '.join(parts) or 'nothing, as no part was measured with that code'}")
 
 

@@ -10,7 +10,7 @@ from ..errors import ConfigError, DataError
 from .root import main
 from .terminal import say, say_json
 
-__all__ = ["data", "data_fetch", "data_list", "data_verify", "data_where"]
+__all__ = ["confirm_download", "data", "data_fetch", "data_list", "data_verify", "data_where"]
 
 
 @main.group()
@@ -61,7 +61,7 @@ class _Range(click.ParamType):
         return low, high
 
 
-def _confirm(size, yes):
+def confirm_download(size, yes):
     """Ask before a large download; without a terminal, --yes is required."""
     if yes or size <= 5e8:
         return True
@@ -107,7 +107,7 @@ def data_fetch(names, offline, quiet, workers, timeout, tries, teff, logg, mh, k
     if len(others) < len(names):
         from ..public_data import phoenix
 
-        options |= dict(keep_full=keep_full, confirm=lambda size: _confirm(size, yes), downloader=downloader)
+        options |= dict(keep_full=keep_full, confirm=lambda size: confirm_download(size, yes), downloader=downloader)
         paths += phoenix.fetch_range(**labels, **options)
     for path in paths:
         say(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..parameters import TABLE
-from .data import _confirm
+from .data import confirm_download
 from .options import PATH, overrides_of
 from .root import main
 from .terminal import say
@@ -56,7 +56,7 @@ def reproduce(stars, profile, until, settings, yes, offline, workers, timeout, t
         root=results,
         offline=offline,
         quiet=quiet,
-        confirm=lambda size: _confirm(size, yes),
+        confirm=lambda size: confirm_download(size, yes),
         downloader=Downloader(workers=workers, timeout=timeout, tries=tries),
     )
     for name, total in (("stars", "stars"), ("nodes", "PHOENIX-ACES spectra")):

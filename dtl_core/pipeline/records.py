@@ -26,6 +26,7 @@ __all__ = [
     "confirm",
     "dated",
     "digest",
+    "finite",
     "frame",
     "is_stale",
     "lines",
@@ -186,12 +187,22 @@ def names(folder=None):
     return sorted(path.stem for path in Path(folder or FOLDER).glob("*.json"))
 
 
-def _finite(value):
-    """Replace numbers that are not finite, which JSON does not support, by None."""
+def finite(value):
+    """Replace numbers that are not finite, which JSON does not support, by None.
+
+    Parameters
+    ----------
+    value : dict, sequence or plain value
+        Nested to any depth.
+
+    Returns
+    -------
+    dict, list or plain value
+    """
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -212,7 +223,7 @@ def write(name, values, folder=None, *, code=()):
     Path
     """
     made = datetime.datetime.now(datetime.UTC).date().isoformat()
-    record = {"made": made, "machine": machine.describe(), "code": _hashes(code), "values": _finite(values)}
+    record = {"made": made, "machine": machine.describe(), "code": _hashes(code), "values": finite(values)}
     return write_atomic(Path(folder or FOLDER) / f"{name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 

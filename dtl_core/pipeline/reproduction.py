@@ -302,7 +302,7 @@ def _run_and_compare(spectra, found, profile, overrides, store, quiet, summary, 
         frame, numbers, compared = compare_catalogues(table, published, sources)
         frame.write(place / "catalogue.ecsv")
         numbers.to_csv(place / "numbers.csv", index=False)
-        (place / "summary.json").write_text(json.dumps(records._finite(about | compared), indent=1) + "\n")
+        (place / "summary.json").write_text(json.dumps(records.finite(about | compared), indent=1) + "\n")
 
     tables = {name: digest for name, digest in registry.fingerprint().items() if name.startswith("published/")}
     inputs = {"catalogue": run.keys["catalogue"], "observed": run.keys["observed"]} | tables

@@ -164,10 +164,10 @@ def test_a_record_is_not_confirmed_for_code_that_finds_something_else(tmp_path, 
     entry = records.read("transfer", tmp_path)["values"]["arms"]
     told = {"arms": {"errors": ["a"]}}
     runs = [{"code": entry["code"], "found": told}, {"code": {"dtl_core.files": "new"}, "found": found}]
-    monkeypatch.setattr(confirm, "small_runs", lambda commit, workers: runs)
+    monkeypatch.setattr(confirm, "small_runs", lambda name, commit, workers: runs)
     with pytest.raises(DataError, match="abc finds other values: arms, .*; measure the record again"):
-        confirm.main(["abc", "--folder", str(tmp_path)], standalone_mode=False)
+        confirm.main(["transfer", "abc", "--folder", str(tmp_path)], standalone_mode=False)
     assert records.read("transfer", tmp_path)["values"]["arms"] == entry
     runs[1]["found"] = told
-    confirm.main(["abc", "--folder", str(tmp_path)], standalone_mode=False)
+    confirm.main(["transfer", "abc", "--folder", str(tmp_path)], standalone_mode=False)
     assert records.read("transfer", tmp_path)["values"]["arms"]["code"] == {"dtl_core.files": "new"}
