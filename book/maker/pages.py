@@ -81,7 +81,8 @@ dtl data verify               # compare all that is there with its SHA-256
 ```
 
 A file is looked for in the folder that `DTL_DATA` names, then in the cache (`DTL_CACHE`, or the user's cache folder).
-Only `dtl data fetch` asks the network, and not with `--offline`. A download whose SHA-256 differs from the
+The network is used by `dtl data fetch`, `dtl reproduce`, `make book` and, for stars named by an identifier,
+`dtl predict --photometry`, and by none of them with `DTL_OFFLINE=1`. A download whose SHA-256 differs from the
 registry's is refused, and `dtl data verify` finds what was damaged since; the tables show its first twelve digits.
 """
 
