@@ -7,7 +7,6 @@ import copy
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from ..config import AutoencoderConfig, Config, TransferConfig
 from ..networks.autoencoder import Autoencoder, autoencoder_loss
@@ -207,6 +206,8 @@ class PrincipalComponents(_OnFeatures):
     def _decompose(self, flux):
         """Find the components of spectra (n, n_pixels)."""
         n = min(self.n_components, *flux.shape)
+        from sklearn.decomposition import PCA
+
         self.components = PCA(n, svd_solver="covariance_eigh", whiten=True).fit(flux.double().numpy())
 
     def encoded(self, flux):

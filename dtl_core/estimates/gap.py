@@ -14,6 +14,7 @@ __all__ = [
     "best_match",
     "domain_auc",
     "gap_metrics",
+    "map_of",
     "mean_discrepancy",
     "nearest_distance",
     "scaled",
@@ -93,24 +94,45 @@ def umap_map(synthetic, observed, config, *, metric, seed=0):
     rows : int array of shape (n_drawn,)
         Rows of ``synthetic`` that were drawn.
     """
-    umap = machine.load_umap()
     rng = np.random.default_rng([seed, 11])
     rows = np.sort(rng.permutation(len(synthetic))[: config.n_synthetic])
     both = np.concatenate([synthetic[rows], observed])
     neighbours = min(config.n_neighbors, len(both) - 1)
+    position = map_of(both, n_neighbors=neighbours, min_dist=config.min_dist, metric=metric, seed=seed)
+    return position[: len(rows)], position[len(rows) :], rows
+
+
+def map_of(features, *, n_neighbors, min_dist, metric="euclidean", seed=0):
+    """Two-dimensional UMAP of one sample, for figures only.
+
+    It starts from the first two principal components: UMAP's own start takes no seed.
+
+    Parameters
+    ----------
+    features : array of shape (n, n_features)
+    n_neighbors : int
+    min_dist : float
+    metric : str
+        ``correlation`` or ``euclidean``.
+    seed : int
+
+    Returns
+    -------
+    array of shape (n, 2)
+    """
+    from sklearn.decomposition import PCA
+
+    umap = machine.load_umap()
+    start = PCA(2, svd_solver="randomized", random_state=seed).fit_transform(features)
+    start = (10 * start / np.abs(start).max()).astype(np.float32)
     if metric == "correlation":  # the same distances as umap-learn's own, from one matrix product
-        both, metric = np.clip(1 - np.corrcoef(both), 0, None).astype(np.float32), "precomputed"
+        features, metric = np.clip(1 - np.corrcoef(features), 0, None).astype(np.float32), "precomputed"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that a seed costs parallelism
         model = umap.UMAP(
-            n_neighbors=neighbours,
-            min_dist=config.min_dist,
-            metric=metric,
-            random_state=seed,
-            n_jobs=1,
+            n_neighbors=n_neighbors, min_dist=min_dist, metric=metric, init=start, random_state=seed, n_jobs=1
         )
-        position = model.fit_transform(both)
-    return position[: len(rows)], position[len(rows) :], rows
+        return model.fit_transform(features)
 
 
 # ---------------------------------------------------------------- how far two samples are apart

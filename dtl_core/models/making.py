@@ -29,6 +29,7 @@ from ..config import override
 from ..errors import ConfigError
 from ..estimates import gravity, outliers
 from ..estimates.calibration import LEVELS
+from ..estimates.gap import map_of
 from ..parameters import PARAMETERS
 from ..preparing.chain import prepare_many
 from ..spectra import operators
@@ -408,14 +409,9 @@ def as_arrays(reference, detector):
 
 def latent_map(latent, seed):
     """UMAP of the reference stars' features: (n, 2), for figures only."""
-    import warnings
-
     threads = torch.get_num_threads()
-    umap = machine.load_umap()
     standard = (latent - latent.mean(0)) / (latent.std(0) + 1e-6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        place = umap.UMAP(n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(standard)
+    place = map_of(standard, n_neighbors=15, min_dist=0.1, seed=seed)
     torch.set_num_threads(threads)  # numba changes this number, and with it the last digits of what follows
     return place
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.adam import adam
 
 from ..errors import DTLError
 from ..files import atomic_path, load_arrays, save_arrays
@@ -133,12 +134,18 @@ class _Step:
         self.device = next(model.parameters()).device
         self.on_gpu = self.device.type == "cuda"
         self.rate = torch.tensor(0.0, device=self.device) if self.on_gpu else 0.0
-        # eps is Keras's default
-        self.optimiser = torch.optim.Adam(self.parameters, self.rate, eps=1e-7, fused=True, capturable=self.on_gpu)
+        self.state = [
+            {
+                "step": torch.zeros((), device=self.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+            for parameter in self.parameters
+        ]
 
     def __call__(self, rows, rate):
         if not self.on_gpu:
-            self.optimiser.param_groups[0]["lr"] = rate
+            self.rate = rate
             return self._plain(rows)
         self.rate.fill_(rate)
         if tuple(rows.shape) != self.shape:
@@ -150,12 +157,35 @@ class _Step:
         return self.each
 
     def _plain(self, rows):
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         with autocast(self.precision, self.device):
             each = self.loss(self.model, rows)
         each.sum().backward()
-        self.optimiser.step()
+        self._adam()
         return each.detach()
+
+    @torch.no_grad()
+    def _adam(self):
+        """Adam by torch's function: the class ``torch.optim.Adam`` imports torch's compiler, 2 s in each process."""
+        moved = [(one, state) for one, state in zip(self.parameters, self.state, strict=True) if one.grad is not None]
+        averages = ([state[name] for _, state in moved] for name in ("exp_avg", "exp_avg_sq"))
+        adam(
+            [parameter for parameter, _ in moved],
+            [parameter.grad for parameter, _ in moved],
+            *averages,
+            [],
+            [state["step"] for _, state in moved],
+            fused=True,
+            capturable=self.on_gpu,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.rate,
+            weight_decay=0.0,
+            eps=1e-7,  # Keras's default
+            maximize=False,
+        )
 
     def _record(self, rows):
         self.rows = rows.clone()
@@ -322,7 +352,7 @@ def _state(step, history):
     arrays = {f"history.{key}": np.array(value) for key, value in history.items() if value}
     for number, parameter in enumerate(step.parameters):
         arrays[f"{number}.weight"] = parameter.detach()
-        arrays |= {f"{number}.{name}": value for name, value in step.optimiser.state[parameter].items()}
+        arrays |= {f"{number}.{name}": value for name, value in step.state[number].items()}
     return arrays
 
 
@@ -331,7 +361,7 @@ def _restore(saved, step, history):
     with torch.no_grad():
         for number, parameter in enumerate(step.parameters):
             parameter.copy_(torch.from_numpy(saved[f"{number}.weight"]))
-            step.optimiser.state[parameter] = {
+            step.state[number] = {
                 name: torch.from_numpy(saved[f"{number}.{name}"]).to(parameter.device).reshape(shape)
                 for name, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape))
             }

@@ -16,6 +16,7 @@ from torch import nn
 from dtl_core.config import load_profile
 from dtl_core.errors import DTLError
 from dtl_core.files import load_arrays
+from dtl_core.networks import training
 from dtl_core.networks.autoencoder import Autoencoder, autoencoder_loss, contractive_penalty, layer_widths
 from dtl_core.networks.fine_tuning import fine_tune, reconstruction_error
 from dtl_core.networks.regressor import Regressor, _PairConvolution, live_units, regression_loss
@@ -482,6 +483,25 @@ def test_half_precision_trains_as_well_to_a_tenth():
     bounded("bf16 over float32", ratio, below=1.1)  # a smaller error is not a fault: rounding acts as noise in training
     errors = {precision: np.mean(values) for precision, values in errors.items()}
     bounded("error over the variance", errors["float32"] / ((flux - flux.mean(0)) ** 2).mean(), below=0.5)
+
+
+def test_a_step_is_that_of_torchs_own_adam():
+    model, other = (torch.nn.Sequential(nn.Linear(PIXELS, 5), nn.ReLU(), nn.Linear(5, 1)) for _ in range(2))
+    other.load_state_dict(model.state_dict())
+    unused = nn.Parameter(torch.ones(2))  # gets no gradient
+    model.register_parameter("unused", unused)
+    rows, rates = fluxes(), [1e-3, 3e-3, 2e-4, 1e-2]
+    step = training._Step(model, lambda network, x: (network(x) ** 2).mean()[None], "float32", rows.shape)
+    adam = torch.optim.Adam(other.parameters(), eps=1e-7, fused=True)
+    for rate in rates:
+        step(rows, rate)
+        adam.zero_grad()
+        (other(rows) ** 2).mean().backward()
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    for ours, theirs in zip(model[:], other, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert torch.equal(unused, torch.ones(2))
 
 
 def test_fit_shows_each_sample_once_an_epoch_to_each_member():

@@ -36,18 +36,19 @@ def _start_worker(channel):
 
 
 def _change_adam():
-    plain = torch.optim.Adam.__init__
+    from dtl_core.networks import training
+
+    plain = training._Step.__init__
 
     @functools.wraps(plain)
-    def changed(self, params, *args, **kwargs):
-        params = list(params)
+    def changed(self, *args):
+        plain(self, *args)
         with torch.no_grad():
-            for number, one in enumerate(params):  # members of a stack in the same way, as each would be alone
+            for number, one in enumerate(self.parameters):  # members of a stack in the same way, as each would be alone
                 generator = torch.Generator().manual_seed(1000 * int(os.environ["DTL_PERTURB"]) + number)
                 shape = one.shape[1:] if one.dim() > 2 else one.shape
                 one.mul_(1 + SIZE * torch.randn(shape, generator=generator).to(one))
-        plain(self, params, *args, **kwargs)
         if "DTL_UNTRAINED" in os.environ:
-            self.step = lambda: None
+            self._adam = lambda: None
 
-    torch.optim.Adam.__init__ = changed
+    training._Step.__init__ = changed

@@ -1,11 +1,7 @@
 """The smallest run of the whole method, seconds long, and what a store holds."""
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
-
-from safetensors.numpy import load_file
 
 from dtl_core.files import file_hash
 
@@ -35,24 +31,10 @@ TINY = {
 }
 
 
-MAPS = "gap.safetensors"  # holds maps of UMAP, which once in some hundred times differ even with a seed
-
-
-def _digest(path):
-    """Hash of a file, without the maps of UMAP."""
-    if path.name == MAPS:
-        kept = {name: values.tobytes().hex() for name, values in load_file(path).items() if not name.startswith("map_")}
-    elif path.name == "manifest.json" and MAPS in (manifest := json.loads(path.read_text()))["files"]:
-        kept = manifest | {"files": sorted(manifest["files"])}
-    else:
-        return file_hash(path)
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
 def tree(root):
     """Every stored file and its hash; timings and the record of the last run differ between runs by their nature."""
     files = [p for p in Path(root).rglob("*") if p.is_file() and p.parent.name not in ("timings", "runs")]
-    return {str(p.relative_to(root)): _digest(p) for p in files}
+    return {str(p.relative_to(root)): file_hash(p) for p in files}
 
 
 def keys_of(run):
