@@ -137,7 +137,7 @@ def smoke(results, first_notebook):
 def executed(smoke, tmp_path_factory):
     """A copy of the book's sources with all notebooks executed on the session's smoke run."""
     root = tmp_path_factory.mktemp("book")
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "generated"))

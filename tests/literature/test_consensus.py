@@ -181,7 +181,7 @@ def quick_to_compile():
 @pytest.mark.slow
 def test_the_sampler_finds_known_parameters_and_repeats_itself(quick_to_compile):
     values, true = simulated(200, seed=7)
-    settings = {"warmup": 60, "draws": 120, "chains": 1}
+    settings = {"warmup": 100, "draws": 150, "chains": 1}
     draws = consensus_model.sample(values, **settings)
     assert draws.diagnostics["max_rhat"] < 1.1 and draws.diagnostics["divergences"] < 5
     found = consensus.catalogue_table(draws)
