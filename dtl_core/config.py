@@ -332,7 +332,7 @@ class RecommendedConfig:
 
     method: str = setting(
         "combined",
-        "combined is the most accurate; randomised needs no other stars; paper is the paper's",
+        "combined learns from all stars of a survey; randomised needs no other stars; paper is the paper's method",
         choices=("combined", "randomised", "paper"),
     )
     fewest: int = setting(

@@ -40,7 +40,7 @@ __all__ = [
 
 
 GROUPS = ("published", "hpf", "linelists", "labels", "phoenix", "isochrones", "vizier", "gaia", "embedded", "models")
-_NEEDS = {  # kind: required fields, besides those without default
+_NEEDS = {  # kind: required fields, in addition to those without a default
     "file": ("url", "sha256", "size"),
     "open": ("url",),  # a file without a published hash
     "vizier": ("url", "catalogue"),

@@ -1,4 +1,4 @@
-"""Stage ``recommended``: estimates of the best method of the benchmark, with calibrated error bars and p-values.
+"""Stage ``recommended``: estimates by a method of the benchmark, with calibrated error bars and p-values.
 
     many stars, such as a survey  -> ``combined``: learns what the spectra of all stars have in common
     few stars                     -> ``randomised``: a network trained on randomised synthetic spectra
