@@ -153,9 +153,9 @@ _TEXT = """## How large are the errors on simulated surveys?
 
 {methods}
 
-{{numref}}`tab-landing` on the first page has the errors. {state} The gap of these surveys is of the kind that some of
-the methods were made for. [Notebook 07](notebooks/07_does_transfer_close_the_gap.ipynb) has all methods, and what
-fine-tuning does.
+Here each method trains one network. {{numref}}`tab-landing` on the first page has the errors, for the paper's method
+those of an ensemble of networks. {state} The gap of these surveys is of the kind that some of the methods were made
+for. [Notebook 07](notebooks/07_does_transfer_close_the_gap.ipynb) has all methods, and what fine-tuning does.
 
 ## And on other kinds of gap?
 
