@@ -106,7 +106,7 @@ def main(name, commit, folder, workers):
     differs = difference(old["found"], new["found"])
     if differs:
         raise DataError(f"the code after {commit} finds other values: {differs}", remedy="measure the record again")
-    parts = records.confirm(name, old["code"], new["code"], folder)
+    parts = records.confirm(name, new["found"], old["code"], new["code"], folder)
     click.echo(f"equal; confirmed: {', '.join(parts) or 'nothing, as no part was measured with that code'}")
 
 

@@ -87,11 +87,11 @@ COUNTERPARTS = (
 
 _TEXT = """# The paper's figures and tables, and ours
 
-{cite} has {figures} figures and {tables} tables. We know what {known_figures} of the figures and {known_tables} of the
-tables show, from the paper's public code, CDS and our notes on its text; {counterparts} of these {listed} have a
-counterpart in this book. A number is given where one of these sources has it. The other {unknown} are not listed,
-because we had no copy of the printed paper when this list was made and do not guess what they show. Another page
-compares [all numbers that we know from the paper](fidelity.md), wherever the paper gives them.
+{cite} has {figures} figures and {tables} tables. We know what {known_figures} of the figures and {known_tables} of
+the tables show, from the paper's public code, CDS and our notes on its text. The book has counterparts of
+{counterparts} of these {listed}. A number is given where one of these sources has it. The other {unknown} are not
+listed, because we had no copy of the printed paper when this list was made and do not guess what they show. Another
+page compares [all numbers that we know from the paper](fidelity.md), wherever the paper gives them.
 """
 
 

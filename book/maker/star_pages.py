@@ -25,7 +25,7 @@ from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, label_grid, libraries
 
 from .consensus_pages import consensus_rows
-from .markdown import MINUS, NBSP, cite, code, escape, measured, number, percent, table
+from .markdown import NBSP, cite, code, escape, measured, number, percent, table
 
 __all__ = ["SLOW", "Star", "VELOCITIES", "real_stars", "star_files", "synthetic_star"]
 
@@ -207,7 +207,7 @@ def _provenance(star, profile):
 def _estimate_rows(star, run):
     found = real_star_table(run, published_rows())
     for row in found[found["star"] == star].fillna("").drop(columns="star").itertuples(index=False):
-        yield [escape(row[0]), *(escape(text).replace("-", MINUS) for text in row[1:])]
+        yield [escape(text) for text in row]
     yield from _consensus_row(star)
 
 

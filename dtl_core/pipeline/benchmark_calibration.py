@@ -14,14 +14,13 @@ from ..estimates.diagnostics import sbc_ranks, tarp
 from ..estimates.posterior import fit_flow
 from ..literature import catalogues, comparison
 from ..missing import unless_empty
-from ..parameters import ANCHOR_ERRORS, PARAMETERS, TABLE
-from .benchmark_tables import N_ANCHORS, THIRDS, listed, or_note, with_range
+from ..parameters import ANCHOR_ERRORS, PARAMETERS
+from .benchmark_tables import N_ANCHORS, THIRDS, or_note, with_range
 
 __all__ = [
     "calibrate",
     "coverage",
     "coverage_of",
-    "coverage_range",
     "coverage_table",
     "expected_inside",
     "few_star_coverage",
@@ -158,25 +157,6 @@ def coverage(intervals):
                 rows.append((name, str(third), level, *shares, len(own), own["truths"].max()))
     columns = ["parameter", "third", "level", "share", "error", "least", "most", "n", "truths"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def coverage_range(covered, level=0.68):
-    """Say between which shares the coverage of single surveys lies, for all parameters, as text.
-
-    Parameters
-    ----------
-    covered : DataFrame
-        Result of :func:`coverage`.
-    level : float
-
-    Returns
-    -------
-    str
-        Such as ``42 to 80 % in Teff and 17 to 88 % in [M/H]``.
-    """
-    own = covered[(covered["level"] == level) & (covered["third"] == "all")].set_index("parameter")
-    ranges = [f"{own.loc[p, 'least']:.0%} to {own.loc[p, 'most']:.0%} in {TABLE[p].symbol}" for p in own.index]
-    return listed([text.replace("%", "", 1).replace("%", " %") for text in ranges])
 
 
 @or_note

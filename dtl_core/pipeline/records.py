@@ -283,12 +283,14 @@ def add(name, part, values, profile=None, folder=None, *, code=()):
     return write(name, parts, folder)
 
 
-def confirm(name, measured, present, folder=None):
+def confirm(name, checked, measured, present, folder=None):
     """Give the parts of a record the hashes of later code that was shown to find the same values.
 
     Parameters
     ----------
     name : str
+    checked : iterable of str
+        Parts of which this was shown.
     measured, present : dict of str to str
         Hash of each module, of the code that measured the parts and of the later one.
     folder : path, optional
@@ -296,11 +298,11 @@ def confirm(name, measured, present, folder=None):
     Returns
     -------
     list of str
-        Names of the parts, those that were measured with ``measured``.
+        Names of the parts that were confirmed: those of ``checked`` that were measured with ``measured``.
     """
-    parts = read(name, folder)["values"]
+    parts, checked = read(name, folder)["values"], set(checked)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    chosen = [part for part, entry in parts.items() if entry.get("code") == measured]
+    chosen = [part for part, entry in parts.items() if part in checked and entry.get("code") == measured]
     for part in chosen:
         parts[part] |= {"code": present, "confirmed": today}
     if chosen:

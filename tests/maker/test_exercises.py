@@ -25,9 +25,7 @@ def exercises(name):
     for cell in cells:
         if ":::{dropdown} Solution" in cell.source:
             (title,) = re.findall(r"^### (.*)", cell.source, re.M)
-            (found[title],) = re.findall(
-                r"^:::\{dropdown\} Solution\n```python\n(.*?)^```\n.+?^:::", cell.source, re.M | re.S
-            )
+            (found[title],) = re.findall(SOLUTION, cell.source, re.M | re.S)
     return found
 
 
@@ -146,7 +144,7 @@ def test_the_answers_of_regression_hold(solved):
     bounded("error of log g over its spread, synthetic", rms["synthetic"] / gravity["spreads"]["synthetic"], below=0.7)
     bounded("error of log g over its spread, stars", rms["stars"] / gravity["spreads"]["stars"], above=0.6)
     rms = votes["rms_of"]
-    assert rms["their mean"] <= rms["single votes"]
+    bounded("error of the mean over that of single votes", rms["their mean"] / rms["single votes"], below=0.97)
     bounded(
         "error of the mean over that of independent votes",
         rms["their mean"] / rms["if they were independent"],

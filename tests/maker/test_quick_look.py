@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import SIZES, _axe
+from browser import SIZES, _axe, silent_page
 from spectrum_texts import samples
 
 import dtl_core
@@ -53,16 +53,9 @@ def address(files, tmp_path_factory):
 @pytest.fixture
 def page(chromium, address):
     """The page, which must stay silent and load nothing but its own files."""
-    context = chromium.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
-    opened, complaints = context.new_page(), []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    opened.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else complaints.append(r.url))
-    opened.goto(address)
-    yield opened
-    context.close()
-    assert complaints == []
+    with silent_page(chromium) as opened:
+        opened.goto(address)
+        yield opened
 
 
 RUN = """async ([text, options]) => {

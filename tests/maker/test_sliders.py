@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser import SIZES
+from browser import SIZES, silent_page
 from scipy.special import j1
 
 from book.maker import sliders
@@ -199,15 +199,8 @@ def address(files, tmp_path_factory):
 @pytest.fixture
 def page(chromium):
     """A page that must stay silent and load nothing from elsewhere."""
-    context = chromium.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
-    opened, complaints = context.new_page(), []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    opened.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else complaints.append(r.url))
-    yield opened
-    context.close()
-    assert complaints == []
+    with silent_page(chromium) as opened:
+        yield opened
 
 
 def values(page):

@@ -58,9 +58,6 @@ def test_coverage_in_words_has_a_row_a_parameter_and_third():
         and len(found) == 4
     )
     assert found["known truths"].tolist() == [143] * 4
-    assert benchmark_calibration.coverage_range(covered) == "17 to 88 % in Teff"
-    both = pd.concat([covered, covered.assign(parameter="mh", least=0.0, most=1.0)])
-    assert benchmark_calibration.coverage_range(both) == "17 to 88 % in Teff and 0 to 100 % in [M/H]"
 
 
 def test_the_range_of_coverage_is_that_of_single_surveys():

@@ -234,9 +234,10 @@ def test_a_sentence_says_when_a_record_was_measured_and_that_its_code_has_change
 
 def test_later_code_that_finds_the_same_takes_the_place_of_the_code_that_measured(measured):
     before, present = records.read("bench", measured)["values"], records._hashes(["dtl_core.errors"])
-    assert records.confirm("bench", {"dtl_core.errors": "0" * 20}, present, measured) == []
+    assert records.confirm("bench", ["new"], {"dtl_core.errors": "0" * 20}, present, measured) == []
+    assert records.confirm("bench", ["old", "both"], before["new"]["code"], present, measured) == []
     assert records.read("bench", measured)["values"] == before
-    assert records.confirm("bench", before["new"]["code"], present, measured) == ["new"]
+    assert records.confirm("bench", ["new", "other"], before["new"]["code"], present, measured) == ["new"]
     after = records.read("bench", measured)["values"]
     day = after["new"].pop("confirmed")
     assert after == before | {"new": before["new"] | {"code": present}}

@@ -40,6 +40,20 @@ def serve(folder):
         server.shutdown()
 
 
+@contextlib.contextmanager
+def silent_page(browser):
+    """A page of desktop size; afterwards it must have said nothing and loaded nothing but files of this machine."""
+    context = browser.new_context(viewport=dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+    opened, complaints = context.new_page(), []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    opened.on("request", lambda r: None if re.match("(file|data|blob):", r.url) else complaints.append(r.url))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
 def look(page, address, screenshot=None, axe=True):
     """What is wrong with one page: console messages, addresses beyond this machine, axe's serious findings, and by how
     many pixels the page is wider than the window. axe: whether, or in which part of the page (a CSS selector)."""
