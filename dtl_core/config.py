@@ -7,6 +7,7 @@ A profile lists the settings that differ from them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_type_hints
@@ -444,6 +445,12 @@ class Setting(NamedTuple):
     choices: tuple[str, ...]
 
 
+@functools.cache  # a configuration is checked hundreds of times, for every simulated survey
+def _kinds(group):
+    """Types of the settings of a configuration class."""
+    return get_type_hints(group)
+
+
 def settings(config, prefix=""):
     """Iterate over all settings of a configuration, groups included.
 
@@ -458,7 +465,7 @@ def settings(config, prefix=""):
     ------
     Setting
     """
-    kinds = get_type_hints(type(config))
+    kinds = _kinds(type(config))
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
         if dataclasses.is_dataclass(value):
@@ -485,19 +492,19 @@ _FAST = {  # what the small profiles share: centred inputs and learning rates fo
 PROFILES = {
     "smoke": _FAST
     | {
-        "synthetic.n_spectra": 2400,
+        "synthetic.n_spectra": 2000,
         "autoencoder.widths": (128, 160),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,
-        "autoencoder.epochs": 25,
+        "autoencoder.epochs": 18,
         "search.epochs": 1,
         "transfer.epochs": 20,
         "regression.n_models": 2,
         "regression.n_kept": 8,
-        "regression.epochs": 15,
+        "regression.epochs": 12,
         "estimate.grid_size": 256,
         "recommended.epochs": 6,
-        "recommended.emulator_epochs": 30,
+        "recommended.emulator_epochs": 25,
         "models.resolving_powers": (53_000.0,),
         "models.members": 2,
         "models.n_spectra": 1500,
@@ -608,7 +615,7 @@ def _replace(node, key, path, value):
     elif len(path) > 1:
         raise ConfigError("unknown setting", field=key, remedy=f"{path[0]} has no parts")
     else:
-        new = _convert(get_type_hints(type(node))[path[0]], value, key)
+        new = _convert(_kinds(type(node))[path[0]], value, key)
     return dataclasses.replace(node, **{path[0]: new})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def make_problem(run, seed=0, *, stars=None, truth=None, **budget):
     anchors = {} if truth is None else anchors_of(truth, halves(truth)[0], seed)
     wavelength, power = binned(run.wavelength, step), run.config.window.resolving_power
     own = Problem(wavelength, flux, labels, train, valid, stars, power, anchors, seed, **budget)
-    own.other_physics = lambda: torch.as_tensor(physics_set(run.config, run.synthetic["labels"]))
+    own.other_physics = functools.cache(lambda: torch.as_tensor(physics_set(run.config, run.synthetic["labels"])))
     return own
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 
 import numpy as np
 import torch
@@ -190,7 +191,7 @@ def training_problem(config, stars=None, *, corrections=None, **budget):
     step, (flux, labels) = config.window.step, generation.synthetic_set(config)
     wavelength = operators.binned(window_grid(config.window, margin=False), step)
     flux = torch.as_tensor(operators.binned(flux, step), dtype=torch.float32)
-    budget["other_physics"] = lambda: torch.as_tensor(_other_physics(config, labels, corrections))
+    budget["other_physics"] = functools.cache(lambda: torch.as_tensor(_other_physics(config, labels, corrections)))
     return _problem(config, wavelength, flux, torch.as_tensor(labels, dtype=torch.float32), stars, **budget)
 
 

@@ -470,10 +470,19 @@ def continuum_points(wavelength, flux, config):
     sigma = config.sigma * 0.01 / (wavelength[1] - wavelength[0])
     smooth = gaussian_filter1d(flux, sigma, axis=1)
     curvature = np.gradient(np.gradient(smooth, axis=1), axis=1)
-    return [_continuum_points(wavelength, *row, config) for row in zip(flux, curvature, strict=True)]
+    points = []
+    for start in range(0, len(flux), 64):  # more would not stay in the cache
+        block = slice(start, start + 64)
+        bounds = [_segments(wavelength, row, config) for row in curvature[block]]
+        levels = _levels(flux[block], bounds, config.flux_min)
+        for (lows, highs), level in zip(bounds, levels, strict=True):
+            middles = 0.5 * (wavelength[lows[1:-1]] + wavelength[highs[1:-1] - 1])
+            points.append((np.concatenate([wavelength[:1], middles, wavelength[-1:]]), level))
+    return points
 
 
-def _continuum_points(wavelength, flux, curvature, config):
+def _segments(wavelength, curvature, config):
+    """First pixels, and those after the last, of the segments whose fluxes set the level; the ends are segments too."""
     crossing = np.flatnonzero(curvature[:-1] * curvature[1:] < 0) + 1
     centres = []
     if len(crossing) > 1:
@@ -481,27 +490,32 @@ def _continuum_points(wavelength, flux, curvature, config):
         for k in np.flatnonzero(share > 0.8):
             lo, hi = crossing[k : k + 2]
             centres.append(lo + int(np.argmin(curvature[lo:hi])))
-    half, edge = config.width / 2, int(config.width)
-    lows = np.searchsorted(wavelength, wavelength[centres] - half) if centres else []
-    highs = np.searchsorted(wavelength, wavelength[centres] + half, side="right") if centres else []
-    n = len(wavelength)
-    bounds = [(0, edge), *zip(lows, highs, strict=True), (n - edge, n)]
-    deviation, middle, top = statistics = np.empty((3, len(bounds)))
-    lengths = np.array([hi - lo for lo, hi in bounds])
+    middle, half, edge, n = wavelength[np.array(centres, int)], config.width / 2, int(config.width), len(wavelength)
+    lows = np.concatenate([[0], np.searchsorted(wavelength, middle - half), [n - edge]])
+    return lows, np.concatenate([[edge], np.searchsorted(wavelength, middle + half, side="right"), [n]])
+
+
+def _levels(flux, bounds, flux_min):
+    """Levels of all segments of spectra (n_spectra, n_pixels): one array per spectrum."""
+    row = np.repeat(np.arange(len(bounds)), [len(lows) for lows, _ in bounds])
+    lows, highs = (np.concatenate(side) for side in zip(*bounds, strict=True))
+    deviation, middle, top = statistics = np.empty((3, len(row)))
+    lengths = highs - lows
     for length in np.unique(lengths):  # segments of one length together
-        rows = np.flatnonzero(lengths == length)
-        segments = np.stack([flux[bounds[row][0] : bounds[row][1]] for row in rows])
-        statistics[:, rows] = _segment_statistics(segments, config.flux_min)
-    spread = np.ptp(deviation)
-    relative = (deviation - deviation.min()) / spread if spread > 0 else np.zeros_like(deviation)
-    middles = [0.5 * (wavelength[lo] + wavelength[hi - 1]) for lo, hi in bounds[1:-1]]
-    return np.array([wavelength[0], *middles, wavelength[-1]]), middle + (top - middle) * relative
+        own = np.flatnonzero(lengths == length)
+        # with nine pixels per resolution element every third of a long segment is enough
+        pixels = lows[own, None] + np.arange(0, length, 3 if length > 400 else 1)
+        statistics[:, own] = _segment_statistics(flux[row[own, None], pixels], flux_min)
+    levels = []
+    for own in np.split(np.arange(len(row)), np.flatnonzero(np.diff(row)) + 1):
+        spread = np.ptp(deviation[own])
+        relative = (deviation[own] - deviation[own].min()) / spread if spread > 0 else np.zeros(len(own))
+        levels.append(middle[own] + (top[own] - middle[own]) * relative)
+    return levels
 
 
 def _segment_statistics(flux, flux_min):
     """Relative median absolute deviation, median of the upper fluxes and 98th percentile of segments (n, length)."""
-    if flux.shape[1] > 400:
-        flux = flux[:, ::3]  # with nine pixels per resolution element every third is enough
     ordered = np.sort(flux, axis=1)
     last = ordered.shape[1] - 1
     median = ordered[:, last // 2]

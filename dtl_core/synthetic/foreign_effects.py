@@ -10,6 +10,7 @@ star. So no effect changes the draws of another, and a smaller survey is a part 
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -228,6 +229,12 @@ def _terms(label):
     return np.stack([t**i * m**j for i in range(4) for j in range(3) if i + j <= 3] + [g], axis=1)
 
 
+@functools.lru_cache(maxsize=4)
+def _coefficients(library):
+    """Coefficients (10, n_pixels) of the polynomial that :func:`_cooler` fits to a library."""
+    return np.linalg.lstsq(_terms(library.label), library.log_flux, rcond=None)[0]
+
+
 def _cooler(flux, label, cool, library):
     """Change the spectra of stars to those of cooler stars with the same peculiarities.
 
@@ -246,7 +253,7 @@ def _cooler(flux, label, cool, library):
     -------
     (n_stars, n_pixels) array
     """
-    coefficients = np.linalg.lstsq(_terms(library.label), np.log(library.flux), rcond=None)[0]
+    coefficients = _coefficients(library)
     lowest = library.label[:, 0].min()
     at, cool = np.array(label, float), np.array(cool, float)
     for labels in (at, cool):

@@ -81,7 +81,7 @@ def expand(library, labels, method="cubic"):
                 field=name,
                 remedy="narrow the labels",
             )
-    data = _to_space(library.flux, method).reshape(len(library.teff), len(library.logg) * len(library.mh), -1)
+    data = _to_space(library, method).reshape(len(library.teff), len(library.logg) * len(library.mh), -1)
     out = np.empty((len(labels), data.shape[-1]))
     teff, back = np.unique(labels[:, 0], return_inverse=True)
     along_teff = np.tensordot(_weights(library.teff, teff, method), data, axes=1)
@@ -93,11 +93,11 @@ def expand(library, labels, method="cubic"):
     return _from_space(out, method)
 
 
-def _to_space(flux, method):
+def _to_space(library, method):
     """The quantity that a method interpolates."""
     if method not in ("cubic", "linear"):
         raise DataError(f"unknown method {method!r}", field="interpolation", remedy="choose linear or cubic")
-    return np.log(flux) if method == "cubic" else flux
+    return library.log_flux if method == "cubic" else library.flux
 
 
 def _from_space(values, method):

@@ -59,7 +59,7 @@ def interpolation_error(library, methods=("linear", "cubic"), *, window, continu
         inner = range(1, len(axis) - 1)
         if not inner:
             continue
-        values = _to_space(library.flux, method).reshape(shape)
+        values = _to_space(library, method).reshape(shape)
         weights = [np.insert(_weights(np.delete(axis, i), axis[[i]], method)[0], i, 0.0) for i in inner]
         predicted = _from_space(np.tensordot(weights, np.moveaxis(values, column, 0), axes=1), method)
         nodes, region = (np.moveaxis(a, column, 0)[1:-1].reshape(-1, a.shape[-1]) for a in (truth, teff))

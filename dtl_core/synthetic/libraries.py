@@ -91,7 +91,7 @@ def load_phoenix(folder=None, *, teff=None, logg=None, mh=None):
     return Library(common, norm, np.ones_like(norm), *axes, np.array(nodes), np.empty(0, "U4"), meta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are equal if they are the same object, so that results can be cached by library
 class Library:
     """Spectra on the nodes of a label grid, or of single stars, before any broadening.
 
@@ -124,10 +124,15 @@ class Library:
     meta: dict
     physics: dict = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def flux(self):
         """(n_nodes, n_pixels) flux of mean 1."""
         return self.norm * self.continuum
+
+    @functools.cached_property
+    def log_flux(self):
+        """(n_nodes, n_pixels) natural logarithm of the flux."""
+        return np.log(self.flux)
 
 
 REMEDY = "reinstall the package or rebuild it with tools/lte_library"

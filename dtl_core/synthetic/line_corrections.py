@@ -289,23 +289,23 @@ def corrected_set(config, labels, corrections, *, draws, rng, shared_draws=None,
     """
     library = generation.source_library(config)
     chosen = np.arange(1, corrections.n_draws + 1) if shared_draws is None else np.asarray(shared_draws)
-    libraries = [corrections.library(library, draw) for draw in chosen]
+    physics, which = [], []
+    for _ in range(draws):
+        drawn = draw_physics(len(labels), rng)
+        physics.append({name: values for name, values in drawn.items() if name not in corrections.physics})
+        which.append(rng.integers(len(chosen), size=len(labels)))
     out = None
-    for number in range(draws):
-        physics = draw_physics(len(labels), rng)
-        for name in corrections.physics:  # part of the corrected libraries
-            physics.pop(name)
-        which = rng.integers(len(chosen), size=len(labels))
-        for k, own in enumerate(libraries):
-            rows = np.flatnonzero(which == k)
-            if not len(rows):
-                continue
-            part = {name: values[rows] for name, values in physics.items()}
-            flux = generation.spectra_of(config, labels[rows], physics=part, library=own, progress=progress)
-            binned = operators.binned(flux, config.window.step)
-            if out is None:
-                out = np.empty((draws, len(labels), binned.shape[1]), np.float32)
-            out[number, rows] = binned
+    for k, draw in enumerate(chosen):
+        number, rows = np.nonzero(np.stack(which) == k)
+        if not len(rows):
+            continue
+        part = {name: np.stack([drawn[name] for drawn in physics])[number, rows] for name in physics[0]}
+        own = corrections.library(library, draw)
+        flux = generation.spectra_of(config, labels[rows], physics=part, library=own, progress=progress)
+        binned = operators.binned(flux, config.window.step)
+        if out is None:
+            out = np.empty((draws, len(labels), binned.shape[1]), np.float32)
+        out[number, rows] = binned
     return out
 
 

@@ -92,7 +92,7 @@ class _Model:
         self.wavelength, self.step = self.library.wavelength, window.step
         self.knots = np.arange(self.wavelength[0], self.wavelength[-1], SPACING)
         self.basis = smooth_basis(self.wavelength, self.knots)
-        self.log_norm, self.log_flux = np.log(self.library.norm), np.log(self.library.flux)
+        self.log_norm, self.log_flux = np.log(self.library.norm), self.library.log_flux
         axes = [self.library.teff, self.library.logg, self.library.mh]
         self.low, self.high = (np.array([axis[end] for axis in axes]) for end in (0, -1))
         self.grid = operators.binned(operators.window_grid(window, margin=False), self.step)
