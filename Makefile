@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Some machines set it; then each of the many processes of a run or of the tests compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env book app paper test test-quick coverage lint bench transfer clean
+.PHONY: help env book app paper test test-all test-quick coverage lint bench transfer clean
 
 help:  ## what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -24,13 +24,16 @@ paper: PROFILE = paper-fast
 paper: .venv/.installed  ## fetch the spectra and models of the paper, run it on them, compare (hours; STARS="..." for some)
 	$(BIN)/dtl reproduce --profile $(PROFILE) $(addprefix --stars ,$(STARS))
 
-test: lint  ## lint, then the whole test suite
+test: lint  ## lint, then the tests
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder -m "not nightly"
+
+test-all: lint  ## the same with those of every night: killed processes, a cluster, timed surveys
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
 
 test-quick: lint  ## the tests that train no networks and take less than a second
-	$(BIN)/python -m pytest -n 3 -m "not slow and not trained and not uses_smoke and not uses_tiny"
+	$(BIN)/python -m pytest -n 3 -m "not nightly and not slow and not trained and not uses_smoke and not uses_tiny"
 
-coverage: lint  ## the whole test suite, and which lines it reaches (takes 40 % longer)
+coverage: lint  ## all tests, and which lines they reach (takes 40 % longer)
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: .venv/.installed  ## ruff, notebooks included, and the order of the imports

@@ -171,6 +171,7 @@ def command(store, folder, *more):
     return [sys.executable, "-m", "dtl_core", "predict", str(store), "-o", str(folder), *options]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(store, tmp_path):
     expected, folder = tmp_path / "expected.parquet", tmp_path / "killed.parquet"

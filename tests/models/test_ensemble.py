@@ -72,7 +72,7 @@ def test_an_ensemble_comes_back_from_its_arrays(smoke):
     np.testing.assert_array_equal(ensemble.estimate(smoke.observed[:5]), again.estimate(smoke.observed[:5]))
 
 
-def test_the_papers_ensemble_becomes_a_model_for_other_peoples_spectra(smoke, tmp_path):
+def test_the_papers_ensemble_becomes_a_model_for_other_peoples_spectra(smoke, few_surveys, tmp_path):
     sizes = {"n_spectra": 200, "emulator_epochs": 3, "reference_stars": 80, "test_stars": 40}
     small = dataclasses.replace(smoke.config.models, **sizes)
     run = dataclasses.replace(smoke, config=dataclasses.replace(smoke.config, models=small))

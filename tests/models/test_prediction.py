@@ -227,7 +227,7 @@ def test_models_are_listed_and_shown():
 
 
 @pytest.mark.slow
-def test_models_are_built_and_used(tmp_path, folder):
+def test_models_are_built_and_used(tmp_path, folder, few_surveys):
     small = {"models.n_spectra": 200, "models.epochs": 1, "models.emulator_epochs": 2, "models.members": 1,
              "models.reference_stars": 80, "models.test_stars": 20}  # fmt: skip
     settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]

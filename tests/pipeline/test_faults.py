@@ -66,6 +66,7 @@ def manifests(root):
     return {path: path.stat().st_mtime_ns for path in root.glob("[!uw]*/*/manifest.json")}
 
 
+@pytest.mark.nightly
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path):
     """And as with another number of worker processes; what was finished before a kill is not made again."""
     rng, kept = random.Random(int(os.environ.get("DTL_KILL_SEED", "1"))), {}
@@ -80,6 +81,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path)
     assert kept.items() <= manifests(tmp_path).items()
 
 
+@pytest.mark.nightly
 def test_two_runs_share_one_store(tiny, tmp_path):
     copy_of(tiny, tmp_path, "synthetic", "observed", "gap", "candidate", "recommended")  # which take most of the time
     both = [subprocess.Popen(command(tmp_path, "--quiet"), stderr=subprocess.PIPE, text=True) for _ in range(2)]

@@ -58,6 +58,7 @@ def test_prediction_counts_its_stars_and_its_page_can_be_written(smoke, tmp_path
     assert "**smoke**: 4 autoencoders, 32 regressors" in benchmark_page.benchmark_page(tmp_path)
 
 
+@pytest.mark.nightly
 def test_own_stars_are_timed_and_their_part_of_the_page_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(own_stars, "REPEATS", 1)
     found = own_stars.measure(6, workers=1)
@@ -82,6 +83,7 @@ def test_what_a_profile_achieved_is_what_its_catalogue_says(smoke, tmp_path):
     assert records.write("x", found, tmp_path).exists()
 
 
+@pytest.mark.nightly
 def test_a_survey_is_timed_and_its_part_of_the_page_can_be_written(tmp_path):
     found = survey.measure((6,), (1,))
     (row,) = found["rows"]

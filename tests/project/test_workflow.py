@@ -162,6 +162,7 @@ def test_numbers_of_a_catalogue_are_numbers(tmp_path):
 # ---------------------------------------------------------------- the engine
 
 
+@pytest.mark.nightly
 def test_the_engine_and_a_run_go_on_where_the_other_stopped(tiny, tmp_path):
     """The engine makes what ``dtl run`` left; a job that fails three times stops no other; the run then makes it."""
     root = copy_of(tiny, tmp_path / "store", "synthetic", "observed", "gap", "candidate", "recommended")
@@ -200,6 +201,7 @@ def test_wrong_settings_are_one_line(tmp_path):
     assert done.returncode == 1 and f"{tmp_path}/empty: no spectra; give files" in said and "Traceback" not in said
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not slurm.there(), reason="no Slurm that could be started here (Debian: slurm-wlm, munge; as root)")
 def test_slurm_makes_the_same_bytes_though_a_job_is_killed(tiny, tmp_path):
     """A job killed on its node is redone."""
@@ -243,6 +245,7 @@ while time.time() < deadline:
 # ---------------------------------------------------------------- a bulk catalogue
 
 
+@pytest.mark.nightly
 def test_a_catalogue_is_jobs_of_some_parts_each(tmp_path):
     wavelength, flux, _ = simulated(7)
     about = {"resolving_power": 53_000.0, "instrument": "TEST", "frame": "rest"}

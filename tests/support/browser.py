@@ -1,6 +1,7 @@
 """Pages of the built book as a browser shows them: what it complains of, what it fetches, what axe-core finds.
 
-python tests/support/browser.py _build/html [FOLDER]       every page, desktop and phone; screenshots into FOLDER
+python tests/support/browser.py _build/html [FOLDER]       every page, desktop and phone, light and dark; screenshots
+                                                           into FOLDER; fails if something is wrong with one
 """
 
 import contextlib
@@ -114,7 +115,7 @@ def chromium():
         yield browser
 
 
-def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
+def look_at_all(browser, html, folder=None, only=None, whole=".", axe=".", theme="light"):
     """Look at all pages below a folder that a reader can reach.
 
     Parameters
@@ -129,6 +130,7 @@ def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
     whole, axe : str
         Regular expressions for the pages that axe checks: all of the page, or its article. What surrounds the article
         is the same on all pages.
+    theme : {"light", "dark"}
 
     Returns
     -------
@@ -137,7 +139,7 @@ def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
     """
     out, (first, *others) = {}, [dict(zip(("width", "height"), size, strict=True)) for size in SIZES.values()]
     with serve(html) as root:
-        context = browser.new_context(viewport=first)
+        context = browser.new_context(viewport=first, color_scheme=theme)
         for path in sorted(Path(html).rglob("*.html")):
             relative = path.relative_to(html).as_posix()
             if (
@@ -147,7 +149,8 @@ def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
             ):
                 continue
             page = context.new_page()
-            shots = [Path(folder) / f"{relative.replace('/', '_')}.{name}.png" if folder else None for name in SIZES]
+            shot = f"{relative.replace('/', '_')}.{theme}"
+            shots = [Path(folder) / f"{shot}.{name}.png" if folder else None for name in SIZES]
             part = bool(re.search(whole, relative)) or ("article" if re.search(axe, relative) else False)
             found = look(page, root + relative, shots[0], part)
             found["too_wide_on"] = []
@@ -167,10 +170,16 @@ def look_at_all(browser, html, folder=None, only=None, whole=".", axe="."):
     return out
 
 
+def wrong(result):
+    """Whether anything is wrong with a page, by what :func:`look_at_all` finds."""
+    return max(result["too_wide"], *result["too_wide_on"]) > 0 or any(result[k] for k in ("console", "loads", "axe"))
+
+
 if __name__ == "__main__":
+    bad = 0
     with chromium() as started:
-        seen = look_at_all(started, sys.argv[1], *sys.argv[2:3], only=sys.argv[3] if len(sys.argv) > 3 else None)
-    for page_name, result in seen.items():
-        wide = max(result["too_wide"], *result["too_wide_on"]) > 0
-        wrong = wide or any(result[k] for k in ("console", "loads", "axe"))
-        print(page_name, json.dumps(result, indent=1) if wrong else "fine")
+        for theme_name in ("light", "dark"):
+            for page_name, result in look_at_all(started, sys.argv[1], *sys.argv[2:3], theme=theme_name).items():
+                bad += wrong(result)
+                print(theme_name, page_name, json.dumps(result, indent=1) if wrong(result) else "fine", flush=True)
+    sys.exit(bad > 0)
