@@ -10,7 +10,7 @@ from dtl_core.cli import main
 from dtl_core.errors import ConfigError
 from dtl_core.estimates import gap
 from dtl_core.extras import import_extra
-from dtl_core.plots import scalars
+from dtl_core.plots import gluing
 from dtl_core.public_data import archives
 
 # One module of each package that only an extra brings.
@@ -66,12 +66,12 @@ def test_commands_name_the_extra(examples, tmp_path, monkeypatch, module, extra,
 
 
 def test_functions_name_the_extra(monkeypatch):
-    for module in ("astroquery", "myst_nb", "ot"):
+    for module in ("astroquery", "IPython", "ot"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=r"astroquery is not installed; pip install 'dtl-mdwarfs\[archives\]'"):
         archives.gaia_table([1])
-    with pytest.raises(ConfigError, match=r"myst_nb is not installed; pip install 'dtl-mdwarfs\[book\]'"):
-        scalars.glue_all({"a": 1})
+    with pytest.raises(ConfigError, match=r"IPython is not installed; pip install 'dtl-mdwarfs\[book\]'"):
+        gluing.glue_all({"a": 1})
     with pytest.raises(ConfigError, match=r"pot is not installed; pip install 'dtl-mdwarfs\[metrics\]'"):
         gap.sliced_wasserstein([[0.0]] * 9, [[1.0], [2.0]] * 9)
 

@@ -21,6 +21,7 @@ from dtl_core.pipeline import benchmark_tables, records
 from dtl_core.pipeline.benchmark_sentences import sentence
 from dtl_core.pipeline.benchmark_tables import listed, paired, with_range
 
+from .figure_files import picture
 from .markdown import NBSP, escape, number, table
 from .real_stars_page import recorded
 
@@ -394,7 +395,6 @@ def landing_files(folder=None):
         Name below ``book/generated`` -> text or bytes.
     """
     from dtl_core.plots.benchmark_figures import gap_and_errors
-    from dtl_core.plots.method_figures import as_svg
 
     measured, compared = simulated(folder), real(folder)
     files = {"verdict.md": "\n".join(f"{line}\n" for line in verdict(folder)) or _NOT_MEASURED, "landing.md": ""}
@@ -406,10 +406,8 @@ def landing_files(folder=None):
         return files | {"landing.md": text}
     spread = _truth_spread(folder)
     errors = benchmark_tables.selected(measured.errors, (UNTUNED, TUNED, RECOMMENDED))
-    return files | {
-        "landing.md": text + "\n" + _FIGURE.format(badge=SIMULATED, dotted=_DOTTED if spread else ""),
-        "gap.svg": as_svg(gap_and_errors(measured.gaps, errors, spread)),
-    }
+    text += "\n" + _FIGURE.format(badge=SIMULATED, dotted=_DOTTED if spread else "")
+    return files | {"landing.md": text} | picture("gap", gap_and_errors(measured.gaps, errors, spread))
 
 
 def _truth_spread(folder):

@@ -24,6 +24,7 @@ from dtl_core.synthetic import generation, line_corrections
 from dtl_core.synthetic.libraries import load_library
 from dtl_core.synthetic.physics import NUISANCES
 
+from .figure_files import picture
 from .markdown import NBSP, cite, escape, measured, number, percent, table
 from .real_stars_page import _FORMS, _NAMES, _SYMBOLS, _UNITS, _listed, _signed, _stars
 
@@ -238,10 +239,7 @@ def _fields(corrections):
 
 
 def _figure(corrections, fields, recorded):
-    """SVG of the reference star's spectrum with both kinds of lines, and of the corrections."""
-    import matplotlib.pyplot as plt
-
-    from dtl_core.plots.method_figures import as_svg
+    """Picture of the reference star's spectrum with both kinds of lines, and of the corrections."""
     from dtl_core.plots.method_figures import line_corrections as draw
 
     config = load_profile("demo", {"window.resolving_power": recorded["resolving_power"]})
@@ -253,8 +251,7 @@ def _figure(corrections, fields, recorded):
         np.stack([np.interp(grid, fields["wavelength"], fields[f"{end}{name}"]) for end in ("", "low_", "high_")])
         for name in ("ln_factor", "added")
     ]
-    with plt.style.context("default"):
-        return as_svg(draw(grid, spectra, *each, [line[:2] for line in LINES]))
+    return picture("line_corrections", draw(grid, spectra, *each, [line[:2] for line in LINES]))
 
 
 # ---------------------------------------------------------------- page
@@ -321,7 +318,7 @@ def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=
         shared=_shared_table(corrections, recorded["shared"]),
         extrapolated=_extrapolated(corrections, recorded),
     )
-    files = {"line_corrections.md": _HEAD + text, "line_corrections.svg": _figure(corrections, fields, recorded)}
+    files = {"line_corrections.md": _HEAD + text, **_figure(corrections, fields, recorded)}
     tables = {"lines": lines, "by_wavelength": fields, "test": recorded["left_out"]}
     return files | {f"line_corrections_{name}.csv": _csv(frame) for name, frame in tables.items()}
 

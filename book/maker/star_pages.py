@@ -25,6 +25,7 @@ from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, label_grid, libraries
 
 from .consensus_pages import consensus_rows
+from .figure_files import picture
 from .markdown import NBSP, cite, code, escape, measured, number, percent, table
 
 __all__ = ["SLOW", "Star", "VELOCITIES", "real_stars", "star_files", "synthetic_star"]
@@ -140,16 +141,13 @@ def synthetic_star(name, config):
     return flux, labels, [label for label, value in zip(LABELS, given, strict=True) if value is None], source
 
 
-def _draw(run, model, observed=None, masked=()):
-    import matplotlib.pyplot as plt
+def _draw(stem, run, model, observed=None, masked=()):
+    from dtl_core.plots.method_figures import star_spectrum
 
-    from dtl_core.plots.method_figures import as_svg, star_spectrum
-
-    with plt.style.context("default"):
-        lines = [line[:2] for line in LINES]
-        low, high = run.wavelength[0], run.wavelength[-1]
-        masked = [(max(a, low), min(b, high)) for a, b in masked if b > low and a < high]
-        return as_svg(star_spectrum(run.wavelength, model, observed, lines=lines, masked=masked))
+    low, high = run.wavelength[0], run.wavelength[-1]
+    masked = [(max(a, low), min(b, high)) for a, b in masked if b > low and a < high]
+    lines = [line[:2] for line in LINES]
+    return picture(stem, star_spectrum(run.wavelength, model, observed, lines=lines, masked=masked))
 
 
 def _labels(labels):
@@ -331,11 +329,11 @@ def star_files(run):
     out = {"stars.md": stars_page(stars, run)}
     known = {star.name: star for star in stars}
     for name in VELOCITIES:
-        page, figure = (f"stars/{file_name(name, suffix)}" for suffix in (".md", ".svg"))
+        stem = f"stars/{file_name(name, '')}"
         if name in known:
             star = known[name]
-            out[page], out[figure] = star_page(star, run), _draw(run, star.model, star.observed, star.lost)
+            out |= {f"{stem}.md": star_page(star, run)} | _draw(stem, run, star.model, star.observed, star.lost)
         else:
             flux, *about = synthetic_star(name, run.config)
-            out[page], out[figure] = absent_star_page(name, *about), _draw(run, flux)
+            out |= {f"{stem}.md": absent_star_page(name, *about)} | _draw(stem, run, flux)
     return out

@@ -11,7 +11,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from ..extras import import_extra
 from ..missing import unless_empty
 from ..parameters import PARAMETERS
-from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend
+from .style import BLUE, COLOURS, GREEN, GREY, LABELS, MARKERS, ORANGE, RED, SMALL, shared_legend, styled
 
 __all__ = [
     "anchor_curves",
@@ -55,6 +55,7 @@ def with_truths(names, truths):
     return [f"{name} ({truths[name]})" if truths[name] else name for name in names]
 
 
+@styled
 @_or_note
 def method_errors(median, least, most, truths, scale=None):
     """Rmse of every method with its range over the surveys, one logarithmic panel per parameter.
@@ -96,6 +97,7 @@ def method_errors(median, least, most, truths, scale=None):
     return fig
 
 
+@styled
 @_or_note
 def gap_and_errors(gaps, errors, spread=None):
     """How far fine-tuning closes the gap, and the errors of a few methods, survey by survey.
@@ -142,6 +144,7 @@ def _paths(ax, table, names):
     ax.set_xlim(-0.4, len(table) - 0.6)
 
 
+@styled
 @_or_note
 def kind_ratios(ratios, truths):
     """Errors of methods against every kind of gap in units of the goals, as coloured cells, one panel per parameter.
@@ -188,6 +191,7 @@ def kind_ratios(ratios, truths):
     return fig
 
 
+@styled
 @_or_note
 def anchor_curves(errors):
     """Rmse of methods against the number of anchor stars, one panel per parameter: median and range over the surveys.
@@ -221,6 +225,7 @@ def anchor_curves(errors):
     return fig
 
 
+@styled
 @_or_note
 def region_bias(errors):
     """Bias of methods in each third of Teff, one panel per parameter: median and range over the surveys.
@@ -253,6 +258,7 @@ def region_bias(errors):
     return fig
 
 
+@styled
 @_or_note
 def axes_kept(axes):
     """Histograms of how much each latent unit changes in fine-tuning: correlation and rms change.
@@ -282,6 +288,7 @@ def axes_kept(axes):
     return fig
 
 
+@styled
 @_or_note
 def metrics_against_error(gaps, relative):
     """Relative error of the methods against each gap metric of their latents, one panel per metric, one point per seed.
@@ -315,6 +322,7 @@ def metrics_against_error(gaps, relative):
     return fig
 
 
+@styled
 @_or_note
 def strength_curves(relative, marked="combined"):
     """Relative error of some methods against the strength of each injected effect, one panel per effect.
@@ -359,6 +367,7 @@ def strength_curves(relative, marked="combined"):
     return fig
 
 
+@styled
 @_or_note
 def coverage_curves(coverage, others=None):
     """Share of stars inside their intervals against the level, one panel per parameter, one curve per third of Teff.
@@ -392,6 +401,7 @@ def coverage_curves(coverage, others=None):
     return fig
 
 
+@styled
 @_or_note
 def rank_histograms(ranks, n_bins=10):
     """Histograms of the rank of the truth in each star's posterior; the band holds 95 % of the bins if uniform.
@@ -418,6 +428,7 @@ def rank_histograms(ranks, n_bins=10):
     return fig
 
 
+@styled
 @_or_note
 def expected_coverage(curves):
     """Expected coverage of joint posteriors against the level, one panel per calibration.
@@ -442,6 +453,7 @@ def expected_coverage(curves):
     return fig
 
 
+@styled
 @_or_note
 def widths(tables):
     """Rms error of stars against the half width of their intervals, in bins, one panel per parameter.
@@ -466,6 +478,7 @@ def widths(tables):
     return fig
 
 
+@styled
 def corner_plot(samples, truth=None, others=None):
     """Joint posterior of a star in every pair of parameters.
 

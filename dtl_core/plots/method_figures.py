@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter
 
 from ..estimates.density import kde_curve, kde_mode
 from ..parameters import PARAMETERS, TABLE
-from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SKY, SMALL, WAVELENGTH, shared_legend
+from .style import BLUE, GREEN, GREY, LABELS, ORANGE, RED, SKY, SMALL, WAVELENGTH, shared_legend, styled
 
 __all__ = [
     "architecture",
@@ -50,6 +50,7 @@ def as_svg(figure):
     return buffer.getvalue()
 
 
+@styled
 def model_comparison(wavelength, spectra, models, titles, part=(8803.0, 8816.0)):
     """Observed spectra and the nearest synthetic ones in a part of the window, one panel each.
 
@@ -84,6 +85,7 @@ def model_comparison(wavelength, spectra, models, titles, part=(8803.0, 8816.0))
     return fig
 
 
+@styled
 def effect_bars(sizes):
     """Bars of the rms change of flux caused by each effect of the survey.
 
@@ -103,7 +105,8 @@ def effect_bars(sizes):
     return fig
 
 
-def domain_map(synthetic, observed, teff, title="", ax=None):
+@styled
+def domain_map(synthetic, observed, teff):
     """Two-dimensional map of both domains: synthetic spectra coloured by Teff, observed spectra as triangles.
 
     Parameters
@@ -111,23 +114,25 @@ def domain_map(synthetic, observed, teff, title="", ax=None):
     synthetic : (n_synthetic, 2) array
     observed : (n_observed, 2) array
     teff : (n_synthetic,) array, K
-    title : str
-    ax : matplotlib.axes.Axes, optional
-        Axes to draw in; by default of a new figure.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6.4, 5), layout="constrained")
+    fig, ax = plt.subplots(figsize=(6.4, 5), layout="constrained")
+    _draw_map(ax, synthetic, observed, teff)
+    return fig
+
+
+def _draw_map(ax, synthetic, observed, teff, title=""):
     points = ax.scatter(*synthetic.T, c=teff, s=5, cmap="viridis", rasterized=True, label="synthetic")
     ax.scatter(*observed.T, marker="^", s=16, facecolor="none", edgecolor=RED, lw=0.8, label="observed")
     ax.set(xlabel="UMAP 1", ylabel="UMAP 2", title=title, xticks=[], yticks=[])
     ax.legend(fontsize=8, loc="best")
-    fig.colorbar(points, ax=ax, label=LABELS["teff"])
-    return fig
+    ax.figure.colorbar(points, ax=ax, label=LABELS["teff"])
 
 
+@styled
 def latent_maps(maps, teff):
     """Maps of the latents before and after fine-tuning, side by side.
 
@@ -143,10 +148,11 @@ def latent_maps(maps, teff):
     """
     fig, axes = plt.subplots(1, len(maps), figsize=(5.6 * len(maps), 4.4), layout="constrained")
     for ax, (title, (synthetic, observed)) in zip(np.atleast_1d(axes), maps.items(), strict=True):
-        domain_map(synthetic, observed, teff, title, ax)
+        _draw_map(ax, synthetic, observed, teff, title)
     return fig
 
 
+@styled
 def architecture(widths, frozen=4):
     """The layers of an autoencoder as boxes; the layers frozen in fine-tuning are hatched.
 
@@ -185,6 +191,7 @@ def architecture(widths, frozen=4):
     return fig
 
 
+@styled
 def loss_curves(histories, labels, ylabel="mean squared error of the test spectra"):
     """Test error of each autoencoder against the epoch.
 
@@ -216,6 +223,7 @@ def loss_curves(histories, labels, ylabel="mean squared error of the test spectr
     return fig
 
 
+@styled
 def reconstruction(wavelength, flux, outputs):
     """A spectrum, its reconstructions, and their residuals below.
 
@@ -241,6 +249,7 @@ def reconstruction(wavelength, flux, outputs):
     return fig
 
 
+@styled
 def latent_image(latent, shape=(8, 4)):
     """The latent vector of one spectrum as an image; crosses mark units at zero.
 
@@ -263,6 +272,7 @@ def latent_image(latent, shape=(8, 4)):
     return fig
 
 
+@styled
 def contractive_penalties(latent, penalties):
     """Compare the two forms of the contractive penalty: their factor for a bottleneck unit, and their values.
 
@@ -288,6 +298,7 @@ def contractive_penalties(latent, penalties):
     return fig
 
 
+@styled
 def latent_units(latents, least=0.05):
     """Mean and standard deviation of the bottleneck units that vary.
 
@@ -310,6 +321,7 @@ def latent_units(latents, least=0.05):
     return fig
 
 
+@styled
 def error_change(before, after):
     """Histograms of the reconstruction error of each observed star before and after fine-tuning.
 
@@ -331,6 +343,7 @@ def error_change(before, after):
     return fig
 
 
+@styled
 def regression_curves(history, column):
     """Test errors of the regressors of one autoencoder, one panel per parameter.
 
@@ -353,6 +366,7 @@ def regression_curves(history, column):
     return fig
 
 
+@styled
 def errors_against_time(curves, targets=None, titles=None):
     """Test errors while networks train, against wall time, both logarithmic.
 
@@ -391,6 +405,7 @@ def errors_against_time(curves, targets=None, titles=None):
     return fig
 
 
+@styled
 def predictions(truth, predicted):
     """Predicted against true labels, one panel per parameter.
 
@@ -412,6 +427,7 @@ def predictions(truth, predicted):
     return fig
 
 
+@styled
 def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
     """Kernel density of the estimates of one star with its mode, its 1-sigma bounds and, if known, the truth.
 
@@ -444,6 +460,7 @@ def kde_panel(values, truth=None, name="teff", *, grid_size=1024, rule="ISJ"):
     return fig
 
 
+@styled
 def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
     """An observed and a synthetic spectrum in three rows, with line names and residuals; legible on a phone.
 
@@ -499,6 +516,7 @@ def star_spectrum(wavelength, model, observed=None, *, lines=(), masked=()):
     return fig
 
 
+@styled
 def line_corrections(wavelength, spectra, factor, added, lines):
     """Spectra with the lines of a library and with corrected ones, and the corrections below them.
 
@@ -543,6 +561,7 @@ def line_corrections(wavelength, spectra, factor, added, lines):
     return fig
 
 
+@styled
 def job_graph(graph, captions, rows):
     """The rules of a workflow as boxes, each in a column after those that it depends on, with arrows between them.
 

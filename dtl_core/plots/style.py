@@ -79,8 +79,9 @@ def styled(draw):
     def wrapper(*args, **kwargs):
         with plt.rc_context(SETTINGS):
             figure = draw(*args, **kwargs)
-            figure.get_layout_engine().execute(figure)
-            figure.set_layout_engine("none")  # otherwise each rendering repeats the layout, which is most of its cost
+            if layout := figure.get_layout_engine():
+                layout.execute(figure)
+                figure.set_layout_engine("none")  # otherwise each rendering repeats the layout, most of its cost
         plt.close(figure)  # an inline backend would show an open figure a second time
         return figure
 

@@ -46,11 +46,9 @@ def test_effect_bars():
 
 
 def test_domain_map():
-    figure = drawn(
-        method_figures.domain_map(RNG.random((20, 2)), RNG.random((5, 2)), np.linspace(3000, 4000, 20), "title")
-    )
+    figure = drawn(method_figures.domain_map(RNG.random((20, 2)), RNG.random((5, 2)), np.linspace(3000, 4000, 20)))
     ax, bar = figure.axes
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("UMAP 1", "UMAP 2", "title")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("UMAP 1", "UMAP 2", "")
     assert [len(c.get_offsets()) for c in ax.collections[:2]] == [20, 5]
     assert bar.get_ylabel() == LABELS["teff"]
 
