@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -12,9 +14,11 @@ import sys
 import time
 from pathlib import Path
 
+import dtl_core
 from dtl_core.errors import ConfigError, DTLError
-from dtl_core.files import write_atomic
+from dtl_core.files import file_hash, write_atomic
 
+from . import figure_files
 from .clone import find_root, notebooks
 from .quick_look import network_files
 
@@ -28,8 +32,8 @@ UNUSED_MATHJAX = ("sre", "a11y", "adaptors", "node-main.js", "latest.js", "*-ful
 def build(root=None):
     """Build the HTML book from ``book/`` and its executed notebooks; any warning is an error.
 
-    Every page is built again: a page whose numbers come from a notebook would otherwise keep the old ones. Nothing of
-    an earlier book stays.
+    A book that was built from the same files, with the same programs, is found again. Otherwise every page is built: a
+    page whose numbers come from a notebook would keep the old ones. Nothing of an earlier book stays.
 
     Returns
     -------
@@ -47,10 +51,15 @@ def build(root=None):
     _check_pages(root)
     if importlib.util.find_spec("jupyter_book") is None:
         raise ConfigError("jupyter-book is not installed", remedy="pip install -e '.[book]'")
-    _vendor(root)
+    html, note = root / "_build" / "html", root / "_build" / "built_from.json"
     print("pages", " " * 33, end="", flush=True)
-    start = time.perf_counter()
-    html = root / "_build" / "html"
+    start, sources = time.perf_counter(), _sources(root)
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == {"sources": sources, "html": _digest([html])}:
+        print(f"unchanged  -> {(html / 'index.html').relative_to(root)}", flush=True)
+        return html / "index.html"
+    note.unlink(missing_ok=True)
+    _vendor(root)
+    figure_files.write(root)
     for folder in (html, root / "book" / "generated" / "reference"):  # the latter of a build that was interrupted
         shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
@@ -73,8 +82,28 @@ def build(root=None):
         page, address = loads[0]
         problem = f"loads {address} from the network ({len(loads)} such loads in the book)"
         raise DTLError(problem, file=page, remedy="keep the file in the book")
+    write_atomic(note, json.dumps({"sources": sources, "html": _digest([html])}).encode())
     print(f"{time.perf_counter() - start:7.1f} s  -> {(html / 'index.html').relative_to(root)}", flush=True)
     return html / "index.html"
+
+
+def _sources(root):
+    """Digest of all that the book is built from: its sources, the code and its docstrings, and the programs."""
+    book = [path for path in (root / "book").iterdir() if path.name not in ("_extra", "generated")]
+    made = [path for path in (root / "book" / "generated").glob("*") if path.name != "reference"]
+    code = [Path(dtl_core.__file__).parent, Path(__file__).parent]
+    installed = sorted(f"{one.name} {one.version}" for one in importlib.metadata.distributions())
+    return _digest([root / "_config.yml", root / "_toc.yml", root / "CITATION.cff", *book, *made, *code], *installed)
+
+
+def _digest(places, *texts):
+    """Hash of texts, and of the names and contents of all files in some places; compiled Python does not count."""
+    files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
+    total = hashlib.sha256("\n".join((sys.version, *texts)).encode())
+    for path in sorted(files):
+        if "__pycache__" not in path.parts:
+            total.update(f"{path}\n{file_hash(path)}\n".encode())
+    return total.hexdigest()
 
 
 def _vendor(root):

@@ -22,7 +22,13 @@ def setup(app):
     app.config.html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
     app.connect("missing-reference", resolve)
     app.connect("sphinx-click-process-description", _keep)
+    app.connect("config-inited", _collapse)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _collapse(app, config):
+    """Show only the current part of the contents beside a page: all 200 pages of it would take a third of the build."""
+    config.html_theme_options["collapse_navbar"] = True
 
 
 def _keep(app, context, lines):

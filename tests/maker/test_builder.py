@@ -1,23 +1,28 @@
 """The book's machinery on throwaway notebooks: execution, parameters, errors, glue, and an offline build."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.maker import clone as clone_module
-from book.maker import execution
+from book.maker import execution, figure_files
 from book.maker import html as html_module
 from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.pipeline import results
 from dtl_core.pipeline.store import Store
-from dtl_core.plots import scalars
+from dtl_core.plots import gluing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +78,7 @@ def test_execute_passes_parameters_and_keeps_the_source_clean(clone):
 def test_two_runs_give_the_same_outputs(clone):
     source = clone / "notebooks" / "01_tiny.ipynb"
     styled = "import pandas as pd\npd.DataFrame({'a': [1, 2]}).style.highlight_max()"
-    glued = "from myst_nb import glue\nglue('styled', pd.DataFrame({'b': [3]}).style.hide(), display=False)"
+    glued = "from dtl_core.plots.gluing import glue\nglue('styled', pd.DataFrame({'b': [3]}).style.hide())"
     write_notebook(source, styled, glued, "from astropy.table import Table\nTable({'c': [4]})")
     outputs = []
     for _ in range(2):
@@ -202,12 +207,12 @@ def _no_kernel(self, name):
 
 def test_glue_all_makes_plain_scalars(monkeypatch):
     glued = {}
-    monkeypatch.setattr("myst_nb.glue", lambda key, value, display: glued.update({key: (value, display)}))
-    scalars.glue_all({"a": np.float32(1.5), "b": np.int64(3), "c": 0.25, "d": "text", "e": np.array(2.0)}, prefix="x_")
-    assert glued == {f"x_{k}": (v, False) for k, v in {"a": 1.5, "b": 3, "c": 0.25, "d": "text", "e": 2.0}.items()}
-    assert [type(value) for value, _ in glued.values()] == [float, int, float, str, float]
+    monkeypatch.setattr(gluing, "glue", glued.__setitem__)
+    gluing.glue_all({"a": np.float32(1.5), "b": np.int64(3), "c": 0.25, "d": "text", "e": np.array(2.0)}, prefix="x_")
+    assert glued == {"x_a": 1.5, "x_b": 3, "x_c": 0.25, "x_d": "text", "x_e": 2.0}
+    assert [type(value) for value in glued.values()] == [float, int, float, str, float]
     with pytest.raises(ConfigError, match="'bad'.*list is not a scalar"):
-        scalars.glue_all({"bad": [1, 2]})
+        gluing.glue_all({"bad": [1, 2]})
 
 
 def test_external_loads_sees_what_a_browser_would_fetch(tmp_path):
@@ -252,19 +257,19 @@ def write_tiny_book(clone):
     for name in ("references.md", "references.bib"):
         shutil.copy(ROOT / "book" / name, clone / "book")
     shutil.copytree(ROOT / "book" / "_static", clone / "book" / "_static", dirs_exist_ok=True)
-    glue = "from dtl_core.plots.scalars import glue_all\nglue_all({'answer': answer, 'used': profile})"
+    glue = "from dtl_core.plots.gluing import glue_all\nglue_all({'answer': answer, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", "answer = 6 * 7.0", glue)
 
 
 @pytest.mark.slow
-def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
+def test_a_figure_has_its_text_its_data_and_its_code_on_every_page(clone, tmp_path):
     write_tiny_book(clone)
-    figure = "import matplotlib.pyplot as plt\nfrom myst_nb import glue\nfig, ax = plt.subplots()\nax.plot({})\n"
-    figure += "plt.close(fig)\nglue('fig_{}', fig, display=False)"
+    figure = "import matplotlib.pyplot as plt\nfrom dtl_core.plots.gluing import glue\nfig, ax = plt.subplots()\n"
+    figure += "ax.plot({})\nplt.close(fig)\nglue('fig_{}', fig)"
     plots = [figure.format([k, 1], name) for k, name in enumerate(("told", "untold"))]
     alt = "Line plot of nothing against its index; it falls."
     title = f"# Tiny\n\n```{{glue:figure}} fig_told\n:alt: {alt}\n\nA line.\n```\n"
-    glued = "from dtl_core.plots.scalars import glue_all\nglue_all({'answer': 1.0, 'used': profile})"
+    glued = "from dtl_core.plots.gluing import glue_all\nglue_all({'answer': 1.0, 'used': profile})"
     write_notebook(clone / "notebooks" / "01_tiny.ipynb", glued, *plots, title=title)
     others = "".join(f"\n```{{glue}} {key}\n:doc: notebooks/01_tiny.ipynb\n```\n" for key in ("fig_told", "fig_untold"))
     (clone / "book" / "intro.md").write_text(INTRO + others)
@@ -272,6 +277,28 @@ def test_a_figure_on_another_page_keeps_its_alternative_text(clone):
     index = html_module.build(clone)
     told, untold = re.findall(r'<img alt="([^"]*)" src="_images/[^"]+"', (index.parent / "intro.html").read_text())
     assert told == alt and untold.endswith(".png"), "a figure that no notebook describes shows its file's name"
+    for page, up in (("intro.html", ""), ("notebooks/01_tiny.html", "../")):
+        text = (index.parent / page).read_text()
+        links = re.findall(rf'<a download href="{up}figures/01_tiny-(\w+)\.(csv|py)"', text)
+        assert {("fig_told", "csv"), ("fig_told", "py")} <= set(links), page
+    data = pd.read_csv(index.parent / "figures" / "01_tiny-fig_told.csv")
+    assert data[["x", "y"]].to_numpy().tolist() == [[0, 0], [1, 1]]
+    code = index.parent / "figures" / "01_tiny-fig_untold.py"
+    subprocess.run([sys.executable, code], cwd=tmp_path, env=os.environ | {"MPLBACKEND": "agg"}, check=True)
+    assert (tmp_path / "fig_untold.png").read_bytes()[:4] == b"\x89PNG" and not (tmp_path / "fig_told.png").exists()
+
+
+def test_a_script_of_a_figure_saves_it_and_passes_nothing_on():
+    cells = [
+        "%pip install x\nimport numpy as np  # stays",
+        "glue_all({'a': 1})\nfor k in range(2):\n    glue(f'fig_{k}', k)",
+        "if True:\n    y = 1\n    glue('n', y)\nglue(\n    'fig_b',\n    draw(y),\n)\nglue('later', 3)",
+    ]
+    text = figure_files.script(cells, "fig_b", "01_tiny")
+    saved = []
+    figure = types.SimpleNamespace(savefig=lambda name, dpi: saved.append(name))
+    exec(compile(text, "script", "exec"), {"draw": lambda y: figure})
+    assert saved == ["fig_b.png"] and "glue" not in text.split('"""')[2] and "# stays" in text and "# %pip" in text
 
 
 @pytest.mark.slow
@@ -302,6 +329,11 @@ def test_a_tiny_book_builds_offline_and_follows_its_notebook(clone, capsys, monk
         assert f'id="{label}"' in place and "@article{masbuitrago2024," in re.sub(r"<[^>]+>", "", place), page.name
     out = capsys.readouterr().out
     assert "notebook 01_tiny" in out and "pages" in out and "_build/html/index.html" in out
+
+    # the same book from the same sources is found again
+    built = (html / "intro.html").stat().st_mtime_ns
+    assert html_module.build(clone) == index and "unchanged" in capsys.readouterr().out
+    assert (html / "intro.html").stat().st_mtime_ns == built
 
     # a page whose number comes from a notebook follows it, although the page itself did not change
     executed = clone / "book" / "notebooks" / "01_tiny.ipynb"
