@@ -21,19 +21,22 @@ from dtl_core.plots import comparison_figures, star_figures
 from . import catalogue_tables, interactive
 from .markdown import cite, code
 
-__all__ = ["catalogue_files", "downloads", "explore_files", "html_table", "simbad"]
+__all__ = ["NO_SCRIPT", "catalogue_files", "downloads", "explore_files", "html_table", "png", "simbad", "twin"]
 
 
 _TITLES = {"teff": "Effective temperature", "logg": "Surface gravity", "mh": "Metallicity", "vsini": "Rotation"}
 _DIGITS = {"Teff": 0, "logg": 2, "[M/H]": 2, "vsini": 1, "ra": 4, "dec": 4, "p_domain": 3}
 _HOW = (
     "Point at a star for its name and values. Click a group in the legend to hide or show it, double-click to see it "
-    "alone. Drag to zoom in, double-click in the figure to zoom out. {simbad}A static version is in {there}."
+    "alone. Drag to zoom in, double-click in the figure to zoom out. To select stars, choose the box or the lasso "
+    "above the figure: they are then marked in all interactive figures, and [the catalogue](catalogue.md) shows them "
+    "alone. "
+    "{simbad}A static version is in {there}."
 )
 
 
 _SIMBAD = "A click on a star opens its page in SIMBAD. "
-_NO_SCRIPT = (
+NO_SCRIPT = (
     "```{raw} html\n<noscript><style>.print-only{display:block} div.interactive{display:none}</style></noscript>\n```\n"
 )
 
@@ -43,13 +46,14 @@ def simbad(name):
     return f"https://simbad.cds.unistra.fr/simbad/sim-id?Ident={quote(name)}"
 
 
-def _png(figure):
+def png(figure):
+    """A figure of matplotlib as the bytes of a PNG file."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=120)
     return out.getvalue()
 
 
-def _twin(figure, picture, name, label):
+def twin(figure, picture, name, label):
     """The interactive figure, and the static one that takes its place in print. Markdown."""
     return (
         f"```{{raw}} html\n{interactive.block(figure, name, label)}```\n\n"
@@ -71,7 +75,7 @@ def _literature(run):
     ).format(paper=cite(["masbuitrago2024"]))
     there = "[the notebook on the literature](../notebooks/05_literature.ipynb)"
     text = "# Catalogue and literature, star by star\n\n" + origin + " "
-    text += _HOW.format(simbad=_SIMBAD if sample.published else "", there=there) + "\n\n" + _NO_SCRIPT
+    text += _HOW.format(simbad=_SIMBAD if sample.published else "", there=there) + "\n\n" + NO_SCRIPT
     files = {}
     for parameter in PARAMETERS:
         sources = {n: f for n, f in sample.sources.items() if parameter in f and f[parameter].notna().any()}
@@ -82,10 +86,10 @@ def _literature(run):
         shown = {n: sources[n] for n in main}
         picture = f"explore_literature_{parameter}.png"
         static = comparison_figures.one_to_one(sample.catalogue, shown, parameter, reference=reference)
-        files[picture] = _png(static)
+        files[picture] = png(static)
         title = _TITLES[parameter]
         label = f"{title} of each star: {reference} values against this work's, by source, with the line of equality"
-        text += f"\n## {title}\n\n" + _twin(figure, picture, f"plot-{parameter}", label)
+        text += f"\n## {title}\n\n" + twin(figure, picture, f"plot-{parameter}", label)
     return {"explore_literature.md": text} | files
 
 
@@ -133,8 +137,8 @@ def _astrophysics(run):
 def _page(name, title, text, figure, static, label):
     """The page of one figure, and the picture that replaces it in print."""
     picture = f"explore_{name}.png"
-    twin = _twin(figure, picture, f"plot-{name}", label)
-    return {f"explore_{name}.md": f"# {title}, star by star\n\n{text}\n\n{_NO_SCRIPT}\n{twin}", picture: _png(static)}
+    block = twin(figure, picture, f"plot-{name}", label)
+    return {f"explore_{name}.md": f"# {title}, star by star\n\n{text}\n\n{NO_SCRIPT}\n{block}", picture: png(static)}
 
 
 # ---------------------------------------------------------------- the catalogue
@@ -194,7 +198,8 @@ def catalogue_files(run):
     shown = ["karmn", "spectrum", *parameters, *(f"{name}_recommended" for name in parameters), "method", "p_domain"]
     text = (
         "# The catalogue\n\nType in the field above a table to search all of its columns; click on a column "
-        "header to sort by it, and again to reverse the order. Small print: lower and upper 1σ errors.\n\n"
+        "header to sort by it, and again to reverse the order. Stars that you select in an interactive figure are "
+        "shown alone. Small print: lower and upper 1σ errors.\n\n"
         "## This run\n\n"
         f"Estimates of the run that made this book, profile {code(run.config.profile)}: by the paper's method, and "
         "{ref}`as recommended <recommended>` with calibrated errors, the method, and the p-value against ordinary "

@@ -1,6 +1,6 @@
 """Interactive figures: catalogue against literature, Hertzsprung-Russell and Toomre diagram, with plotly.
 
-    literature_figure(catalogue, sources, "teff")     hover: name, Karmn, spectral type, values
+    literature_figure(catalogue, sources, "teff")     hover: name, Karmn, spectral type, values; ids: Karmn
     block(figure, "teff", "what it shows")            as HTML for a page of the book, where a click opens SIMBAD
 
 Figures take the frames of :mod:`dtl_core.literature.sample` and are plain ``plotly.graph_objects.Figure``: in Jupyter
@@ -18,7 +18,7 @@ import pandas as pd
 from dtl_core.errors import DataError
 from dtl_core.parameters import PARAMETERS, TABLE, heading
 
-__all__ = ["block", "hr_figure", "literature_figure", "star_texts", "toomre_figure"]
+__all__ = ["LAYOUT", "block", "hr_figure", "literature_figure", "star_texts", "toomre_figure"]
 
 
 # Okabe & Ito, the black one last; each source has a shape of its own as well.
@@ -34,7 +34,7 @@ _POPULATIONS = {  # label: name, colour, shape
 _SYMBOLS = {name: (p.symbol, p.unit, p.digits) for name, p in TABLE.items()}
 
 
-_LAYOUT = {
+LAYOUT = {
     "template": "plotly_white",
     "height": 620,
     "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
@@ -154,6 +154,7 @@ def literature_figure(catalogue, sources, parameter, *, names=None, main=(), ref
                     "symbol": _SHAPES[number % len(_SHAPES)]},
             text=[f"{t}<br>this work: {a}<br>{label}: {b}" for t, a, b in zip(texts, ours, theirs, strict=True)],
             customdata=ids,
+            ids=list(both["karmn"].astype(str)),
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     if not seen:
@@ -164,7 +165,7 @@ def literature_figure(catalogue, sources, parameter, *, names=None, main=(), ref
                        line={"color": "black", "dash": "dash", "width": 1})  # fmt: skip
     first = points[points["shown"]] if points["shown"].any() else points
     axes = {"xaxis": _axis(parameter, "this work", first["x"]), "yaxis": _axis(parameter, reference, first["y"])}
-    return figure.update_layout(**_LAYOUT, **axes)
+    return figure.update_layout(**LAYOUT, **axes)
 
 
 def _hover(stars):
@@ -211,6 +212,7 @@ def hr_figure(stars, curves=None, *, active_name="active"):
                         "symbol": f"{shape}-open" if active else shape, "line": {"width": 1.6 if active else 0}},
                 text=[a + b for a, b in zip(group["_text"], lum, strict=True)],
                 customdata=list(group["_id"]),
+                ids=list(group["karmn"].astype(str)),
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
     for number, (name, curve) in enumerate((curves or {}).items()):
@@ -229,7 +231,7 @@ def hr_figure(stars, curves=None, *, active_name="active"):
     x = {"title": {"text": heading("teff")}, "range": [high + edge, low - edge]}
     y = {"title": {"text": "L [Lsun]"}, "type": "log", "range": span,
          "tickvals": [m * 10.0**e for e in range(-5, 2) for m in (1, 2, 5)]}  # fmt: skip
-    return figure.update_layout(**_LAYOUT, xaxis=x, yaxis=y)
+    return figure.update_layout(**LAYOUT, xaxis=x, yaxis=y)
 
 
 def toomre_figure(stars, sun):
@@ -269,13 +271,14 @@ def toomre_figure(stars, sun):
             marker={"size": 8, "opacity": 0.85, "color": colour, "symbol": shape},
             text=[texts[k] + speeds[k] for k in rows],
             customdata=[ids[k] for k in rows],
+            ids=list(stars["karmn"].iloc[rows].astype(str)),
             hovertemplate="%{text}<extra></extra>",
         )
     top = float(np.nanmax(across, initial=75.0))
     x = {"title": {"text": "V, local standard of rest [km/s]"},
          "range": [min(-100.0, 1.05 * float(np.nanmin(V))), max(75.0, 1.1 * float(np.nanmax(V)))]}  # fmt: skip
     y = {"title": {"text": "(U² + W²)^½, local standard of rest [km/s]"}, "range": [0, 1.08 * top]}
-    return figure.update_layout(**_LAYOUT, xaxis=x, yaxis=y)
+    return figure.update_layout(**LAYOUT, xaxis=x, yaxis=y)
 
 
 # ---------------------------------------------------------------- in a page

@@ -23,6 +23,7 @@ from .explore import explore_files
 from .fidelity import fidelity_page
 from .interpolation_page import interpolation_page
 from .landing_page import landing_files
+from .latent_map import latent_files
 from .line_corrections_page import line_corrections_files
 from .markdown import cite, code, escape, table
 from .model_page import model_files
@@ -164,4 +165,5 @@ def _files(run):
     files |= landing_files() | results_files(run)
     files |= {"counterparts.md": counterparts_page()}
     files |= {"settings.md": settings_page()} | model_files() | workflow_files(len(notebooks(find_root())))
-    return files | star_files(run) | explore_files(run) | consensus_files(run) | slider_files(run) | quick_look_files()
+    files |= star_files(run) | explore_files(run) | latent_files(run)
+    return files | consensus_files(run) | slider_files(run) | quick_look_files()

@@ -91,6 +91,7 @@ def clone(tmp_path, monkeypatch):
     """A folder that looks like a clone, on a machine without any data."""
     # these have tests of their own; other pages link to what is left of them
     stubs = {"explore_files": "explore_hr.md", "consensus_files": "star_values.md", "results_files": None}
+    stubs |= {"latent_files": "latent_map.md"}
     for made, page in stubs.items():
         monkeypatch.setattr(pages, made, lambda run, page=page: {page: "# A page\n"} if page else {})
     monkeypatch.delenv("DTL_DATA", raising=False)
@@ -206,7 +207,7 @@ def test_pages_are_made_once_and_again_when_data_or_the_run_change(clone, synthe
     monkeypatch.setattr(pages, "star_files", lambda run: made.append(1) or {"stars/x y.md": "# %2F"})
     monkeypatch.setattr(pages, "interpolation_page", lambda run: "")
     monkeypatch.setattr(pages, "model_files", dict)
-    for slow in ("explore_files", "slider_files"):
+    for slow in ("explore_files", "latent_files", "slider_files"):
         monkeypatch.setattr(pages, slow, lambda run: {})
     for times in (1, 1):
         written = pages.write(run, clone)
