@@ -69,9 +69,10 @@ def telluric(spectrum, velocity, settings):
 def learn(names=STARS, left_out=None, *, lines=True, draws=0, progress=None):
     """Fit real stars; the published values of ``left_out`` are not used. Other arguments: as for ``fit_lines``.
 
-    Errors
+    Raises
     ------
-    DataError : a spectrum is not on this machine.
+    DataError
+        A spectrum is not on this machine.
     """
     stars, settings = real_stars.load_real_stars(), config()
     fitted = [observed(stars[name], settings, known=name != left_out) for name in names]

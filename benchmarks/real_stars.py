@@ -108,9 +108,10 @@ def measure(model, stars=None, draws=DRAWS):
     missing : list of str
         Files that are not on this machine.
 
-    Errors
+    Raises
     ------
-    DataError : no real spectrum is on this machine, or the model has seen one of the stars.
+    DataError
+        No real spectrum is on this machine, or the model has seen one of the stars.
     """
     rows, missing, lowest = [], [], min(one.resolving_power for one in model.specialists)
     for star in (stars or real_stars.load_real_stars()).values():

@@ -49,9 +49,10 @@ CODE = {each.__name__: records.code_of_script(each.__file__, *CLI.get(each.__nam
 def expand(parts):
     """(part, profile) pairs that the command line names; the profile is None for a part without profiles.
 
-    Errors
+    Raises
     ------
-    click.UsageError : unknown part.
+    click.UsageError
+        Unknown part.
     """
     out = []
     for name in parts or (*PARTS, *BY_PROFILE):

@@ -12,9 +12,10 @@ __all__ = ["find_root", "notebooks"]
 def find_root(root=None):
     """The clone's top folder: ``root`` if given, else that of the installed sources, else the working directory.
 
-    Errors
+    Raises
     ------
-    ConfigError : none of them has ``_config.yml`` and ``notebooks/``.
+    ConfigError
+        None of them has ``_config.yml`` and ``notebooks/``.
     """
     candidates = [Path(root)] if root else [Path(__file__).resolve().parents[2], Path.cwd()]
     for folder in candidates:
@@ -28,9 +29,10 @@ def find_root(root=None):
 def notebooks(root, only=None):
     """The source notebooks in order; ``only`` keeps those of these names (``04_regression``) or numbers (``04``).
 
-    Errors
+    Raises
     ------
-    ConfigError : a name in ``only`` is not a notebook, or there is none at all.
+    ConfigError
+        A name in ``only`` is not a notebook, or there is none at all.
     """
     folder = Path(root) / "notebooks"
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))

@@ -25,8 +25,8 @@ def execute(profile, only=None, *, parameters=None, root=None, run=None, workers
     Every parameter is checked against every notebook before the first one runs. While one runs, and when it fails, its
     outputs are in ``NN_name.failed.ipynb``, so that the book never shows half a notebook.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     profile : str
         Passed to each notebook as its parameter ``profile``.
     only : list of str, optional
@@ -42,12 +42,15 @@ def execute(profile, only=None, *, parameters=None, root=None, run=None, workers
 
     Returns
     -------
-    list of Path, the executed notebooks, in order.
+    list of Path
+        The executed notebooks, in order.
 
-    Errors
+    Raises
     ------
-    ConfigError : unknown notebook or parameter.
-    DTLError : a cell failed; the message names notebook, cell and error.
+    ConfigError
+        Unknown notebook or parameter.
+    DTLError
+        A cell failed; the message names notebook, cell and error.
     """
     root = find_root(root)
     sources = notebooks(root, only)

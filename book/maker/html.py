@@ -37,11 +37,13 @@ def build(root=None):
 
     Returns
     -------
-    Path of ``_build/html/index.html``.
+    Path
+        Of ``_build/html/index.html``.
 
-    Errors
+    Raises
     ------
-    DTLError : a notebook of the table of contents was not executed, a page of it is missing, jupyter-book warned, or a
+    DTLError
+        A notebook of the table of contents was not executed, a page of it is missing, jupyter-book warned, or a
         page loads something from the network.
     """
     root = find_root(root)

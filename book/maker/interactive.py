@@ -103,22 +103,29 @@ def _axis(parameter, whose, values):
 def literature_figure(catalogue, sources, parameter, *, names=None, main=(), reference="literature"):
     """Literature values against this work's, one group of points per source; a click in the legend hides or shows it.
 
-    Arguments
-    ---------
-    catalogue : pandas.DataFrame, tidy, with ``e_`` and ``E_`` errors
-    sources : dict of str to pandas.DataFrame, tidy
-    parameter : ``teff``, ``logg``, ``mh`` or ``vsini`` (logarithmic axes)
-    names : pandas.DataFrame, optional; karmn, name, spt, gaia_dr3_id
-    main : names of the sources shown at first; the others wait in the legend
-    reference : what the vertical axis is called
+    Parameters
+    ----------
+    catalogue : pandas.DataFrame
+        Tidy, with ``e_`` and ``E_`` errors.
+    sources : dict of str to pandas.DataFrame
+        Tidy.
+    parameter : {"teff", "logg", "mh", "vsini"}
+        Axes of the last are logarithmic.
+    names : pandas.DataFrame, optional
+        Columns karmn, name, spt, gaia_dr3_id.
+    main : sequence of str
+        Sources shown at first; the others wait in the legend.
+    reference : str
+        What the vertical axis is called.
 
     Returns
     -------
     plotly.graph_objects.Figure
 
-    Errors
+    Raises
     ------
-    DataError : no source has the parameter.
+    DataError
+        No source has the parameter.
     """
     from plotly import graph_objects as go
 
@@ -182,15 +189,19 @@ def _hover(stars):
 def hr_figure(stars, curves=None, *, active_name="active"):
     """Hertzsprung-Russell diagram: colour and shape by population, active stars open, lines of models.
 
-    Arguments
-    ---------
-    stars : pandas.DataFrame of :func:`dtl_core.literature.sample.star_sample`
-    curves : dict of str to pandas.DataFrame with teff and luminosity, optional
-    active_name : what the active stars are called
+    Parameters
+    ----------
+    stars : pandas.DataFrame
+        As of :func:`dtl_core.literature.sample.star_sample`.
+    curves : dict of str to pandas.DataFrame, optional
+        Columns teff and luminosity.
+    active_name : str
+        What the active stars are called.
 
     Returns
     -------
-    plotly.graph_objects.Figure; hot stars to the left
+    plotly.graph_objects.Figure
+        Hot stars to the left.
     """
     from plotly import graph_objects as go
 
@@ -237,10 +248,12 @@ def hr_figure(stars, curves=None, *, active_name="active"):
 def toomre_figure(stars, sun):
     """Toomre diagram, colour and shape by population; circles join equal total velocities, every 50 km/s.
 
-    Arguments
-    ---------
-    stars : pandas.DataFrame of :func:`dtl_core.literature.sample.star_sample`, with U, V, W [km/s], heliocentric
-    sun : (3,) km/s, the Sun's motion, which is added
+    Parameters
+    ----------
+    stars : pandas.DataFrame
+        As of :func:`dtl_core.literature.sample.star_sample`, with U, V, W [km/s], heliocentric.
+    sun : (3,) array, km/s
+        Motion of the Sun, which is added.
 
     Returns
     -------

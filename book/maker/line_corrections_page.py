@@ -260,15 +260,18 @@ def _figure(corrections, fields, recorded):
 def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=None):
     """The page, its figure and its tables to download.
 
-    Arguments
-    ---------
-    folder : of the records; the package's by default
-    file : of the corrections
-    specialists : models that the page describes; by default those of the package
+    Parameters
+    ----------
+    folder : path, optional
+        Of the records; by default the package's.
+    file : path
+        Of the corrections.
+    specialists : list of Specialist, optional
+        Models that the page describes; by default those of the package.
 
     Returns
     -------
-    dict of str to str or bytes.
+    dict of str to str or bytes
     """
     used = models_with_corrections(_shipped() if specialists is None else specialists)
     try:

@@ -127,18 +127,21 @@ def cut_page():
 def write(run, root=None):
     """Write all generated pages of the book, each whole or not at all.
 
-    Arguments
-    ---------
-    run : a finished Run
-    root : path, optional, the clone's top folder
+    Parameters
+    ----------
+    run : dtl_core.pipeline.stored.Run
+        Finished.
+    root : path, optional
+        The clone's top folder.
 
     Returns
     -------
-    list of Path.
+    list of Path
 
-    Errors
+    Raises
     ------
-    DTLError : a page cannot be written.
+    DTLError
+        A page cannot be written.
     """
     target = find_root(root) / "book" / "generated"
     print(f"{'pages from data and code':<42}", end="", flush=True)

@@ -63,16 +63,17 @@ def _profile(e=0.6, n=32):
 def node_data(window, continuum):
     """What the page needs of the embedded library, ready for JSON.
 
-    Arguments
-    ---------
+    Parameters
+    ----------
     window, continuum : WindowConfig, ContinuumConfig
 
     Returns
     -------
-    dict. axes : of the nodes, K, dex, dex, and of the continuum's v sin i, km/s;  grid : start [A] and step [km/s] of
-    the logarithmic grid;  log_flux : packed, (n_nodes, N_PIXELS), ln of the flux at the window's resolving power, not
-    rotating;  continuum : packed, (n_nodes, n_vsini, 4), of the rotating star at the wavelengths continuum_at, through
-    which goes a cubic polynomial;  profile : of rotation, positions and weights
+    dict
+        ``axes``, of the nodes [K, dex, dex] and of the continuum's v sin i [km/s]; ``grid``, start [A] and step [km/s]
+        of the logarithmic grid; ``log_flux``, packed, (n_nodes, N_PIXELS), ln of the flux at the window's resolving
+        power, not rotating; ``continuum``, packed, (n_nodes, n_vsini, 4), of the rotating star at the wavelengths
+        ``continuum_at``, through which goes a cubic polynomial; ``profile`` of rotation, positions and weights.
     """
     library = libraries.load_library("grid_a")
     keep, axes = library.label[:, 0] >= COOLEST, [library.teff[library.teff >= COOLEST], library.logg, library.mh]
@@ -126,14 +127,17 @@ def drawn(data, labels):
     ln(flux) is interpolated by polynomials through four nodes along Teff and [M/H] and all three along log g, rotation
     is a product with the profile's Fourier transform, and the continuum is linear in all four labels.
 
-    Arguments
-    ---------
-    data : dict of :func:`node_data`
-    labels : (n, 4) Teff [K], log g, [M/H], v sin i [km/s], inside the sliders' ranges
+    Parameters
+    ----------
+    data : dict
+        Result of :func:`node_data`.
+    labels : (n, 4) array
+        Teff [K], log g, [M/H], v sin i [km/s], inside the sliders' ranges.
 
     Returns
     -------
-    (n, n_pixels) continuum = 1, on the window's grid.
+    (n, n_pixels) array
+        Continuum = 1, on the window's grid.
     """
     labels, axes = np.atleast_2d(np.asarray(labels, float)), data["axes"]
     size, n, fine = list(map(len, axes)), data["grid"]["n"], data["fine"]
