@@ -78,6 +78,7 @@ def test_a_change_of_one_stage_leaves_the_others(changed, tmp_path):
     assert [name for name in names if key(name, tmp_path) != before[name]] == ["domain_gap"]
 
 
+@pytest.mark.slow
 def test_a_document_depends_on_the_package_and_on_what_makes_it(changed, tmp_path):
     run = results.Run(load_profile("smoke"), Store(tmp_path), {})
 

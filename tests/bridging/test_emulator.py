@@ -118,6 +118,7 @@ def test_given_lines_widen_with_the_stars_in_spectra_never_seen(fitted):
         bounded("error of the change over the change", error, below=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lowest", [0.0, 1.5])
 def test_slopes_are_finite_without_rotation(lowest):
     low = np.append(LOW[:3], lowest)

@@ -25,6 +25,8 @@ HOSTILE = "</script><script>alert(1)</script>"
 LABELS = [(3500, 5.0, 0.0, 0.0), (2600, 4.5, -1.0, 2.0), (4500, 5.5, 0.6, 30.0), (3130, 4.85, -0.35, 7.0),
           (2725, 5.15, 0.25, 13.5)]  # fmt: skip
 
+pytestmark = pytest.mark.slow  # all need the data of the page
+
 
 def config():
     found = load_profile("smoke", {"window.resolving_power": 53_000.0})

@@ -368,6 +368,7 @@ def test_a_survey_of_other_physics_has_the_stored_layout(fake_codes, tmp_path):
             assert meta == kept and meta["common"]["tio"] == {"A": 0.75, "B": 1.25}[code]
 
 
+@pytest.mark.slow
 def test_sensitivities_are_changes_of_the_logarithm_of_the_flux(fake_codes, tmp_path):
     from tools.lte_library.library import make_sensitivities
     from tools.lte_library.workspace import Workspace
