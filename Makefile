@@ -27,7 +27,7 @@ paper: .venv/.installed  ## fetch the spectra and models of the paper, run it on
 test: lint  ## lint, then the tests
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder -m "not nightly"
 
-test-all: lint  ## the same with those of every night: killed processes, a cluster, timed surveys
+test-all: lint  ## the same with those of every night: processes killed at random, workflow engine, timed surveys
 	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
 
 test-quick: lint  ## the tests that train no networks and take less than a second

@@ -492,19 +492,19 @@ _FAST = {  # what the small profiles share: centred inputs and learning rates fo
 PROFILES = {
     "smoke": _FAST
     | {
-        "synthetic.n_spectra": 2000,
+        "synthetic.n_spectra": 2400,
         "autoencoder.widths": (128, 160),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,
-        "autoencoder.epochs": 18,
+        "autoencoder.epochs": 25,
         "search.epochs": 1,
         "transfer.epochs": 20,
         "regression.n_models": 2,
         "regression.n_kept": 8,
-        "regression.epochs": 12,
+        "regression.epochs": 15,
         "estimate.grid_size": 256,
         "recommended.epochs": 6,
-        "recommended.emulator_epochs": 25,
+        "recommended.emulator_epochs": 30,
         "models.resolving_powers": (53_000.0,),
         "models.members": 2,
         "models.n_spectra": 1500,

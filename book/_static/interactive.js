@@ -31,17 +31,22 @@ document.addEventListener("DOMContentLoaded", () => {
     showSendToCloud: false, modeBarButtonsToRemove: ["sendChartToCloud"] };
   // Stars that the reader has selected in any figure: marked in all figures and alone in all tables, on every page.
   const key = "dtl-selected-stars";
-  const selected = () => {
-    try { return JSON.parse(localStorage.getItem(key)) || []; } catch { return []; }  // no storage: none are kept
+  const stored = () => {
+    try { return JSON.parse(localStorage.getItem(key)) || []; } catch { return []; }
   };
+  let selected = new Set(stored());
   const followers = [];
-  const announce = () => { const stars = new Set(selected()); followers.forEach((follow) => follow(stars)); };
-  const select = (stars) => {
-    try { localStorage.setItem(key, JSON.stringify(stars)); } catch { /* the other pages do not learn of it */ }
-    announce();
+  const announce = (stars) => {
+    selected = new Set(stars);
+    followers.forEach((follow) => follow());
   };
-  window.addEventListener("storage", (event) => { if (event.key === key) announce(); });
-  const note = (place) => {
+  const select = (stars) => {
+    try { localStorage.setItem(key, JSON.stringify(stars)); } catch { /* no storage: it ends with this page */ }
+    announce(stars);
+  };
+  window.addEventListener("storage", (event) => { if (event.key === key) announce(stored()); });
+  // Where none of the selected stars are, as simulated ones among published ones, all are shown.
+  const follow = (place, names, show) => {
     const line = Object.assign(document.createElement("p"), { className: "selection", hidden: true });
     const all = Object.assign(document.createElement("button"), { type: "button", textContent: "show all" });
     const text = document.createElement("span");
@@ -49,10 +54,16 @@ document.addEventListener("DOMContentLoaded", () => {
     line.setAttribute("role", "status");
     line.append(text, " ", all);
     place.before(line);
-    return (stars) => {
-      line.hidden = !stars.size;
-      text.textContent = `${stars.size} star${stars.size === 1 ? "" : "s"} selected.`;
+    const own = new Set(names);
+    const update = () => {
+      const here = new Set([...selected].filter((star) => own.has(star)));
+      line.hidden = !here.size;
+      text.textContent = `${here.size} star${here.size === 1 ? "" : "s"} selected.`;
+      return show(here);
     };
+    followers.push(update);
+    update();
+    return update;
   };
 
   const draw = async (box) => {
@@ -61,14 +72,12 @@ document.addEventListener("DOMContentLoaded", () => {
       Object.assign(spec.layout, { margin: { l: 52, r: 6, t: 10, b: 50 }, font: { size: 11 } });
     }
     await Plotly.newPlot(box, ...themed(spec), config);
-    const mark = (stars) => {  // null: none is selected, so all have their full colour
+    const mark = follow(box, spec.data.flatMap(({ ids }) => ids || []), (stars) => {  // null: all have their full colour
       const places = spec.data.map(({ ids }) => ids && stars.size ? ids.flatMap((star, k) => stars.has(star) ? [k] : []) : null);
       return Plotly.restyle(box, { selectedpoints: places }, [...places.keys()]);
-    };
-    new MutationObserver(() => Plotly.react(box, ...themed(spec), config).then(() => mark(new Set(selected()))))
+    });
+    new MutationObserver(() => Plotly.react(box, ...themed(spec), config).then(mark))
       .observe(html, { attributes: true, attributeFilter: ["data-theme"] });
-    followers.push(mark, note(box));
-    announce();
     box.on("plotly_selected", (event) => {
       if (event) select([...new Set(event.points.map((point) => point.id).filter(Boolean))]);
     });
@@ -84,16 +93,16 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const tables = document.querySelectorAll("div.catalogue table");
   if (tables.length) {
-    const follow = () => html.classList.toggle("dark", dark());  // the theme as the tables' style sheet knows it
-    new MutationObserver(follow).observe(html, { attributes: true, attributeFilter: ["data-theme"] });
+    const dress = () => html.classList.toggle("dark", dark());  // the theme as the tables' style sheet knows it
+    new MutationObserver(dress).observe(html, { attributes: true, attributeFilter: ["data-theme"] });
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: `${root}vendor/datatables.css` }));
     load("datatables.js").then(() => window.dataTables).then(({ ITable }) => tables.forEach((table) => {
-      follow();
+      dress();
       const shown = new ITable(table, { pageLength: 25, order: [], layout: { topStart: "search", topEnd: "pageLength" } });
-      followers.push((stars) => {
-        shown.dt.search.fixed("selected stars", stars.size ? (_, cells) => stars.has(cells[0].replace(/<[^>]*>/g, "").trim()) : null).draw();
-      }, note(table.closest("div.catalogue")));
-      announce();
+      const star = (cells) => cells[0].replace(/<[^>]*>/g, "").trim();
+      follow(table.closest("div.catalogue"), shown.dt.rows().data().toArray().map(star), (stars) => {
+        shown.dt.search.fixed("selected stars", stars.size ? (_, cells) => stars.has(star(cells)) : null).draw();
+      });
       const rows = (number) => shown.dt.page.len(number).draw();  // paper has no next page of a table
       window.addEventListener("beforeprint", () => rows(-1));
       window.addEventListener("afterprint", () => rows(25));

@@ -3,9 +3,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const box = document.querySelector("div.latent-map");
   if (!box) return;
   const data = JSON.parse(document.getElementById("latent-data").textContent), n = data.wavelength.length;
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const [spectra, outputs] = [bytes(data.spectra), bytes(data.outputs)];
-  const flux = (stored, row) => Float32Array.from(stored.subarray(row * n, (row + 1) * n), (value) => value / 255 * data.top);
+  const [spectra, outputs] = [data.spectra, data.outputs].map(window.dtlUnpack);
+  const flux = (stored, row) => stored.subarray(row * n, (row + 1) * n);
   box.innerHTML = `<div class="fields"><p><label>star <select></select></label></p></div>
     <p class="legend"><span><i class="spectrum"></i> spectrum</span><span><i></i> reconstruction</span><span class="which" role="status"></span></p>
     <div class="panels"><svg role="img"></svg></div>`;

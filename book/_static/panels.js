@@ -1,3 +1,9 @@
+// Numbers that book.maker.sliders.pack has packed: integers of one or two bytes, the low byte first.
+window.dtlUnpack = ({ low, step, size, base64 }) => {
+  const bytes = atob(base64), high = (i) => size === 2 ? 256 * bytes.charCodeAt(2 * i + 1) : 0;
+  return Float64Array.from({ length: bytes.length / size }, (_, i) => low + step * (bytes.charCodeAt(size * i) + high(i)));
+};
+
 // A spectrum in three stretches, one below the other, with the names of its lines: for sliders.js and quick_look.js.
 // const draw = dtlPanels(svg, { wavelength, lines: [[wavelength, species], ...], top }); draw({ shown: flux }) gives each curve a path
 // of its class, under the later ones.

@@ -1,4 +1,4 @@
-// The page of dtl_core.sliders: the spectrum at four labels, from the library in the page. dtl_core.sliders.drawn is its twin.
+// The page of book.maker.sliders: the spectrum at four labels, from the library in the page. The function drawn there is its twin.
 document.addEventListener("DOMContentLoaded", () => {
   const box = document.querySelector("div.sliders");
   if (!box) return;
@@ -7,10 +7,6 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // ---------------------------------------------------------------- from labels to a spectrum
 
-  const unpack = ({ low, step, base64 }) => {  // 16-bit integers, the low byte first
-    const bytes = atob(base64);
-    return Float64Array.from({ length: bytes.length / 2 }, (_, i) => low + step * (bytes.charCodeAt(2 * i) + 256 * bytes.charCodeAt(2 * i + 1)));
-  };
   const lagrange = (axis, x, order) => {  // the first of the nodes around x, and the weight of each
     const n = Math.min(order, axis.length);
     let above = 0, end = axis.length;
@@ -62,7 +58,7 @@ document.addEventListener("DOMContentLoaded", () => {
   };
 
   const { axes, grid, fine, profile } = data;
-  const logFlux = unpack(data.log_flux), continuum = unpack(data.continuum);
+  const logFlux = window.dtlUnpack(data.log_flux), continuum = window.dtlUnpack(data.continuum);
   const wavelength = Float64Array.from({ length: data.window.n }, (_, i) => data.window.start + data.window.step * i);
   const fineGrid = Float64Array.from({ length: grid.n * fine }, (_, i) => grid.start * Math.exp(grid.step / fine / C_KMS * i));
   const resampling = Array.from(wavelength, (x) => lagrange(fineGrid, x, 4));

@@ -6,7 +6,6 @@ files = explore_files(run)      name below book/generated -> text or bytes
 from __future__ import annotations
 
 import html
-import io
 from urllib.parse import quote
 
 import numpy as np
@@ -19,9 +18,10 @@ from dtl_core.parameters import PARAMETER_COLUMNS, PARAMETERS
 from dtl_core.plots import comparison_figures, star_figures
 
 from . import catalogue_tables, interactive
+from .interactive import NO_SCRIPT, png, twin
 from .markdown import cite, code
 
-__all__ = ["NO_SCRIPT", "catalogue_files", "downloads", "explore_files", "html_table", "png", "simbad", "twin"]
+__all__ = ["catalogue_files", "downloads", "explore_files", "html_table", "simbad"]
 
 
 _TITLES = {"teff": "Effective temperature", "logg": "Surface gravity", "mh": "Metallicity", "vsini": "Rotation"}
@@ -30,35 +30,16 @@ _HOW = (
     "Point at a star for its name and values. Click a group in the legend to hide or show it, double-click to see it "
     "alone. Drag to zoom in, double-click in the figure to zoom out. To select stars, choose the box or the lasso "
     "above the figure: they are then marked in all interactive figures, and [the catalogue](catalogue.md) shows them "
-    "alone. "
-    "{simbad}A static version is in {there}."
+    "alone. {simbad}A static version is in {there}."
 )
 
 
 _SIMBAD = "A click on a star opens its page in SIMBAD. "
-NO_SCRIPT = (
-    "```{raw} html\n<noscript><style>.print-only{display:block} div.interactive{display:none}</style></noscript>\n```\n"
-)
 
 
 def simbad(name):
     """Address of a star's page in SIMBAD, by any name that it knows."""
     return f"https://simbad.cds.unistra.fr/simbad/sim-id?Ident={quote(name)}"
-
-
-def png(figure):
-    """A figure of matplotlib as the bytes of a PNG file."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=120)
-    return out.getvalue()
-
-
-def twin(figure, picture, name, label):
-    """The interactive figure, and the static one that takes its place in print. Markdown."""
-    return (
-        f"```{{raw}} html\n{interactive.block(figure, name, label)}```\n\n"
-        f"```{{image}} {picture}\n:class: print-only\n:alt: {label}\n```\n"
-    )
 
 
 def _literature(run):

@@ -7,10 +7,10 @@ loads this module, which puts the links under the figures, on whichever page the
 
 from __future__ import annotations
 
-import ast
 import base64
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +52,7 @@ def write(root):
         for number, cell in enumerate(code):
             for output in cell["outputs"]:
                 picture, about = output.get("data", {}).get("image/png"), output.get("metadata", {})
-                if DATA in about and picture:
+                if picture and about.get(DATA, "").count("\n") > 1:  # a note such as "not measured yet" has no data
                     name = about["scrapbook"]["name"]
                     before = ["".join(one["source"]) for one in code[: number + 1]]
                     content = {"csv": about[DATA], "py": script(before, name, source.stem)}
@@ -98,28 +98,20 @@ def script(cells, name, notebook):
     Returns
     -------
     str
-        What is passed on to pages of the book is left out, but for the figure. Lines that only notebooks understand,
-        such as ``%pip``, become comments.
+        In place of passing values on to pages of the book it saves the figure. Commands that only notebooks understand,
+        such as ``%pip``, are comments.
     """
-    parts = [f'"""Figure {name} of the notebook {notebook}: run in a clone, after make book."""']
-    for cell in cells:
-        plain = "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines())
-        try:
-            tree = ast.parse(plain)
-        except SyntaxError:  # a cell of such lines alone, within a block
-            continue
-        lines = plain.splitlines()
-        for node in sorted(ast.walk(tree), key=lambda one: -getattr(one, "lineno", 0)):
-            call = node.value if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
-            if call is None or ast.unparse(call.func) not in ("glue", "glue_all"):
-                continue
-            indent = " " * node.col_offset
-            kept = f"{indent}pass" if indent else None
-            if ast.unparse(call.func) == "glue" and ast.unparse(call.args[0]) == repr(name):
-                kept = f'{indent}({ast.unparse(call.args[1])}).savefig("{name}.png", dpi=200)'
-            lines[node.lineno - 1 : node.end_lineno] = [] if kept is None else [kept]
-        parts.append("\n".join(lines).strip())
-    return "\n\n".join(filter(None, parts)) + "\n"
+    head = (
+        f'"""Figure {name} of the notebook {notebook}: run in a clone, after make book."""\n\n\n'
+        f"def glue(name, value):\n    if name == {name!r}:\n        value.savefig({name + '.png'!r}, dpi=200)\n\n\n"
+        "def glue_all(values, prefix=''):\n    pass"
+    )
+    plain = [_COMMAND.sub(r"\1pass  # \2", _IMPORT.sub("", cell)).strip() for cell in cells]
+    return "\n\n\n".join([head, *filter(None, plain)]) + "\n"
+
+
+_COMMAND = re.compile(r"^(\s*)([%!].*)$", re.M)
+_IMPORT = re.compile(r"^from dtl_core\.plots\.gluing import .*\n?", re.M)
 
 
 def add_links(app, doctree, docname):

@@ -10,6 +10,7 @@ they show themselves.
 from __future__ import annotations
 
 import html
+import io
 import json
 
 import numpy as np
@@ -18,7 +19,17 @@ import pandas as pd
 from dtl_core.errors import DataError
 from dtl_core.parameters import PARAMETERS, TABLE, heading
 
-__all__ = ["LAYOUT", "block", "hr_figure", "literature_figure", "star_texts", "toomre_figure"]
+__all__ = [
+    "LAYOUT",
+    "NO_SCRIPT",
+    "block",
+    "hr_figure",
+    "literature_figure",
+    "png",
+    "star_texts",
+    "toomre_figure",
+    "twin",
+]
 
 
 # Okabe & Ito, the black one last; each source has a shape of its own as well.
@@ -42,6 +53,11 @@ LAYOUT = {
     "hoverlabel": {"align": "left"},
     "font": {"size": 13},
 }
+
+
+NO_SCRIPT = (
+    "```{raw} html\n<noscript><style>.print-only{display:block} div.interactive{display:none}</style></noscript>\n```\n"
+)
 
 
 def star_texts(frame):
@@ -318,4 +334,19 @@ def block(figure, name, label):
     return (
         f'<div class="interactive" role="group" aria-label="{html.escape(label)}" data-figure="{name}"></div>\n'
         f'<script type="application/json" id="{name}">{data}</script>\n'
+    )
+
+
+def png(figure):
+    """A figure of matplotlib as the bytes of a PNG file."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=120)
+    return out.getvalue()
+
+
+def twin(figure, picture, name, label):
+    """The interactive figure, and the static one that takes its place in print. Markdown."""
+    return (
+        f"```{{raw}} html\n{block(figure, name, label)}```\n\n"
+        f"```{{image}} {picture}\n:class: print-only\n:alt: {label}\n```\n"
     )

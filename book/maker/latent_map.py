@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 
@@ -14,26 +13,18 @@ from dtl_core.plots import method_figures
 from dtl_core.spectra import operators
 
 from . import interactive
-from .explore import NO_SCRIPT, png, twin
+from .interactive import NO_SCRIPT, png, twin
+from .sliders import pack
 
-__all__ = ["latent_files", "latent_figure", "pack"]
+__all__ = ["latent_files", "latent_figure"]
 
 
 N_SYNTHETIC = 300  # of the map's synthetic spectra are on the page: each point needs two spectra
-TOP = 1.25  # upper end of the flux axis, and the largest flux that is kept
+TOP = 1.25  # upper end of the flux axis; the drawing ends there, so spectra are kept from 0 to it
 LABEL = (
     "Scatter plot of the latents in two dimensions by UMAP: synthetic spectra coloured by effective temperature, and "
     "stars as triangles."
 )
-
-
-def pack(spectra):
-    """Spectra (n, n_pixels) as bytes in base64, in steps of less than 0.5 % of the continuum: finer than what is drawn.
-
-    A byte b stands for the flux b / 255 times ``TOP``.
-    """
-    stored = np.round(np.clip(spectra, 0, TOP) / TOP * 255).astype(np.uint8)
-    return base64.b64encode(stored.tobytes()).decode()
 
 
 def latent_figure(synthetic, observed, labels, names):
@@ -96,8 +87,8 @@ def latent_files(run):
         "top": TOP,
         "first": [0, len(rows)],  # rows of the spectra of each group of points
         "names": names,
-        "spectra": pack(operators.binned(spectra, step)),
-        "outputs": pack(operators.binned(outputs, step)),
+        "spectra": pack(np.clip(operators.binned(spectra, step), 0, TOP), size=1),  # steps of 0.5 %, finer than a pixel
+        "outputs": pack(np.clip(operators.binned(outputs, step), 0, TOP), size=1),
     }
     figure = latent_figure(maps["map_synthetic_transfer"][some], maps["map_observed_transfer"], labels, names)
     titles = {"before fine-tuning": "direct", "after fine-tuning": "transfer"}

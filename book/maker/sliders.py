@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
-import io
 import json
 
 import numpy as np
@@ -22,9 +21,10 @@ from dtl_core.spectra import operators
 from dtl_core.synthetic import generation, libraries
 from dtl_core.synthetic.libraries import library_hash
 
+from .interactive import png
 from .markdown import NBSP, number
 
-__all__ = ["RESOLVING_POWER", "accuracy", "drawn", "node_data", "slider_files"]
+__all__ = ["RESOLVING_POWER", "accuracy", "drawn", "node_data", "pack", "slider_files", "unpack"]
 
 
 RESOLVING_POWER = 94_600.0  # CARMENES VIS, as in the paper
@@ -40,15 +40,16 @@ ALT = (
 )
 
 
-def _pack(values):
-    """Numbers as 16-bit integers, low byte first: value = low + step x integer."""
-    low, step = float(values.min()), float(np.ptp(values)) / 65535 or 1.0
-    stored = np.round((values - low) / step).astype("<u2").tobytes()
-    return {"low": low, "step": step, "base64": base64.b64encode(stored).decode()}
+def pack(values, size=2):
+    """Numbers as integers of 1 or 2 bytes, low byte first: value = low + step x integer; for ``dtlUnpack``."""
+    low, step = float(values.min()), float(np.ptp(values)) / (256**size - 1) or 1.0
+    stored = np.round((values - low) / step).astype(f"<u{size}").tobytes()
+    return {"low": low, "step": step, "size": size, "base64": base64.b64encode(stored).decode()}
 
 
-def _unpack(packed, *shape):
-    stored = np.frombuffer(base64.b64decode(packed["base64"]), "<u2")
+def unpack(packed, *shape):
+    """Invert :func:`pack`: an array of this shape and one more axis."""
+    stored = np.frombuffer(base64.b64decode(packed["base64"]), f"<u{packed['size']}")
     return (packed["low"] + packed["step"] * stored).reshape(*shape, -1)
 
 
@@ -97,8 +98,8 @@ def node_data(window, continuum):
         "resolving_power": window.resolving_power,
         "continuum_at": grid[at].tolist(),
         "profile": _profile(),
-        "log_flux": _pack(np.log(sharp)),
-        "continuum": _pack(level),
+        "log_flux": pack(np.log(sharp)),
+        "continuum": pack(level),
     }
 
 
@@ -142,7 +143,7 @@ def drawn(data, labels):
     labels, axes = np.atleast_2d(np.asarray(labels, float)), data["axes"]
     size, n, fine = list(map(len, axes)), data["grid"]["n"], data["fine"]
     near = [_weights(axis, x, 4) for axis, x in zip(axes[:3], labels.T[:3], strict=True)]
-    flux = np.exp(np.einsum("na,nb,nc,abcp->np", *near, _unpack(data["log_flux"], *size[:3]), optimize=True))
+    flux = np.exp(np.einsum("na,nb,nc,abcp->np", *near, unpack(data["log_flux"], *size[:3]), optimize=True))
     profile, step = data["profile"], data["grid"]["step"]
     phase = 2 * np.pi * np.fft.rfftfreq(2 * n, step)[:, None] * np.asarray(profile["x"])
     transfer = np.stack([np.cos(phase * vsini) @ profile["weight"] for vsini in labels[:, 3]])
@@ -152,7 +153,7 @@ def drawn(data, labels):
     wavelength = _wavelength(data)
     flux = (operators.resample_operator(grid, wavelength) @ flux.T).T
     near = [_weights(axis, x, 2) for axis, x in zip(axes, labels.T, strict=True)]
-    level = np.einsum("na,nb,nc,nv,abcvk->nk", *near, _unpack(data["continuum"], *size), optimize=True)
+    level = np.einsum("na,nb,nc,nv,abcvk->nk", *near, unpack(data["continuum"], *size), optimize=True)
     return flux / (level @ _weights(data["continuum_at"], wavelength, 4).T)
 
 
@@ -202,7 +203,7 @@ def _picture(data, *, teff=(2700, 3200, 3700, 4200)):
     """Spectra at a few temperatures, one above the other, for print and for browsers without scripts. PNG."""
     import matplotlib.pyplot as plt
 
-    wavelength, out = _wavelength(data), io.BytesIO()
+    wavelength = _wavelength(data)
     with plt.style.context("default"):
         fig, ax = plt.subplots(figsize=(7.5, 6), layout="constrained")
         for k, flux in enumerate(drawn(data, [(value, 5.0, 0.0, 2.0) for value in teff])):
@@ -210,9 +211,8 @@ def _picture(data, *, teff=(2700, 3200, 3700, 4200)):
             ax.text(wavelength[-1], k + 1.04, f"{teff[k]} K ", ha="right", va="bottom")
         ax.set(xlabel="wavelength in vacuum [Å]", ylabel="flux / continuum + offset", xlim=wavelength[[0, -1]])
         ax.set_title("log g 5.0, [M/H] 0.0, v sin i 2 km/s", fontsize=10)
-        fig.savefig(out, format="png", dpi=120)
         plt.close(fig)
-    return out.getvalue()
+        return png(fig)
 
 
 def _page(data, rms, largest):

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.patches import Polygon
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 __all__ = ["as_csv", "figure_data"]
@@ -60,6 +61,9 @@ def _drawn(ax):
         if len(x) and line.get_transform() == ax.transData:  # not of the axes, as that of a line across the panel is
             kind = "points" if line.get_linestyle() in ("None", "none", "") else "line"
             yield kind, _series(line, line.get_color()), x, y, nothing
+    for patch in ax.patches:
+        if isinstance(patch, Polygon) and patch.get_transform() == ax.transData:  # such as a filled histogram
+            yield "area", _series(patch, patch.get_facecolor()), *patch.get_xy().T, nothing
     for container in ax.containers:
         for bar in getattr(container, "patches", ()):
             centre = bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height() / 2

@@ -44,7 +44,7 @@ SQUARED = {  # labels of squared errors
 def as_svg(figure):
     """Close a figure and return it as SVG bytes, which are reproducible."""
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": "dtl"}):
+    with plt.style.context(["default", {"svg.hashsalt": "dtl"}]):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     return buffer.getvalue()

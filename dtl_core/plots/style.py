@@ -73,11 +73,11 @@ def shared_legend(figure, axes, ncols, loc="outside lower center"):
 
 
 def styled(draw):
-    """Decorate a function that returns a figure, so that it draws with ``SETTINGS`` and closes the figure."""
+    """Decorate a function that returns a figure, so that it draws with ``SETTINGS`` alone and closes the figure."""
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs):
-        with plt.rc_context(SETTINGS):
+        with plt.style.context(["default", SETTINGS]):  # whatever the reader's own settings are
             figure = draw(*args, **kwargs)
             if layout := figure.get_layout_engine():
                 layout.execute(figure)

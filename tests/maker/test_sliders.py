@@ -51,11 +51,11 @@ def files(data, tmp_path_factory):
 
 def test_numbers_survive_packing():
     values = np.random.default_rng(1).normal(size=(3, 4, 50))
-    packed = json.loads(json.dumps(sliders._pack(values)))
-    back = sliders._unpack(packed, 3, 4)
+    packed = json.loads(json.dumps(sliders.pack(values)))
+    back = sliders.unpack(packed, 3, 4)
     assert back.shape == values.shape and np.abs(back - values).max() <= 0.5001 * packed["step"]
     assert packed["step"] == pytest.approx(np.ptp(values) / 65535)
-    assert np.array_equal(sliders._unpack(sliders._pack(np.full((2, 5), -0.3)), 2), np.full((2, 5), -0.3))
+    assert np.array_equal(sliders.unpack(sliders.pack(np.full((2, 5), -0.3)), 2), np.full((2, 5), -0.3))
 
 
 def test_every_node_of_the_sliders_is_in_the_library(data):
@@ -63,8 +63,8 @@ def test_every_node_of_the_sliders_is_in_the_library(data):
     teff, logg, mh, vsini = data["axes"]
     assert (teff[0], teff[-1], logg, mh[0], mh[-1], vsini[-1]) == (2600, 4500, [4.5, 5, 5.5], -1, 0.6, 30)
     assert {(t, g, m) for t in teff for g in logg for m in mh} <= set(map(tuple, library.label))
-    assert sliders._unpack(data["log_flux"], 20, 3, 8).shape == (20, 3, 8, 1024)
-    assert sliders._unpack(data["continuum"], 20, 3, 8, len(vsini)).shape == (20, 3, 8, len(vsini), 4)
+    assert sliders.unpack(data["log_flux"], 20, 3, 8).shape == (20, 3, 8, 1024)
+    assert sliders.unpack(data["continuum"], 20, 3, 8, len(vsini)).shape == (20, 3, 8, len(vsini), 4)
     spread = 1.01 * vsini[-1] / operators.C_KMS * data["window"]["start"]
     assert spread < sliders.EDGE, "lines beyond the window rotate into it"
 

@@ -11,5 +11,4 @@ def few_surveys():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "TRAINING_SHARE", 0.06)
         patch.setattr(making, "SURVEYS_OF_A_KIND", 2)
-        patch.setattr(making.score, "__kwdefaults__", making.score.__kwdefaults__ | {"seeds": making.TEST_SEEDS[:4]})
         yield

@@ -52,10 +52,13 @@ def test_names_of_ticks_take_the_place_of_numbers(axes):
 
 def test_areas_and_images_come_back_and_colour_bars_do_not(axes):
     axes.fill_between([0.0, 1.0], [1.0, 2.0], [3.0, 4.0], label="range")
+    axes.hist([0.1, 0.2, 0.7], bins=[0, 0.5, 1], histtype="stepfilled", label="counts")
     values = np.arange(6.0).reshape(2, 3)
     axes.figure.colorbar(axes.imshow(values, extent=(0, 3, 2, 0)), ax=axes)
     table = figure_data(axes.figure)
-    area, image = table[table["kind"] == "area"], table[table["kind"] == "image"]
+    area, image = table[table["series"] == "range"], table[table["kind"] == "image"]
+    counts = table[table["series"] == "counts"]
+    assert {(0, 2), (0.5, 2), (0.5, 1), (1, 1)} <= set(zip(counts["x"], counts["y"], strict=True))
     assert {(0, 1), (0, 3), (1, 2), (1, 4)} <= set(zip(area["x"], area["y"], strict=True))
     for x, y, value in zip(image["x"], image["y"], image["value"], strict=True):
         assert values[int(y), int(x)] == value

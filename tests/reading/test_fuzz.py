@@ -377,7 +377,6 @@ def _what(line):
     return next((kind for kind in kinds if kind in line), "other")
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_mutated_files_give_a_spectrum_or_one_line(tmp_path):
     n = int(os.environ.get("DTL_FUZZ", 1500))
