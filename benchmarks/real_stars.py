@@ -86,7 +86,7 @@ def variants(spectrum, cut, draws=DRAWS, lowest=0.0):
 def estimate(model, spectrum):
     """Estimates of a Spectrum with their intervals, flag, p-value and the residual of the fit: dict of plain values."""
     (found,), _ = prediction.examine(model, spectrum)
-    model_flux = model.specialist_for(spectrum.resolving_power).reconstruct(found.found[None]).numpy()[0]
+    model_flux = model.specialist_for(spectrum.resolving_power).reconstruct(found.found[None])[0]
     row = {}
     for k, p in enumerate(PARAMETERS):
         row[p] = found.median[k]

@@ -51,10 +51,13 @@ def _cores():
 
 
 def one_thread():
-    """Limit PyTorch to one thread in this process: results have the same bytes, and small networks run faster."""
-    import torch
+    """Limit NumPy and PyTorch to one thread in this process: the same bytes, and small networks run faster."""
+    from threadpoolctl import threadpool_limits
 
-    torch.set_num_threads(1)
+    threadpool_limits(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, if it is imported later
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 def load_umap():

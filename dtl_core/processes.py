@@ -20,25 +20,26 @@ __all__ = ["ordered", "process_context", "worker_pool"]
 def process_context(torch=True, start=None):
     """The multiprocessing context of a pool.
 
-    Forking a process in which PyTorch has threads may deadlock, and importing PyTorch takes seconds. Workers that use
-    it are therefore forks of a server that has imported it and started no thread: they start at once and share the
-    memory of its libraries.
+    Forking a process in which PyTorch has threads may deadlock, and imports take seconds. Workers are therefore forks
+    of a server that has imported what they need and started no thread: they start at once and share the memory of its
+    libraries.
 
     Parameters
     ----------
     torch : bool
-        Whether the workers use PyTorch; others import what they need, as all do where there are no forks.
+        Whether the workers use PyTorch.
     start : callable, optional
-        What runs first in each worker; the server of the first pool imports its module as well.
+        What runs first in each worker; the server of the first pool imports its module. Workers without it and without
+        PyTorch import what they need, as all do where there are no forks.
 
     Returns
     -------
     multiprocessing.context.BaseContext
     """
-    if not torch or "forkserver" not in multiprocessing.get_all_start_methods():
+    if not (torch or start) or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", *([start.__module__] if start else ())])
+    context.set_forkserver_preload([*(["torch"] if torch else ()), *([start.__module__] if start else ())])
     return context
 
 
@@ -48,12 +49,11 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _start(environment, torch, start, arguments):
+def _start(environment, start, arguments):
     os.environ.clear()  # the server has that of its own start
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if torch:
-        one_thread()
+    one_thread()
     if start:
         start(*arguments)
 
@@ -71,7 +71,7 @@ def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError
     start : callable, optional
         Runs first in each worker, with ``arguments``.
     torch : bool
-        Whether the workers use PyTorch, each with one thread.
+        Whether the workers use PyTorch; each has one thread in any case.
     error : type
         Subclass of :class:`dtl_core.errors.DTLError` to raise when a worker dies.
     field, remedy : str
@@ -86,7 +86,7 @@ def worker_pool(workers, start=None, arguments=(), *, torch=True, error=DTLError
     DTLError
         A worker died.
     """
-    given = dict(os.environ), torch, start, arguments
+    given = dict(os.environ), start, arguments
     pool = ProcessPoolExecutor(workers, process_context(torch, start), _start, given)
     try:
         yield pool

@@ -15,8 +15,8 @@ from dtl_core.public_data import archives
 
 # One module of each package that only an extra brings.
 OPTIONAL = (
-    "IPython astroquery corner ipykernel itables jax jupyter_book matplotlib myst_nb numpyro ot papermill plotly "
-    "pyarrow snakemake specutils zarr zuko"
+    "IPython astroquery corner ipykernel itables jax jupyter_book matplotlib myst_nb numba numpyro ot papermill plotly "
+    "pyarrow sklearn snakemake specutils torch umap zarr zuko"
 ).split()
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); from dtl_core.cli import main; "
 
@@ -34,12 +34,27 @@ def examples(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_prediction_preparation_data_and_runs_need_no_extra(examples):
+def test_prediction_preparation_and_data_need_no_extra(examples):
     commands = [["predict", "stars", "-o", "catalogue.csv"], ["prepare", "stars"], ["data", "list"], ["data", "where"]]
-    code = f"[main(command, standalone_mode=False) for command in {commands!r}]; import dtl_core.pipeline.conduct"
+    commands += [["models", "list"], ["predict", "stars", "-o", "again.csv", "--workers", "2"]]
+    code = "from click.testing import CliRunner; "
+    code += f"[print(CliRunner().invoke(main, words).exit_code) for words in {commands!r}]"
+    done = blocked(code, examples)
+    assert (done.returncode, done.stdout.split()) == (0, ["0"] * len(commands)), done.stderr
+    assert (examples / "catalogue.csv").read_text() == (examples / "again.csv").read_text() != ""
+
+
+@pytest.mark.slow
+def test_runs_and_models_of_ones_own_name_the_extra(examples):
+    remedy = "torch is not installed; pip install 'dtl-mdwarfs[train]'"
+    commands = [["run", "--profile", "smoke"], ["predict", "stars", "--adapt"], ["models", "build", "-o", "own"]]
+    code = "from click.testing import CliRunner; "
+    code += f"[print(CliRunner().invoke(main, words).stderr) for words in {commands!r}]; "
+    code += "import dtl_core\ntry: dtl_core.load().adapt('stars')\nexcept Exception as error: print(error)"
     done = blocked(code, examples)
     assert done.returncode == 0, done.stderr
-    assert (examples / "catalogue.csv").is_file()
+    lines = [line for line in done.stdout.splitlines() if line]
+    assert lines == [f"dtl: {remedy}"] * 3 + [remedy]
 
 
 @pytest.mark.slow

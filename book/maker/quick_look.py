@@ -60,13 +60,13 @@ def _network(one):
     """A script that holds what the page needs of a specialist: a safetensors file in base64."""
     own, config = one.emulator, one.config
     arrays = {name: np.ascontiguousarray(v) for name, v in one.arrays.items() if name not in _UNUSED}
-    arrays["emulator.table"] = own.table.numpy()
+    arrays["emulator.table"] = own.table
     velocity = 2 * np.pi / len(own.mirrored) / float(own.frequency[1])  # of a pixel, km/s
     about = {
         "members": one.card["members"],
         "weighted": "reference.kind_weight" in arrays,
         "systematic": one.systematic_widths[:, ONE_SIGMA].tolist(),
-        "step": one.least_squares.problem.step,
+        "step": one.step,
         "emulator": {"reach": own.reach, "length": len(own.mirrored), "velocity": velocity},
     }
     for name in ("window", "continuum", "chain"):

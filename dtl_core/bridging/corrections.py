@@ -10,12 +10,12 @@ import torch
 
 from ..estimates import outliers
 from ..parameters import PARAMETERS
-from .emulator import optical_depth
 from .fits import LeastSquares
 from .flux_networks import OnFluxes, Randomised
 from .latent_networks import FineTuned
 from .problem import Method
 from .randomiser import Randomiser
+from .spectrum_model import optical_depth
 
 __all__ = [
     "Combined",

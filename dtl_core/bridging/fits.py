@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .emulator import fit_emulator, fit_labels, grid_labels
+from .emulator import fit_emulator
+from .label_fits import fit_labels, grid_labels
 from .problem import Method
 
 __all__ = ["ChiSquare", "LeastSquares"]

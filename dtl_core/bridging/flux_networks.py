@@ -11,6 +11,7 @@ from ..estimates.posterior import fit_flow
 from ..parameters import PARAMETERS
 from .problem import Method
 from .randomiser import AUGMENTATION, Randomiser
+from .trained_networks import CONVOLUTIONS
 
 __all__ = ["Adversarial", "Aligned", "Augmented", "Informed", "InformedPosterior", "OnFluxes", "Randomised"]
 
@@ -36,8 +37,7 @@ class FluxNet(nn.Module):
         self.register_buffer("label_spread", labels.std(0))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            shapes = ((1, 16, 11, 4), (16, 32, 7, 4), (32, 32, 5, 2))  # channels in and out, kernel, stride
-            self.convolutions = nn.Sequential(*(f for shape in shapes for f in (nn.Conv1d(*shape), nn.ReLU())))
+            self.convolutions = nn.Sequential(*(f for shape in CONVOLUTIONS for f in (nn.Conv1d(*shape), nn.ReLU())))
             n = self.convolutions(torch.zeros(1, 1, flux.shape[1])).numel()
             self.dense = nn.Sequential(nn.Linear(n, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU())
             self.head = nn.Linear(64, len(PARAMETERS))

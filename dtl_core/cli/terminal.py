@@ -15,6 +15,9 @@ from ..errors import DTLError
 __all__ = ["OneLineErrors", "progress_bar", "say", "say_json", "say_warnings"]
 
 
+TRAINING = ("numba", "sklearn", "torch", "umap")  # modules that the extra "train" installs
+
+
 def say(message, *, err=False):
     """Print a line; exit quietly if the pipe is closed, as after ``| head``.
 
@@ -62,6 +65,11 @@ class OneLineErrors(click.Group):
             return super().main(*args, **kwargs)
         except DTLError as error:
             say(f"dtl: {error}", err=True)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in TRAINING:
+                raise
+            say(f"dtl: {missing} is not installed; pip install 'dtl-mdwarfs[train]'", err=True)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             say(f"dtl: {where}cannot be read or written ({error.strerror or error})", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from ..parameters import PARAMETERS
 
@@ -237,6 +236,8 @@ def width_against_error(low, high, truth, n_bins=5):
         One row per bin: n, width (mean), error (rms of truth minus the middle of the interval), and inside (share of
         stars within their interval).
     """
+    import pandas as pd
+
     low, high, truth = (np.asarray(v, float) for v in (low, high, truth))
     known = np.isfinite(low) & np.isfinite(high)
     low, high, truth = low[known], high[known], truth[known]

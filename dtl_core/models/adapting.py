@@ -21,6 +21,7 @@ from .. import machine
 from .._version import __version__
 from ..arguments import VELOCITY, a_flag, a_number, a_path, checked, instance
 from ..bridging.corrections import Combined
+from ..bridging.emulator import load_emulator
 from ..bridging.fits import LeastSquares
 from ..errors import ConfigError, DataError
 from ..estimates import outliers
@@ -143,7 +144,7 @@ def adapt(
     if len(flux) < FEWEST:
         problem = f"only {len(flux)} of {len(spectra)} spectra can be used, {FEWEST} are needed"
         raise DataError(problem, field="adapt", remedy=failures[0][1])
-    stars = base.input(flux)
+    stars = torch.as_tensor(base.input(flux))
     anchors = _rows(anchors or {}, [report.star for report in reports])
     config = _config(base, seed, n_spectra)
     budget = {"epochs": epochs or config.recommended.epochs, "progress": progress}
@@ -154,7 +155,7 @@ def adapt(
     problem = making.training_problem(config, stars, **budget)
     problem = making.emulator_problem(config, problem, corrections)
     problem.trained[LeastSquares] = LeastSquares()
-    problem.trained[LeastSquares].emulator = base.emulator  # not trained again
+    problem.trained[LeastSquares].emulator = _emulator(base)  # not trained again
     method = problem.learned(Combined).adapt(dataclasses.replace(problem, anchors=anchors))
     arrays = _arrays(base, method)
     snr = np.array([report.snr for report in reports], float)
@@ -198,6 +199,11 @@ def _config(base, seed, n_spectra):
     return dataclasses.replace(base.config, synthetic=synthetic, seed=seed)
 
 
+def _emulator(base):
+    weights = {name: torch.as_tensor(value) for name, value in base.weights("emulator.").items()}
+    return load_emulator(weights, base.wavelength, base.config.synthetic.limb_darkening)
+
+
 def _arrays(base, method):
     """Weights of an adapted method as those of a specialist; its offset is subtracted from the mean labels."""
     network = copy.deepcopy(method.network.model)
@@ -221,7 +227,7 @@ def _reference(base, own, config, n, snr, anchors, arrays, corrections):
             corrections=corrections, corrected=[number % 2 == 1],
         )  # fmt: skip
         rng = np.random.default_rng([config.seed, 43, number])
-        stars, known = base.input(flux), {}
+        stars, known = torch.as_tensor(base.input(flux)), {}
         for k, parameter in enumerate(PARAMETERS):
             if parameter in anchors:
                 rows = rng.permutation(len(flux))[: len(anchors[parameter][0])]

@@ -222,7 +222,9 @@ class BulkCatalogue:
             yield from map(_make, jobs)
             return
         remedy = "run the same command again with fewer --workers; finished parts are kept"
-        with worker_pool(workers, parallel.start_worker, (self.name,), field="--workers", remedy=remedy) as pool:
+        with worker_pool(
+            workers, parallel.start_worker, (self.name,), torch=False, field="--workers", remedy=remedy
+        ) as pool:
             yield from ordered(pool, _make, jobs, 2 * workers)
 
     def _finish(self, notes, computed):

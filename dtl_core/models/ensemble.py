@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from ..arrays import part_of
 from ..errors import DataError
 from ..estimates.density import kde_mode
 from ..machine import affordable_workers
@@ -16,7 +17,7 @@ from ..networks.training import choose_device
 from ..parameters import PARAMETERS
 from ..processes import ordered, worker_pool
 
-__all__ = ["Ensemble", "estimate_stream", "part_of"]
+__all__ = ["Ensemble", "estimate_stream"]
 
 
 class Ensemble:
@@ -79,12 +80,13 @@ class Ensemble:
         config : Config
             Configuration of the run.
         weights, members : dict, list
-            As returned by :meth:`arrays`.
+            As returned by :meth:`arrays`; weights may be NumPy arrays.
 
         Returns
         -------
         Ensemble
         """
+        weights = {name: torch.as_tensor(value) for name, value in weights.items()}
         out = cls.__new__(cls)
         out.config, out.device = config, choose_device("cpu")
         out._members, out._n_kept = [], dict.fromkeys(PARAMETERS, 0)
@@ -152,11 +154,6 @@ class Ensemble:
         settings, votes = self.config.estimate, self.votes(flux)
         found = [kde_mode(votes[name], grid_size=settings.grid_size, rule=settings.bandwidth) for name in PARAMETERS]
         return np.array(found).transpose(2, 0, 1)
-
-
-def part_of(weights, prefix):
-    """Entries of a dict whose names have a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 _ensemble = None  # of a worker process

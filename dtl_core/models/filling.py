@@ -8,7 +8,6 @@ estimate is repeated.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..spectra import operators
 from ..spectra.operators import window_grid
@@ -69,7 +68,7 @@ def fill(specialist, flux, lost):
     grid, filled = window_grid(specialist.config.window, margin=False), flux
     for _ in range(ROUNDS):
         found = specialist.predict(specialist.input(filled))
-        expected = specialist.reconstruct(torch.as_tensor(found)).numpy()[0]
+        expected = specialist.reconstruct(found)[0]
         expected = np.interp(grid, specialist.wavelength, expected)
         residual = np.interp(grid, grid[~lost], (flux - expected)[~lost])
         filled = np.where(lost, expected + residual, flux).astype(np.float32)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ..arguments import a_path, checked
 from ..errors import DataError
+from ..extras import import_extra
 from ..files import file_hash
 from ..public_data import registry
-from .adapting import adapt
 from .photometric import add_photometry, checked_photometry
 from .prediction import as_table, examine
 from .specialist import read_specialist
@@ -77,6 +77,9 @@ class Model(Specialists):
 
     def adapt(self, spectra, **options):
         """Adapt the model to an instrument; see :func:`dtl_core.models.adapting.adapt`."""
+        import_extra("torch", "train")
+        from .adapting import adapt
+
         return adapt(self, spectra, **options)
 
 

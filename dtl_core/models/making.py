@@ -22,6 +22,7 @@ import torch
 
 from .. import machine
 from .._version import __version__
+from ..bridging.emulator import DERIVED
 from ..bridging.fits import LeastSquares
 from ..bridging.flux_networks import Informed
 from ..bridging.problem import Problem
@@ -40,7 +41,7 @@ from ..synthetic import generation, libraries, line_corrections, simulated_surve
 from ..synthetic.kinds import KINDS
 from .calibrated import Calibrated
 from .ensemble import Ensemble
-from .specialist import CORRECTED, DERIVED, FORMAT, REFERENCE, Specialist, settings_of
+from .specialist import CORRECTED, FORMAT, REFERENCE, Specialist, settings_of
 
 __all__ = [
     "as_arrays",

@@ -81,7 +81,8 @@ def examine_files(name, source, *, workers=1, progress=None, velocity=None):
     batches = (source.batch(start, start + BATCH) for start in starts)
     examined, refused = [], []
     remedy = "fewer --workers, then the same command again"
-    with worker_pool(min(workers, len(starts)), start_worker, (name,), field="--workers", remedy=remedy) as pool:
+    workers, about = min(workers, len(starts)), {"torch": False, "field": "--workers", "remedy": remedy}
+    with worker_pool(workers, start_worker, (name,), **about) as pool:
         results = ordered(pool, functools.partial(examine_batch, velocity=velocity), batches, 2 * workers)
         for start, (good, bad) in zip(starts, results, strict=True):
             examined += good

@@ -12,7 +12,6 @@ import io
 import warnings
 
 import numpy as np
-import torch
 
 from .._version import __version__
 from ..arguments import a_number, checked, instance
@@ -71,10 +70,10 @@ def occlusion(specialist, flux, width=WIDTH):
     ----------
     .. [1] Zeiler & Fergus (2014), arXiv:1311.2901, section 4.2
     """
-    wavelength, flux = specialist.wavelength, torch.as_tensor(flux, dtype=torch.float32)
+    wavelength, flux = specialist.wavelength, np.asarray(flux, np.float32)
     start = np.arange(wavelength[0], wavelength[-1] - width / 2, width / 2)
     hidden = (wavelength >= start[:, None]) & (wavelength < start[:, None] + width)
-    changed = torch.where(torch.as_tensor(hidden), specialist.emulator.mean, flux)
+    changed = np.where(hidden, specialist.emulator.mean, flux)
     found, spread = specialist.network.both(flux[None])
     return start + width / 2, (specialist.predict(changed) - found) / spread
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..arguments import a_path, checked
-from ..bridging.emulator import Emulator
-from ..bridging.fits import LeastSquares
-from ..bridging.flux_networks import FluxNet
-from ..bridging.problem import Problem
+from ..arrays import part_of
+from ..bridging.label_fits import fit_labels, grid_labels
+from ..bridging.spectrum_model import TrainedEmulator
+from ..bridging.trained_networks import TrainedFluxNet
 from ..config import load_profile
 from ..errors import ConfigError, DataError
 from ..estimates import gravity, outliers, systematics
 from ..estimates.calibration import group_edges, groups_of, intervals, joint_samples
+from ..extras import import_extra
 from ..files import write_atomic
 from ..parameters import PARAMETER_COLUMNS, PARAMETERS
 from ..preparing import chain
@@ -27,7 +27,6 @@ from ..reading.star_tables import name_key
 from ..spectra import operators
 from ..spectra.operators import C_KMS, window_grid
 from ..synthetic.line_corrections import load_corrections
-from .ensemble import Ensemble, part_of
 
 __all__ = ["Examination", "Specialist", "read_specialist", "settings_of"]
 
@@ -35,7 +34,7 @@ __all__ = ["Examination", "Specialist", "read_specialist", "settings_of"]
 FORMAT = 1  # of the files
 CORRECTED = "grid_a"  # the library whose lines are corrected by real stars
 REFERENCE = ("found", "spread", "truth", "latent", "map", "snr")  # arrays of the reference stars that all models have
-DERIVED = ("table", "mirrored", "frequency")  # arrays of an emulator that follow from the others
+BATCH = 256  # spectra that the networks see together
 SNR_EDGES = (40.0, 100.0)  # between the classes of reference stars that a star is compared with
 FEWEST_OF_A_CLASS = 60
 EDGE = 0.02  # share of a parameter's range in which an estimate may be an extrapolation
@@ -68,14 +67,13 @@ class _Networks:
 
     def latent(self, flux):
         """(n, n_features), those of the first network."""
-        with torch.no_grad():
-            return self.networks[0].features(torch.as_tensor(flux)).numpy()
+        return self.networks[0].features(flux)
 
     def both(self, flux):
         """Labels and errors, (n, 4) each: predicted error and scatter between networks, added in quadrature."""
-        with torch.no_grad():
-            parts = [[net(part) for part in torch.as_tensor(flux).split(256)] for net in self.networks]
-        labels, errors = (np.stack([torch.cat([p[k] for p in net]).numpy() for net in parts]) for k in (0, 1))
+        batches = [flux[start : start + BATCH] for start in range(0, max(len(flux), 1), BATCH)]
+        parts = [[net(batch) for batch in batches] for net in self.networks]
+        labels, errors = (np.stack([np.concatenate([p[k] for p in net]) for net in parts]) for k in (0, 1))
         return labels.mean(0), np.sqrt((errors**2).mean(0) + labels.var(0))
 
 
@@ -102,16 +100,11 @@ class Specialist:
 
     def __init__(self, arrays, card):
         self.arrays, self.card = arrays, card
-        self.config = load_profile("demo", card["settings"])
+        self.config = config = load_profile("demo", card["settings"])
         self.wavelength = self._binned(window_grid(self.config.window, margin=False))
-        tensors = {name: torch.as_tensor(v.astype(np.float32)) for name, v in arrays.items() if v.dtype == np.float16}
-        tensors |= {name: torch.as_tensor(v) for name, v in arrays.items() if v.dtype == np.float32}
-        self.network = self._networks(tensors)
-        self.emulator = self._emulator(tensors)
-        self.least_squares = LeastSquares()
-        self.least_squares.problem = self._problem(torch.as_tensor(arrays["coarse"]))
-        self.least_squares.emulator = self.emulator
-        self.low, self.high = self.emulator.low.numpy(), self.emulator.high.numpy()
+        self.network = self._networks()
+        self.emulator = TrainedEmulator(self.weights("emulator."), self.wavelength, config.synthetic.limb_darkening)
+        self.low, self.high = self.emulator.low, self.emulator.high
         if "reference.found" in arrays:
             self.reference = part_of(arrays, "reference.")
             self.detector = outliers.Detector.from_state(part_of(arrays, "detector."))
@@ -134,54 +127,56 @@ class Specialist:
         """Bin to pixels of about 0.03 Angstrom, except for the paper's networks, which use the original pixels."""
         return values if self.card["method"] == "paper" else operators.binned(values, self.config.window.step)
 
-    def _networks(self, tensors):
-        if self.card["method"] == "paper":
-            return Ensemble.from_arrays(self.config, part_of(tensors, "ensemble."), self.card["autoencoders"])
-        networks = []
-        for number in range(self.card["members"]):
-            network = FluxNet(torch.zeros(2, len(self.wavelength)), torch.zeros(2, len(PARAMETERS)), 0)
-            network.load_state_dict(part_of(tensors, f"network{number}."))
-            networks.append(network)
-        return _Networks(networks)
+    def weights(self, prefix):
+        """Arrays whose names have a prefix, without it, in single precision: dict of str to ndarray."""
+        floats = {name: v for name, v in part_of(self.arrays, prefix).items() if v.dtype in (np.float16, np.float32)}
+        return {name: v.astype(np.float32, copy=False) for name, v in floats.items()}
 
-    def _emulator(self, tensors):
-        state = part_of(tensors, "emulator.")
-        ends = torch.stack([state["low"], state["high"]])
-        flux = state["mean"].expand(2, -1)
-        width, limb_darkening = len(state["layers.0.bias"]), self.config.synthetic.limb_darkening
-        emulator = Emulator(ends, flux, self.wavelength, width=width, limb_darkening=limb_darkening)
-        emulator.load_state_dict(state | {name: getattr(emulator, name) for name in DERIVED})
-        return emulator.eval()
+    def _networks(self):
+        if self.card["method"] != "paper":
+            return _Networks([TrainedFluxNet(self.weights(f"network{k}.")) for k in range(self.card["members"])])
+        import_extra("torch", "train")
+        from .ensemble import Ensemble
 
-    def _problem(self, labels):
-        """Emulated spectra of some labels (n, 4); a fit starts from the best of them."""
-        with torch.no_grad():
-            flux = self.emulator(labels)
-        rows = np.arange(len(labels))
-        return Problem(self.wavelength, flux, labels, rows, rows[:0], flux[:0], self.resolving_power)
+        return Ensemble.from_arrays(self.config, self.weights("ensemble."), self.card["autoencoders"])
+
+    @functools.cached_property
+    def _coarse(self):
+        """Emulated spectra of some labels; a fit starts from the best of them."""
+        return self.emulator.spectra(self.arrays["coarse"])
+
+    def fitted(self, flux):
+        """Labels (n, 4) of spectra (n, n_pixels) by a least-squares fit with the emulator."""
+        start, _ = grid_labels(flux, self._coarse, self.arrays["coarse"], wavelength=self.wavelength)
+        return fit_labels(self.emulator, flux, self.wavelength, start)[0]
+
+    @property
+    def step(self):
+        """Width of a pixel, A."""
+        return float(self.wavelength[1] - self.wavelength[0])
 
     def predict(self, flux):
         """Labels (n, 4) of spectra (n, n_pixels) in this model's pixels."""
         return self.network.both(flux)[0]
 
     def reconstruct(self, labels):
-        """Emulated spectra (n, n_pixels) of labels (n, 4), a tensor."""
+        """Emulated spectra (n, n_pixels) of labels (n, 4)."""
         return self.emulator.reconstruct(labels)
 
     def measure(self, flux, labels, spread):
         """Features of spectra (n, n_pixels) for the outlier detector, given the networks' labels and errors (n, 4)."""
-        usable = torch.as_tensor(outliers.replace_unusable(flux))
+        usable = outliers.replace_unusable(flux)
         return outliers.measure(
             flux,
             latent=self.network.latent(usable),
-            reconstruction=self.reconstruct(labels).numpy(),
-            disagreement=(labels - self.least_squares.predict(usable)) / spread,
-            step=self.least_squares.problem.step,
+            reconstruction=self.reconstruct(labels),
+            disagreement=(labels - self.fitted(usable)) / spread,
+            step=self.step,
         )
 
     def input(self, flux):
-        """Convert prepared spectra (n, n_pixels of the window) to the pixels of this model: float32 tensor."""
-        return torch.as_tensor(self._binned(np.atleast_2d(flux)), dtype=torch.float32)
+        """Convert prepared spectra (n, n_pixels of the window) to the pixels of this model, of float32."""
+        return np.asarray(self._binned(np.atleast_2d(flux)), dtype=np.float32)
 
     def gravity_errors(self):
         """Compare log g of the networks with what their Teff and [M/H] imply, on stars that they were not trained on.
@@ -413,7 +408,7 @@ def read_specialist(path):
         raise
     except FileNotFoundError:
         raise DataError("not found", file=path, remedy="reinstall the package, or dtl models list") from None
-    except Exception as error:  # safetensors, json and torch raise their own kinds for a damaged file
+    except Exception as error:  # safetensors and json raise their own kinds for a damaged file
         problem = f"is not a model or is damaged ({type(error).__name__})"
         raise DataError(problem, file=path, remedy="make or fetch the models again") from None
 

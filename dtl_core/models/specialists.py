@@ -119,7 +119,7 @@ class Specialists:
             if not rows:
                 continue
             flux, snr = np.stack([prepared[k][1] for k in rows]), [prepared[k][2].snr for k in rows]
-            found, binned = specialist.estimate(flux, snr, real=True), specialist.input(flux).numpy()
+            found, binned = specialist.estimate(flux, snr, real=True), specialist.input(flux)
             for n, k in enumerate(rows):
                 values = {name: value[n] for name, value in found.items()}
                 report = prepared[k][2]

@@ -3,3 +3,7 @@
 Read in this order: :mod:`~dtl_core.networks.autoencoder` (model and loss), :mod:`~dtl_core.networks.training` (the
 loop), :mod:`~dtl_core.networks.fine_tuning`, :mod:`~dtl_core.networks.regressor`.
 """
+
+from ..extras import import_extra
+
+import_extra("torch", "train")

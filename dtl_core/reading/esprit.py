@@ -6,7 +6,6 @@ import io
 import re
 
 import numpy as np
-import pandas as pd
 
 from ..characters import clean
 from ..errors import DataError
@@ -94,6 +93,8 @@ def read_esprit(path, *, medium=None, object=None):
 
 def _text(data, path):
     """(wavelength, flux, error or None) of Libre-ESpRIT's text, and (star, R)."""
+    import pandas as pd
+
     if len(data) > MAX_TEXT:
         raise DataError(f"is longer than {MAX_TEXT >> 20} MB of text", file=path, remedy="cut one spectrum out of it")
     text = data.decode("utf-8", errors="replace").lstrip()

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from ..characters import clean
 from ..errors import DataError, DTLError
@@ -303,6 +302,8 @@ class Columns:
 
     def flags(self, name, path):
         """A column as booleans, from booleans, numbers or the words true and false."""
+        import pandas as pd
+
         values = np.asarray(self.arrays[name])
         if values.dtype.kind not in "OUST" or len(values) and isinstance(values[0], np.ndarray):
             return np.nan_to_num(self.column(name, path)).astype(bool)

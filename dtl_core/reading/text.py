@@ -6,8 +6,6 @@ import io
 import itertools
 import re
 
-import pandas as pd
-
 from ..characters import clean
 from ..errors import DataError
 from .columns import find_columns
@@ -131,6 +129,8 @@ def text_columns(data, path):
         The file is not a text or is too long, has no rows of numbers or rows of different length, or the names do not
         match the columns.
     """
+    import pandas as pd
+
     if len(data) > MAX_TEXT:
         raise DataError(f"is longer than {MAX_TEXT >> 20} MB of text", file=path, remedy="cut one spectrum out of it")
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"

@@ -20,7 +20,6 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from ..files import DATA, write_atomic
@@ -375,6 +374,8 @@ def line_table(corrections, lines=LINES):
         the known lines; added, mean optical depth added to it; change, of the equivalent width [mA]. Spectra are those
         before rotation and instrument.
     """
+    import pandas as pd
+
     wavelength, library, known, added = reference_depths(corrections)
     rows = []
     for line in lines:

@@ -8,8 +8,9 @@ from PyAstronomy import pyasl
 from scipy.interpolate import CubicSpline
 from toys import CENTRES, HIGH, LOW, PIXEL, WAVE, draw, off, toy
 
-from dtl_core.bridging import emulator
+from dtl_core.bridging import emulator, label_fits
 from dtl_core.bridging.emulator import Emulator
+from dtl_core.bridging.spectrum_model import TrainedEmulator
 from dtl_core.spectra import operators
 
 
@@ -140,7 +141,7 @@ def test_log_g_is_held_to_where_the_synthetic_set_has_it():
     start[:, 1] = labels[:, 1].min() + span * np.linspace(0.1, 0.9, 6)
     flux = 1 + rng.normal(0, 1e-3, (6, len(WAVE)))
     torch.nn.init.zeros_(model.layers[-1].weight)
-    found, _ = emulator.fit_labels(model, flux, WAVE, start)
+    found, _ = label_fits.fit_labels(model, flux, WAVE, start)
     t, m = ((found[:, k] - LOW[k]) / (HIGH - LOW)[k] for k in (0, 2))
     np.testing.assert_allclose(found[:, 1], 5.2 - 0.5 * t**2 + 0.2 * m, atol=0.02)
 
@@ -157,13 +158,13 @@ def test_chi_square_finds_the_spectrum_that_is_in_the_grid_under_any_continuum_a
     for k, velocity in ((3, 0.0), (70, 0.5), (200, -1.0)):
         moved = CubicSpline(WAVE, flux[k])(WAVE / (1 + velocity / operators.C_KMS))
         star = (moved * (1.1 + 0.03 * x - 0.02 * x**2))[None].astype(np.float32)
-        found, rms = emulator.grid_labels(star, flux, labels, wavelength=WAVE)
+        found, rms = label_fits.grid_labels(star, flux, labels, wavelength=WAVE)
         assert off(found, labels[[k]]).max() < 0.03 and rms[0] < 1e-3
 
 
 def test_chi_square_is_as_good_as_its_grid_is_fine(grid, stars):
-    coarse = off(emulator.grid_labels(stars[0], grid[0][:300], grid[1][:300], wavelength=WAVE)[0], stars[1])
-    fine = off(emulator.grid_labels(stars[0], *grid, wavelength=WAVE)[0], stars[1])
+    coarse = off(label_fits.grid_labels(stars[0], grid[0][:300], grid[1][:300], wavelength=WAVE)[0], stars[1])
+    fine = off(label_fits.grid_labels(stars[0], *grid, wavelength=WAVE)[0], stars[1])
     assert fine.max() < 0.12 and fine.mean() < coarse.mean()
 
 
@@ -179,22 +180,55 @@ def test_slopes_are_those_of_automatic_differentiation(fitted):
         np.testing.assert_allclose(slopes.numpy(), expected.detach().numpy(), atol=2e-5 * float(expected.abs().max()))
 
 
+def test_after_training_numpy_finds_what_the_trained_network_does(fitted, stars):
+    arrays = {name: value.numpy() for name, value in fitted.state_dict().items()}
+    alone, labels, tensor = TrainedEmulator(arrays, WAVE, 0.6), stars[1].astype(np.float32), torch.as_tensor
+    x = fitted.scaled(tensor(labels))
+    with torch.no_grad():
+        np.testing.assert_allclose(alone(labels), fitted(tensor(labels)), atol=2e-6)
+        for one, other in zip(alone.with_slopes(x.numpy()), fitted.with_slopes(x), strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-6 * float(other.abs().max()))
+        lines = np.linspace(0, 0.05, len(WAVE), dtype="f4"), np.linspace(0.8, 1.3, len(WAVE), dtype="f4")
+        changed = alone.with_lines(*lines)(labels), fitted.with_lines(*map(tensor, lines))(tensor(labels))
+        np.testing.assert_allclose(*changed, atol=2e-6)
+    np.testing.assert_allclose(alone.unscaled(x.numpy()), fitted.unscaled(x), rtol=1e-6)
+    start = labels + 0.05 * (HIGH - LOW)
+    found, rms = label_fits.fit_labels(alone, stars[0], WAVE, start)
+    expected, least = label_fits.fit_labels(fitted, stars[0], WAVE, start)
+    bounded("labels apart", off(found, expected).max(), below=1e-4)
+    bounded("residuals apart", np.abs(rms / least - 1).max(), below=1e-3)
+
+
+def test_chi_square_is_the_same_with_both_libraries(grid, stars):
+    flux, labels = (value.numpy() for value in grid)
+    alone = label_fits.grid_labels(stars[0], flux[:300], labels[:300], wavelength=WAVE)
+    other = label_fits.grid_labels(stars[0], grid[0][:300], grid[1][:300], wavelength=WAVE)
+    assert off(alone[0], other[0]).max() < 1e-6
+    np.testing.assert_allclose(alone[1], other[1], rtol=1e-6)
+
+
+def test_weights_that_are_loaded_again_give_the_same_emulator(fitted, stars):
+    weights = {name: value for name, value in fitted.state_dict().items() if name not in emulator.DERIVED}
+    again = emulator.load_emulator(weights, WAVE, 0.6)
+    assert torch.equal(again.reconstruct(stars[1]), fitted.reconstruct(stars[1]))
+
+
 def test_a_fit_that_stops_when_a_star_has_arrived_ends_where_one_that_goes_on_does(fitted, stars):
     start = stars[1] + 0.05 * (HIGH - LOW)
-    stopped, rms = emulator.fit_labels(fitted, stars[0], WAVE, start)
-    gone_on, least = emulator.fit_labels(fitted, stars[0], WAVE, start, tolerance=0.0)
+    stopped, rms = label_fits.fit_labels(fitted, stars[0], WAVE, start)
+    gone_on, least = label_fits.fit_labels(fitted, stars[0], WAVE, start, tolerance=0.0)
     bounded("labels apart", off(stopped, gone_on).max(), below=1e-4)
     bounded("residuals apart, in the middle", np.median(np.abs(rms / least - 1)), below=5e-5)
 
 
 def test_least_squares_finds_labels_between_the_grids(fitted, grid, stars):
-    start = emulator.grid_labels(stars[0], *grid, wavelength=WAVE)[0]
-    found, rms = emulator.fit_labels(fitted, stars[0], WAVE, start)
+    start = label_fits.grid_labels(stars[0], *grid, wavelength=WAVE)[0]
+    found, rms = label_fits.fit_labels(fitted, stars[0], WAVE, start)
     bounded("error", off(found, stars[1]).max(), below=0.01)
     bounded("error over that of the grid", off(found, stars[1]).mean() / off(start, stars[1]).mean(), below=0.1)
     bounded("residual", rms.max(), below=0.004)
     start[:, 3] = LOW[3]  # where rotation has no slope
-    again, _ = emulator.fit_labels(fitted, stars[0], WAVE, start)
+    again, _ = label_fits.fit_labels(fitted, stars[0], WAVE, start)
     bounded("error from no rotation", off(again, stars[1]).max(), below=0.015)
 
 
@@ -202,9 +236,9 @@ def test_a_few_wrong_pixels_hardly_move_the_labels(fitted, stars):
     flux, labels = stars
     spoiled = flux.copy()
     spoiled[:, 40:46] -= 0.5
-    clean, _ = emulator.fit_labels(fitted, flux, WAVE, labels)
-    robust, _ = emulator.fit_labels(fitted, spoiled, WAVE, labels)
-    plain, _ = emulator.fit_labels(fitted, spoiled, WAVE, labels, limit=1e9)
+    clean, _ = label_fits.fit_labels(fitted, flux, WAVE, labels)
+    robust, _ = label_fits.fit_labels(fitted, spoiled, WAVE, labels)
+    plain, _ = label_fits.fit_labels(fitted, spoiled, WAVE, labels, limit=1e9)
     bounded("moved", off(robust, clean).max(), below=0.03)
     bounded("moved, over what plain least squares are", off(robust, clean).mean() / off(plain, clean).mean(), below=0.3)
 
@@ -215,14 +249,14 @@ def test_pixels_without_weight_do_not_count(fitted, stars):
     spoiled[:, 40:46] -= 0.5
     weight = np.ones(len(WAVE))
     weight[40:46] = 0
-    one, _ = emulator.fit_labels(fitted, flux, WAVE, labels, weight=weight)
-    two, _ = emulator.fit_labels(fitted, spoiled, WAVE, labels, weight=weight)
+    one, _ = label_fits.fit_labels(fitted, flux, WAVE, labels, weight=weight)
+    two, _ = label_fits.fit_labels(fitted, spoiled, WAVE, labels, weight=weight)
     bounded("labels apart", np.abs(one / two - 1), below=1e-4)
 
 
 def test_labels_stay_within_the_emulators_range(fitted):
     strange = 1 - 0.9 * np.exp(-0.5 * ((WAVE - 8805) / 2) ** 2)[None]
-    found, rms = emulator.fit_labels(fitted, strange, WAVE, (LOW + HIGH)[None] / 2)
+    found, rms = label_fits.fit_labels(fitted, strange, WAVE, (LOW + HIGH)[None] / 2)
     low, high = fitted.low.numpy(), fitted.high.numpy()
     assert np.all(found >= low - 1e-3) and np.all(found <= high + 1e-3)
     bounded("residual", rms[0], above=0.05)

@@ -15,6 +15,7 @@ from dtl_core.bridging import corrections, fits, flux_networks
 from dtl_core.bridging.methods import METHODS
 from dtl_core.bridging.problem import Problem
 from dtl_core.bridging.randomiser import Randomiser
+from dtl_core.bridging.trained_networks import TrainedFluxNet
 from dtl_core.parameters import PARAMETERS
 
 pytestmark = pytest.mark.slow
@@ -323,6 +324,18 @@ def test_labels_and_their_errors_come_in_their_units():
     features = net.features(flux)
     torch.testing.assert_close(net.standardised(found), net.head(features), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(spread, torch.exp(net.log_spread(features)) * labels.std(0))
+
+
+@pytest.mark.parametrize("pixels", [180, 181, 187, 1167])
+def test_after_training_numpy_finds_what_the_trained_network_does(pixels):
+    generator = torch.Generator().manual_seed(2)
+    flux, labels = torch.randn(20, pixels, generator=generator), tensor(draw(np.random.default_rng(0), 20))
+    net = flux_networks.FluxNet(flux, labels, 0)
+    alone = TrainedFluxNet({name: value.numpy() for name, value in net.state_dict().items()})
+    with torch.no_grad():
+        np.testing.assert_allclose(alone.features(flux.numpy()), net.features(flux), rtol=1e-5, atol=1e-5)
+        for one, other in zip(alone(flux.numpy()), net(flux), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["no transfer", "randomised", "combined"])

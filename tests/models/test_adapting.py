@@ -137,7 +137,8 @@ def test_the_command_adapts_saves_and_predicts(tmp_path, monkeypatch):
     anchors = Table({"star": [s.star for s in stars[:8]], "teff": truth[:8, 0]})
     anchors.write(tmp_path / "known.csv")
     monkeypatch.setattr(adapting, "N_TWINS", 1)
-    monkeypatch.setattr(loading, "adapt", lambda *a, **k: adapting.adapt(*a, n_spectra=400, epochs=1, **k))
+    whole = adapting.adapt
+    monkeypatch.setattr(adapting, "adapt", lambda *a, **k: whole(*a, n_spectra=400, epochs=1, **k))
     arguments = ["predict", tmp_path / "stars", "--adapt", "--anchors", tmp_path / "known.csv", "--save-models",
                  tmp_path / "own", "--json", "--quiet"]  # fmt: skip
     result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
