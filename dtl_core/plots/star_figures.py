@@ -310,8 +310,10 @@ def colour_sequence(table):
     figure, axes = _draw_colours(y, x, table["teff"], s=45, linewidths=0.5, edgecolors="black", zorder=3)
     bars = {"xerr": table["scatter_g_j"], "yerr": table["scatter_bp_rp"]}
     axes.errorbar(x, y, **bars, fmt="none", color=GREY, lw=1, zorder=2)
-    for k, row in enumerate(table.itertuples()):  # on alternate sides, so that the numbers of neighbours are apart
-        place, side = ((7, -12), "left") if k % 2 else ((-7, 7), "right")
+    table = table.sort_values("g_j")
+    gaps = np.r_[np.inf, np.diff(table["g_j"]), np.inf]
+    for row, left, right in zip(table.itertuples(), gaps[:-1], gaps[1:], strict=True):  # away from the nearest point
+        place, side = ((-7, 7), "right") if right < left else ((7, -12), "left")
         style = {"textcoords": "offset points", "ha": side, "fontsize": 7}
         axes.annotate(str(row.N), (row.g_j, row.bp_rp), place, **style)
     return figure
