@@ -68,7 +68,7 @@ COUNTERPARTS = (
                 remark="The flag of activity is reconstructed. There is also an interactive one: "
                 "[star by star](explore_hr.md)."),
     Counterpart("figure", "Colour-colour diagram G_BP - G_RP against G - J, coloured by Teff", "text",
-                ours=((_STARS, "fig-colours"),)),
+                ours=((_STARS, "fig-colours"),), remark="Recorded medians if the published tables are not available."),
     Counterpart("figure", "[M/H] of the kinematic populations as densities", "notebook",
                 ours=((_STARS, "fig-mh-population"),)),
     Counterpart("figure", "Teff against the literature, with interferometric temperatures", "notebook", 11,

@@ -15,9 +15,9 @@ from ..literature.kinematics import POPULATIONS, luminosity_excess, metallicity_
 from .style import BLUE, GREEN, GREY, LABELS, ORANGE, PURPLE, RED, SKY, styled, value_text
 
 __all__ = [
-    "absent",
     "activity",
     "colour_colour",
+    "colour_sequence",
     "confusion_table",
     "hr_diagram",
     "hr_isochrones",
@@ -277,13 +277,45 @@ def colour_colour(bp_rp, g_j, teff, *, marks=None):
     matplotlib.figure.Figure
     """
     bp_rp, g_j, teff = (np.asarray(v, float) for v in (bp_rp, g_j, teff))
-    figure, axes = plt.subplots(figsize=(6.2, 4.6), layout="constrained")
-    points = axes.scatter(g_j, bp_rp, s=20, c=teff, cmap="plasma", alpha=0.85, linewidths=0.3, edgecolors="white")
+    figure, axes = _draw_colours(bp_rp, g_j, teff, s=20, alpha=0.85, linewidths=0.3, edgecolors="white")
     _ring(axes, g_j, bp_rp, marks)
-    figure.colorbar(points, ax=axes, label=LABELS["teff"], pad=0.01)
-    axes.set(xlabel=r"$G - J$ [mag]", ylabel=r"$G_{\rm BP} - G_{\rm RP}$ [mag]")
     if marks:
         _legend_above(figure)
+    return figure
+
+
+def _draw_colours(bp_rp, g_j, teff, **style):
+    """A new figure with points, coloured by Teff, and the axes of the points."""
+    figure, axes = plt.subplots(figsize=(6.2, 4.6), layout="constrained")
+    points = axes.scatter(g_j, bp_rp, c=teff, cmap="plasma", **style)
+    figure.colorbar(points, ax=axes, label=LABELS["teff"], pad=0.01)
+    axes.set(xlabel=r"$G - J$ [mag]", ylabel=r"$G_{\rm BP} - G_{\rm RP}$ [mag]")
+    return figure, axes
+
+
+@styled
+def colour_sequence(table):
+    """Median colours of stars in bins of temperature, with their scatter as bars; the numbers are those of the stars.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`dtl_core.literature.summaries.colours`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    x, y = table["g_j"], table["bp_rp"]
+    figure, axes = _draw_colours(y, x, table["teff"], s=45, linewidths=0.5, edgecolors="black", zorder=3)
+    bars = {"xerr": table["scatter_g_j"], "yerr": table["scatter_bp_rp"]}
+    axes.errorbar(x, y, **bars, fmt="none", color=GREY, lw=1, zorder=2)
+    table = table.sort_values("g_j")
+    gaps = np.r_[np.inf, np.diff(table["g_j"]), np.inf]
+    for row, left, right in zip(table.itertuples(), gaps[:-1], gaps[1:], strict=True):  # away from the nearest point
+        place, side = ((-7, 7), "right") if right < left else ((7, -12), "left")
+        style = {"textcoords": "offset points", "ha": side, "fontsize": 7}
+        axes.annotate(str(row.N), (row.g_j, row.bp_rp), place, **style)
     return figure
 
 
@@ -376,13 +408,4 @@ def toomre(U, V, W, pop):
         aspect="equal",
     )
     axes.legend(loc="upper right")
-    return figure
-
-
-@styled
-def absent(text):
-    """A figure that only gives the reason why there is nothing to draw."""
-    figure, axes = plt.subplots(figsize=(5.0, 1.0), layout="constrained")
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center")
     return figure

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,9 @@ from astropy import units
 from astropy.io import fits, votable
 from astropy.io.votable import ucd
 from astropy.table import Table
+from small_run import small_run
 
 from book.maker import catalogue_tables, explore, interactive
-from dtl_core.config import load_profile
 from dtl_core.errors import ConfigError, DataError, DTLError
 from dtl_core.literature import sample
 from dtl_core.models import exports
@@ -27,30 +26,6 @@ from dtl_core.public_data.registry import data_mirror
 MIRROR = data_mirror()
 HOSTILE = "</script><script>alert(1)</script>|$x$ `{cite}` [a](b)"
 N = 24
-
-
-def small_run(*, real=("GJ 699",), first="S000"):
-    """What these pages need of a finished run: stars of known labels, found with known errors."""
-    rng = np.random.default_rng(5)
-    names = [first, *(f"S{k:03d}" for k in range(1, N))]
-    truth = pd.DataFrame({
-        "karmn": names, "teff": rng.uniform(3000, 4000, N), "logg": rng.uniform(4.7, 5.1, N),
-        "mh": rng.uniform(-0.6, 0.2, N), "vsini": rng.uniform(1.5, 30, N), "active": np.arange(N) % 3 == 0,
-        "population": np.array(["D", "YD", "TD-D", "TD"])[np.arange(N) % 4],
-    })  # fmt: skip
-
-    def catalogue_of(name):
-        out = Table({"karmn": [*names, *real]})
-        for p, column in PARAMETER_COLUMNS.items():
-            shift = {"transfer": 0.1, "direct": 0.2, "recommended": 0.3}[name]
-            values = np.append(truth[p] + shift, np.full(len(real), 3.0))
-            out[column], out[f"e_{column}"], out[f"E_{column}"] = values, 0.01 + 0 * values, 0.02 + 0 * values
-        if name == "recommended":
-            out["method"], out["p_domain"], out["strange"] = "combined", 0.5, "latent"
-        return out
-
-    return SimpleNamespace(config=load_profile("smoke"), truth=truth, catalogue=catalogue_of("transfer"),
-                           catalogue_of=catalogue_of)  # fmt: skip
 
 
 @pytest.fixture

@@ -97,8 +97,14 @@ def test_colours_are_those_of_the_stars(stars):
     assert not star_figures.colour_colour(stars.teff / 1000, stars.teff / 2000, stars.teff).legends
 
 
-def test_a_figure_that_says_why_it_is_empty():
-    assert star_figures.absent("no photometry").axes[0].texts[0].get_text() == "no photometry"
+def test_numbers_of_stars_stand_beside_the_median_colours():
+    table = pd.DataFrame({"g_j": [3.0, 2.1, 2.0], "bp_rp": [3.2, 2.4, 1.8], "teff": [3100.0, 3500, 4000]})
+    figure = star_figures.colour_sequence(table.assign(N=[6, 40, 5], scatter_g_j=[0.1, 0.05, 0.2], scatter_bp_rp=0.3))
+    axes = figure.axes[0]
+    np.testing.assert_allclose(offsets(axes), table[["g_j", "bp_rp"]])
+    np.testing.assert_allclose(axes.collections[0].get_array(), table["teff"])
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("5", (2, 1.8)), ("40", (2.1, 2.4)), ("6", (3, 3.2))]
+    assert [text.get_ha() for text in axes.texts] == ["right", "left", "left"]  # not between two neighbours
 
 
 def scatters(axes):
