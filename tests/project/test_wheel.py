@@ -24,6 +24,11 @@ def run(*command, **options):
     return done.stdout
 
 
+def plain_environment():
+    """Environment variables without those that would lead to the clone."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("DTL_", "PYTHON", "COV"))}
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     """Paths of sdist and wheel, from what git knows alone; the wheel is built from the unpacked sdist."""
@@ -80,7 +85,7 @@ def test_the_wheel_says_what_it_is(packed):
 
 
 def test_it_predicts_in_an_empty_folder_without_a_clone(elsewhere, tmp_path):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DTL_", "PYTHON", "COV"))}
+    environment = plain_environment()
     where = run(elsewhere, "-c", "import dtl_core; print(dtl_core.__file__)", cwd=tmp_path, env=environment)
     assert Path(where.strip()).is_relative_to(elsewhere.parents[1])
     script = elsewhere.with_name("dtl")
@@ -95,5 +100,5 @@ def test_it_predicts_in_an_empty_folder_without_a_clone(elsewhere, tmp_path):
 
 def test_a_command_that_needs_the_clone_says_so(elsewhere, tmp_path):
     command = [elsewhere.with_name("dtl"), "book", "--only", "01"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=plain_environment())
     assert done.returncode == 2 and "run in a clone" in done.stderr and "Traceback" not in done.stderr
