@@ -1,7 +1,7 @@
 """Time to estimate users' spectra: one file with a cold start, and many files, on one core and on all.
 
 The reference is loading PyTorch alone, `python -c "import torch"`, in the same run: no program that uses it can be
-faster.
+faster. Predictions do without it.
 
     python benchmarks/own_stars.py [number of files]
 """

@@ -153,11 +153,14 @@ def describe():
     Returns
     -------
     dict
-        Of plain values.
+        Of plain values; ``torch`` is None if PyTorch is not installed.
     """
     import numpy as np
-    import torch
 
+    try:
+        import torch
+    except ModuleNotFoundError:  # predictions do without
+        torch = None
     name, memory = platform.processor(), float("nan")
     with contextlib.suppress(OSError, AttributeError):
         name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()).group(1)
@@ -169,7 +172,7 @@ def describe():
         "memory_gb": round(memory, 1),
         "system": platform.system(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": torch and torch.__version__,
         "numpy": np.__version__,
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name(0) if torch and torch.cuda.is_available() else None,
     }

@@ -152,12 +152,18 @@ def versions():
     Returns
     -------
     dict
-        Name -> version.
+        Name -> version, None if it is not installed.
     """
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
+
+    def installed(name):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
 
     python = ".".join(map(str, sys.version_info[:2]))
-    return {"python": python} | {name: version(name) for name in _LIBRARIES}
+    return {"python": python} | {name: installed(name) for name in _LIBRARIES}
 
 
 def code_hash(*names, libraries=True):

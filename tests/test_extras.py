@@ -35,7 +35,13 @@ def examples(tmp_path_factory):
 
 @pytest.mark.slow
 def test_prediction_preparation_and_data_need_no_extra(examples):
-    commands = [["predict", "stars", "-o", "catalogue.csv"], ["prepare", "stars"], ["data", "list"], ["data", "where"]]
+    commands = [
+        ["predict", "stars", "-o", "catalogue.csv"],
+        ["prepare", "stars"],
+        ["data", "list"],
+        ["data", "where"],
+        ["info"],
+    ]
     commands += [["models", "list"], ["predict", "stars", "-o", "again.csv", "--workers", "2"]]
     code = "from click.testing import CliRunner; "
     code += f"[print(CliRunner().invoke(main, words).exit_code) for words in {commands!r}]"

@@ -74,9 +74,9 @@ FAULTS = (
     Fault("widths subtracted instead of their squares", "preparing/chain.py",
           "missing = (target**-2 - resolving_power**-2) ** -0.5",
           "missing = 1 / (1 / target - 1 / resolving_power)", ("preparing/test_chain.py",)),
-    Fault("lowest velocity of the grid counted twice in emulated rotation", "bridging/emulator.py",
-          "root = (span * (2 * self.low[3] + span * last.square()))",
-          "root = (span * (4 * self.low[3] + span * last.square()))", ("bridging/test_emulator.py",)),
+    Fault("lowest velocity of the grid counted twice in emulated rotation", "bridging/spectrum_model.py",
+          "span * (2 * self.low[3] + span * xp.square(last))",
+          "span * (4 * self.low[3] + span * xp.square(last))", ("bridging/test_emulator.py",)),
     # noise, weights, masks
     Fault("weights of 1 / s", "spectra/operators.py",
           "w = 1 / between(np.asarray(uncertainty, float) ** 2)",

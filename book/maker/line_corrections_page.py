@@ -26,7 +26,7 @@ from dtl_core.synthetic.physics import NUISANCES
 
 from .figure_files import picture
 from .markdown import NBSP, cite, escape, measured, number, percent, table
-from .real_stars_page import _FORMS, _NAMES, _SYMBOLS, _UNITS, _listed, _signed, _stars
+from .real_stars_page import FORMS, NAMES, SYMBOLS, UNITS, listed, signed, stars_in_words
 
 __all__ = ["line_corrections_files", "models_with_corrections"]
 
@@ -60,7 +60,7 @@ def models_with_corrections(specialists):
     if len(using) == len(specialists):
         return "The models that come with the package were trained with these corrections."
     powers = [number(one.resolving_power, ",.0f").replace(",", NBSP) for one in using]
-    text = f"**Of the models that come with the package only those of R = {_listed(powers)} were trained with these "
+    text = f"**Of the models that come with the package only those of R = {listed(powers)} were trained with these "
     return f"{text}corrections.**"
 
 
@@ -70,7 +70,7 @@ def _shipped():
 
 def _size(row, name):
     """Bias or rmse of a row of the summary, with its unit."""
-    return f"{abs(row[name]):{_FORMS[row['parameter']]}}{_UNITS[row['parameter']]}"
+    return f"{abs(row[name]):{FORMS[row['parameter']]}}{UNITS[row['parameter']]}"
 
 
 def _goal(row):
@@ -79,7 +79,7 @@ def _goal(row):
 
 
 def _reached(row):
-    side = f"bias {_signed(row['bias'], row['parameter'])}{_UNITS[row['parameter']]}, "
+    side = f"bias {signed(row['bias'], row['parameter'])}{UNITS[row['parameter']]}, "
     return f"{side if np.isfinite(row['goal_bias']) else ''}rmse {_size(row, 'rmse')}"
 
 
@@ -87,7 +87,7 @@ def _verdicts(summary):
     """A sentence for each parameter: is the goal met, is it without corrections, and is it without any spectrum?"""
     for parameter, part in summary.groupby("parameter", sort=False):
         ours, library, prior = (part[part["estimate"] == name].iloc[0] for name in _ESTIMATES)
-        text = f"The goal for {_SYMBOLS[parameter]} ({_goal(ours)}) is {'met' if ours['met'] else '**missed**'} with "
+        text = f"The goal for {SYMBOLS[parameter]} ({_goal(ours)}) is {'met' if ours['met'] else '**missed**'} with "
         text += f"corrected lines ({_reached(ours)}) and {'met' if library['met'] else 'missed'} with the lines of the "
         text += f"library ({_reached(library)})."
         if ours["met"] and prior["met"]:
@@ -106,7 +106,7 @@ def _changes(lines):
     for side, changed in (("stronger", lines["low_change"] > 0), ("weaker", lines["high_change"] < 0)):
         own = [(kind, changed[kinds == kind]) for kind in dict.fromkeys(kinds)]
         counts = [f"{which.sum()} of {len(which)} {kind} lines" for kind, which in own]
-        yield f"By this measure {_listed(counts)} are {side} than in the library."
+        yield f"By this measure {listed(counts)} are {side} than in the library."
 
 
 def _plausible(corrections, lines):
@@ -158,24 +158,24 @@ def _left_out_table(found):
     for row in found.to_dict("records"):
         p = row["parameter"]
         rows.append([
-            escape(row["star"]).replace(" ", NBSP), _NAMES[p], measured(row["ours"], row["error"], _FORMS[p]),
-            measured(row["published"], row["e_published"], _FORMS[p]), cite([sources[row["source"]].cite]),
-            _signed(row["ours"] - row["published"], p), _signed(row["library"] - row["published"], p),
+            escape(row["star"]).replace(" ", NBSP), NAMES[p], measured(row["ours"], row["error"], FORMS[p]),
+            measured(row["published"], row["e_published"], FORMS[p]), cite([sources[row["source"]].cite]),
+            signed(row["ours"] - row["published"], p), signed(row["library"] - row["published"], p),
         ])  # fmt: skip
     head = ["star", "", "ours", "published", "source", "difference", "difference, lines of the library"]
     return table(head, rows)
 
 
 def _summary_table(summary, n_stars):
-    rows, truths = [], {"ours": _stars(n_stars - 1), "library": "none", "prior": "none"}
+    rows, truths = [], {"ours": stars_in_words(n_stars - 1), "library": "none", "prior": "none"}
     for row in summary.to_dict("records"):
         p, verdict = row["parameter"], "met" if row["met"] else "**missed**"
-        bias = _signed(row["bias"], p)
+        bias = signed(row["bias"], p)
         if np.isfinite(row["e_bias"]):
-            bias += f"{NBSP}±{NBSP}{number(row['e_bias'], _FORMS[p])}"
+            bias += f"{NBSP}±{NBSP}{number(row['e_bias'], FORMS[p])}"
         rows.append([
-            _ESTIMATES[row["estimate"]], truths[row["estimate"]], _NAMES[p], str(row["n"]), bias,
-            number(row["rmse"], _FORMS[p]), _goal(row), verdict,
+            _ESTIMATES[row["estimate"]], truths[row["estimate"]], NAMES[p], str(row["n"]), bias,
+            number(row["rmse"], FORMS[p]), _goal(row), verdict,
         ])  # fmt: skip
     return table(["fit with", "known stars used", "", "values", "bias", "rmse", "goal", ""], rows)
 
@@ -291,14 +291,14 @@ def line_corrections_files(folder=None, file=line_corrections.FILE, specialists=
         names.append(escape(star.name).replace(" ", NBSP))
         types.append(star.spectral_type)
     teff, logg, mh = line_corrections.REFERENCE
-    broad = {name: measured(*recorded["broad"][name], _FORMS[name]) for name in ("teff", "mh")}
+    broad = {name: measured(*recorded["broad"][name], FORMS[name]) for name in ("teff", "mh")}
     residuals = recorded["residuals"]
     text = _PAGE.format(
         used=used,
-        stars=_listed([f"{name} ({kind})" for name, kind in zip(names, types, strict=True)]),
-        n_stars=_stars(n),
-        others=_stars(n - 1),
-        kinds=_listed(sorted(set(types))),
+        stars=listed([f"{name} ({kind})" for name, kind in zip(names, types, strict=True)]),
+        n_stars=stars_in_words(n),
+        others=stars_in_words(n - 1),
+        kinds=listed(sorted(set(types))),
         power=number(recorded["resolving_power"], ",.0f").replace(",", NBSP),
         vsini=f"{recorded['vsini']:.0f}",
         spacing=line_corrections.SPACING,

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from dtl_core.bridging import emulator
+from dtl_core.bridging import spectrum_model
 from dtl_core.config import load_profile
 from dtl_core.estimates import calibration, outliers
 from dtl_core.lines import LINES
@@ -110,8 +110,8 @@ def _settings(shipped, name, example):
         "velocity_step": generation.VELOCITY_STEP,
         "step": operators.STEP,
         "rounds": filling.ROUNDS,
-        "darkest": emulator._DARKEST,
-        "brightest": emulator._BRIGHTEST,
+        "darkest": spectrum_model.DARKEST,
+        "brightest": spectrum_model.BRIGHTEST,
         "level": calibration.LEVELS[ONE_SIGMA],
         "residual_window": outliers.RESIDUAL_WINDOW,
         "grain_window": outliers.GRAIN_WINDOW,

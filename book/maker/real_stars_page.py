@@ -24,10 +24,10 @@ from .markdown import NBSP, cite, code, escape, measured, number, table
 __all__ = ["real_stars_page", "real_stars_summary", "recorded", "verdicts"]
 
 
-_NAMES = {name: escape(heading(name)) for name in PARAMETERS}
-_SYMBOLS = {name: escape(parameter.symbol) for name, parameter in TABLE.items()}
-_FORMS = {name: f".{parameter.digits}f" for name, parameter in TABLE.items()}
-_UNITS = {name: f"{NBSP}{parameter.unit}" for name, parameter in TABLE.items()}
+NAMES = {name: escape(heading(name)) for name in PARAMETERS}
+SYMBOLS = {name: escape(parameter.symbol) for name, parameter in TABLE.items()}
+FORMS = {name: f".{parameter.digits}f" for name, parameter in TABLE.items()}
+UNITS = {name: f"{NBSP}{parameter.unit}" for name, parameter in TABLE.items()}
 _NOT_RECORDED = "Not recorded yet: `python benchmarks/real_stars.py left_out` and `shipped` write the record.\n"
 
 
@@ -67,18 +67,18 @@ def recorded(folder=None):
 # ---------------------------------------------------------------- sentences
 
 
-def _stars(n):
+def stars_in_words(n):
     return f"{n} star{'' if n == 1 else 's'}"
 
 
-def _listed(names):
+def listed(names):
     *first, last = names or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def _bias(row):
     """How far a mean is off, such as ``0.37 ± 0.06 dex too low in the mean``."""
-    form, unit = _FORMS[row["parameter"]], _UNITS[row["parameter"]]
+    form, unit = FORMS[row["parameter"]], UNITS[row["parameter"]]
     error = f"{NBSP}±{NBSP}{row['e_bias']:{form}}" if np.isfinite(row["e_bias"]) else ""
     side = "high" if row["bias"] > 0 else "low"
     return f"{abs(row['bias']):{form}}{error}{unit} too {side}{' in the mean' if row['n'] > 1 else ''}"
@@ -105,16 +105,16 @@ def verdicts(found, judged):
         if not len(own):
             continue
         for row in part[part["fails"] & (part["parameter"] != "all")].to_dict("records"):
-            rmse = f"{row['rmse']:{_FORMS[row['parameter']]}}{_UNITS[row['parameter']]}"
+            rmse = f"{row['rmse']:{FORMS[row['parameter']]}}{UNITS[row['parameter']]}"
             yield (
-                f"**{_SYMBOLS[row['parameter']]} fails for types {group}**: our values are {_bias(row)} (rmse {rmse}), "
+                f"**{SYMBOLS[row['parameter']]} fails for types {group}**: our values are {_bias(row)} (rmse {rmse}), "
                 f"and the 90 % error bars contain {_of(row)} published values."
             )
-        flagged = _listed([f"{escape(row.star)} as {escape(row.flag)}" for row in own.itertuples() if row.flag])
+        flagged = listed([f"{escape(row.star)} as {escape(row.flag)}" for row in own.itertuples() if row.flag])
         whole = part[part["parameter"] == "all"].to_dict("records")[0]
         verdict = "**this is too few**" if whole["fails"] else "no sign that the bars are wrong"
         yield (
-            f"Over all parameters of the {_stars(len(own))} of types {group} (flagged: {flagged or 'none'}) "
+            f"Over all parameters of the {stars_in_words(len(own))} of types {group} (flagged: {flagged or 'none'}) "
             f"the 90 % error bars contain {_of(whole)} published values, the 68 % error bars {whole['inside_68']}: "
             f"{verdict}."
         )
@@ -131,7 +131,7 @@ def _seen(parts, lines):
         found = parts["left_out"]
         names = [escape(one.removeprefix("without ")) for one in dict.fromkeys(lines["model"]) if one[:7] == "without"]
         text.append(
-            f"The lines of the trained models were corrected by {_listed(names)}. Each of these stars is judged by a "
+            f"The lines of the trained models were corrected by {listed(names)}. Each of these stars is judged by a "
             f"model that was made without it, with {found['values']['networks']} networks at R = "
             f"{number(found['values']['resolving_power'], '.0f')}, and its error bars contain the systematic errors "
             "learned from the other stars. The size of the random errors of lines in training was chosen on these "
@@ -158,7 +158,7 @@ def _origin(parts):
             if known != part["values"]["sha256"]:
                 one += " with models that have changed since"
             missing = part["values"]["missing"]
-            one += f", without {_listed([code(file) for file in missing])}, not available then" if missing else ""
+            one += f", without {listed([code(file) for file in missing])}, not available then" if missing else ""
         text.append(one)
     return f"*{'. '.join(text)}.*"
 
@@ -167,28 +167,28 @@ def _origin(parts):
 
 
 def _value(p, value, error=np.nan, limit=False):
-    form = _FORMS[p]
+    form = FORMS[p]
     if limit:
         return f"<{NBSP}{number(value, form)}"
     return measured(value, error, form) if np.isfinite(error) else number(value, form)
 
 
-def _signed(value, p):
+def signed(value, p):
     """A difference with its sign, unless it is rounded to zero."""
     rounded = round(value, TABLE[p].digits)
-    return number(rounded, "+" + _FORMS[p]) if rounded else format(0.0, _FORMS[p])
+    return number(rounded, "+" + FORMS[p]) if rounded else format(0.0, FORMS[p])
 
 
 def _summary_table(found):
     rows = []
     for row in found[found["n"] + found["n_limits"] > 0].to_dict("records"):
-        p, form = row["parameter"], "+" + _FORMS.get(row["parameter"], "")
+        p, form = row["parameter"], "+" + FORMS.get(row["parameter"], "")
         values = f"{row['n']}" + (f" and {row['n_limits']} limit{'s' * (row['n_limits'] > 1)}" * (row["n_limits"] > 0))
         bias = number(row["bias"], form) if np.isnan(row["e_bias"]) else measured(row["bias"], row["e_bias"], form)
         bias, rmse = bias.replace("±" + NBSP + "+", "±" + NBSP), number(row["rmse"], form[1:])
         shares = [f"{row[name]} of {row['n'] + row['n_limits']}" for name in ("inside_68", "inside_90")]
         verdict = "**fails**" if row["fails"] else ""
-        rows.append([row["group"], _NAMES.get(p, p), values, bias, rmse, _goal(row), *shares, verdict])
+        rows.append([row["group"], NAMES.get(p, p), values, bias, rmse, _goal(row), *shares, verdict])
     return table(["stars", "", "values", "bias", "rmse", "goal", "inside 68 %", "inside 90 %", ""], rows)
 
 
@@ -196,7 +196,7 @@ def _goal(row):
     """Goals for bias and rmse, and whether they are met; empty if there are none."""
     if np.isnan(row["goal_rmse"]):
         return ""
-    form = _FORMS[row["parameter"]]
+    form = FORMS[row["parameter"]]
     bias = f"bias {number(row['goal_bias'], form)}, " if np.isfinite(row["goal_bias"]) else ""
     return f"{bias}rmse {number(row['goal_rmse'], form)}: {'met' if row['met'] else '**missed**'}"
 
@@ -205,12 +205,12 @@ def _comparison_table(compared):
     rows = []
     for row in compared.to_dict("records"):
         p = row["parameter"]
-        form = _FORMS[p]
+        form = FORMS[p]
         ours = f"{number(row['ours'], form)} ({number(row['low'], form)} to {number(row['high'], form)})"
         inside = "68 %" if row["inside_68"] else "90 %" if row["inside_90"] else "no"
         published = _value(p, row["published"], row["error"], row["limit"])
-        rows.append([escape(row["star"]).replace(" ", NBSP), _NAMES[p], ours, published, escape(row["source"]),
-                     _signed(row["difference"], p),
+        rows.append([escape(row["star"]).replace(" ", NBSP), NAMES[p], ours, published, escape(row["source"]),
+                     signed(row["difference"], p),
                      number(row["sigma"], "+.1f"), inside])  # fmt: skip
     head = ["star", "", "ours (68 %)", "published", "source", "difference", "in errors", "inside"]
     return table(head, rows)
@@ -221,10 +221,10 @@ def _spectra_table(lines):
     for row in lines[lines["variant"].isin(["exposure", "cut"])].to_dict("records"):
         rows.append([
             escape(row["star"]).replace(" ", NBSP), code(row["file"].rpartition("/")[2]), escape(row["observed"][:10]),
-            number(row["snr"], ".0f"), *(number(row[p], _FORMS[p]) for p in PARAMETERS), f"{100 * row['rms']:.1f}",
+            number(row["snr"], ".0f"), *(number(row[p], FORMS[p]) for p in PARAMETERS), f"{100 * row['rms']:.1f}",
             f"{row['p_value']:.2f}", escape(row["flag"]) or "no",
         ])  # fmt: skip
-    return table(["star", "file", "observed", "S/N", *_NAMES.values(), "residual, %", "p", "flag"], rows)
+    return table(["star", "file", "observed", "S/N", *NAMES.values(), "residual, %", "p", "flag"], rows)
 
 
 def _published_table(stars):
@@ -239,8 +239,8 @@ def _published_table(stars):
                 text = _value(p, value.value, value.error, value.limit)
                 text += f" of {escape(value.of)}" if value.of else ""
                 cells.append(f"{escape(value.source)}{NBSP}{text.replace(' ', NBSP)}")
-            spread = number(found.spread, _FORMS[p])
-            rows.append([escape(star.name).replace(" ", NBSP), _NAMES[p], "; ".join(cells), spread])
+            spread = number(found.spread, FORMS[p])
+            rows.append([escape(star.name).replace(" ", NBSP), NAMES[p], "; ".join(cells), spread])
     used = dict.fromkeys(value.source for star in stars for value in star.published)
     order = [name for name in sources if name in used]
     text = table(["star", "", "published values, the adopted one first", "spread"], rows)
@@ -254,9 +254,9 @@ def _variation_table(found):
     rows = []
     for variant, part in found.groupby("variant", sort=False):
         by = part.set_index("parameter")
-        cells = [f"{_signed(by.loc[p, 'shift'], p)} ({number(by.loc[p, 'rms'], _FORMS[p])})" for p in PARAMETERS]
-        rows.append([escape(variant), f"{by['n'].iloc[0]} of {_stars(by['n_stars'].iloc[0])}", *cells])
-    return table(["", "spectra", *_NAMES.values()], rows)
+        cells = [f"{signed(by.loc[p, 'shift'], p)} ({number(by.loc[p, 'rms'], FORMS[p])})" for p in PARAMETERS]
+        rows.append([escape(variant), f"{by['n'].iloc[0]} of {stars_in_words(by['n_stars'].iloc[0])}", *cells])
+    return table(["", "spectra", *NAMES.values()], rows)
 
 
 # ---------------------------------------------------------------- pages
@@ -281,12 +281,12 @@ def _systematics(parts):
         return ""
     rows = []
     for p, found in known.items():
-        form, tau = _FORMS[p], np.array(found["tau"])
+        form, tau = FORMS[p], np.array(found["tau"])
         widths = systematics.half_widths(tau, found["instrument"], (0.68, 0.90))
         low, middle, high = (number(value, form) for value in np.quantile(tau, (0.16, 0.5, 0.84)))
         widths = [number(width, form) for width in widths]
         cells = [f"{middle} ({low} to {high})", number(found["instrument"], form), *widths]
-        rows.append([_NAMES[p], str(len(found["stars"])), *cells])
+        rows.append([NAMES[p], str(len(found["stars"])), *cells])
     head = ["", "stars", "standard deviation (68 %)", "instrument", "half-width, 68 %", "half-width, 90 %"]
     return (
         "\n```{table} Systematic errors that are added to the error bars of real stars, in quadrature. They were "
@@ -324,8 +324,8 @@ def _changed(changes):
     """Sentences on the mean shift of Teff and [M/H] by every change."""
     for variant, part in changes.groupby("variant", sort=False):
         row = part.set_index("parameter")
-        shifts = [f"{_SYMBOLS[p]} by {_signed(row.loc[p, 'shift'], p)}{_UNITS[p]}" for p in ("teff", "mh")]
-        yield f"{_CHANGES.get(variant, f'{escape(variant)} changes')} {_listed(shifts)} in the mean."
+        shifts = [f"{SYMBOLS[p]} by {signed(row.loc[p, 'shift'], p)}{UNITS[p]}" for p in ("teff", "mh")]
+        yield f"{_CHANGES.get(variant, f'{escape(variant)} changes')} {listed(shifts)} in the mean."
 
 
 _CHANGES = {"cut": "The cut to the window changes", "another exposure": "Another exposure changes"}

@@ -233,7 +233,7 @@ def axes(method, flux):
         One row per unit: unit, live, ``correlation`` between its values before and after, and ``moved``, the rms change
         in units of the spread of the synthetic latents (infinite for units that are dead on synthetic spectra).
     """
-    before, after = (method._encode(model, torch.as_tensor(flux)).numpy() for model in (method.source, method.encoder))
+    before, after = (method.encode(model, torch.as_tensor(flux)).numpy() for model in (method.source, method.encoder))
     spread = method.synthetic_latent(method.problem.valid).std(0)
     live = spread > 1e-4 * spread.max()
     rows = []

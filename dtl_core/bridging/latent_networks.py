@@ -110,15 +110,16 @@ class Direct(_OnFeatures):
         return self.source
 
     @staticmethod
-    def _encode(model, flux):
+    def encode(model, flux):
+        """Latents (n, bottleneck) of spectra (n, n_pixels) by the first autoencoder of a stack."""
         with torch.no_grad():
             return torch.cat([model.encode(part)[0] for part in flux.split(2048)])
 
     def encoded(self, flux):
-        return self._encode(self.source, flux)
+        return self.encode(self.source, flux)
 
     def latent(self, flux):
-        return self._encode(self.encoder, torch.as_tensor(flux)).numpy()
+        return self.encode(self.encoder, torch.as_tensor(flux)).numpy()
 
 
 class FineTuned(Direct):
@@ -151,7 +152,7 @@ class FrozenDecoder(FineTuned):
         model, stars, flux = copy.deepcopy(self.source), self.problem.stars, self.problem.flux
         for layer in model.decoder:
             layer.requires_grad_(False)
-        code = self._encode(self.source, flux)
+        code = self.encode(self.source, flux)
         spread = code.std(0).clamp_min(1e-3)
         generator = torch.Generator().manual_seed(self.problem.seed)
         train = torch.as_tensor(self.problem.train)

@@ -10,10 +10,19 @@ import numpy as np
 from ..arrays import library, sigmoid, silu
 from ..spectra.operators import C_KMS, broadening_transfer, mirrored_pixels
 
-__all__ = ["Rotation", "SpectrumModel", "TrainedEmulator", "optical_depth", "plane_terms", "rotation_of"]
+__all__ = [
+    "BRIGHTEST",
+    "DARKEST",
+    "Rotation",
+    "SpectrumModel",
+    "TrainedEmulator",
+    "optical_depth",
+    "plane_terms",
+    "rotation_of",
+]
 
 
-_DARKEST, _BRIGHTEST = 0.02, 2.0  # flux
+DARKEST, BRIGHTEST = 0.02, 2.0  # flux
 
 
 class Rotation(NamedTuple):
@@ -145,7 +154,7 @@ class SpectrumModel:
         level = self.mean + self.layers[-1](h)
         narrow = xp.exp(-(self.offset + self.scale * optical_depth(level)))
         if slopes:
-            inside = (level > _DARKEST) & (level < _BRIGHTEST)
+            inside = (level > DARKEST) & (level < BRIGHTEST)
             slope = _times(slope, self.layers[-1].weight.T) * (narrow * self.scale * inside / level)[:, None]
         return narrow, slope
 
@@ -220,7 +229,7 @@ class TrainedEmulator(SpectrumModel):
 def optical_depth(flux):
     """Optical depth -ln(flux), with the flux clipped to 0.02 ... 2."""
     xp = library(flux)
-    return -xp.log(xp.clip(flux, _DARKEST, _BRIGHTEST))
+    return -xp.log(xp.clip(flux, DARKEST, BRIGHTEST))
 
 
 def plane_terms(x):

@@ -152,8 +152,8 @@ def book(profile, only, no_html, offline):
       dtl book
       dtl book --profile smoke --only 01_domain_gap --no-html
     """
-    builder = _builder()
     import_extra("papermill", "book")
+    builder = _builder()
     if only:
         builder.execute(profile, only=list(only))
         page = None if no_html else builder.build()

@@ -37,7 +37,7 @@ from ..files import atomic_path, file_hash
 from ..preparing import chain
 from ..public_data import registry
 from ..public_data.origins import Fetched, fetch_each, linked_files, text_of
-from ..public_data.phoenix import _discard_unless_readable
+from ..public_data.phoenix import discard_unless_readable
 from ..reading import readers
 from ..spectra.spectrum import RANGE
 from .names import normalise_karmn
@@ -226,7 +226,7 @@ def _fetch(star, origin, url, downloader):
             return cut
         whole.unlink(missing_ok=True)
         downloader.fetch(registry.keeper(registry.cache_root(), {full: url}), full, limit=origin.limit)
-        spectrum = _discard_unless_readable(read, whole, url)
+        spectrum = discard_unless_readable(read, whole, url)
         _write(cut, spectrum, url, file_hash(whole))
         registry.record([cut], url)
         whole.unlink()

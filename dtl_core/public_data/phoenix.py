@@ -21,7 +21,18 @@ from ..errors import DataError
 from ..files import atomic_path
 from . import registry
 
-__all__ = ["WAVE_FILE", "fetch_range", "file_name", "label_range", "read_phoenix"]
+__all__ = [
+    "AGAIN",
+    "WAVE_FILE",
+    "discard_unless_readable",
+    "fetch_cut",
+    "fetch_range",
+    "file_name",
+    "is_usable",
+    "label_range",
+    "read_phoenix",
+    "write_cut",
+]
 
 
 WAVE_FILE = "WAVE_PHOENIX-ACES-AGSS-COND-2011.fits"
@@ -33,7 +44,7 @@ NODES = {  # of the grid, for [alpha/M] = 0
     "mh": (-4.0, -3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
 }
 SPECTRUM_BYTES, WAVE_BYTES = 6.3e6, 12.6e6  # per file, to announce the total
-_AGAIN = "download the file again"
+AGAIN = "download the file again"
 
 
 def _read(path, extension=None):
@@ -48,9 +59,9 @@ def _read(path, extension=None):
         raise DataError("not found", file=path, remedy="check the path") from None
     except (OSError, TypeError, ValueError) as error:
         text = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        raise DataError(f"is not a whole FITS file ({text})", file=path, remedy=_AGAIN) from None
+        raise DataError(f"is not a whole FITS file ({text})", file=path, remedy=AGAIN) from None
     if data is None or data.ndim != 1:
-        raise DataError("has no spectrum in its primary HDU", file=path, remedy=_AGAIN)
+        raise DataError("has no spectrum in its primary HDU", file=path, remedy=AGAIN)
     return data, header, extra
 
 
@@ -160,13 +171,32 @@ def fetch_wavelengths(downloader, base_url=None):
         path, url = registry.cache_root() / name, f"{_base_url(base_url)}/{WAVE_FILE}"
         path.unlink(missing_ok=True)
         downloader.fetch(registry.keeper(registry.cache_root(), {name: url}), name)
-        _discard_unless_readable(_read, path, url)
+        discard_unless_readable(_read, path, url)
         registry.record([path], url)
     return registry.find(name)
 
 
-def _discard_unless_readable(read, path, url):
-    """``read(path)``; remove a file of the cache that cannot be read, which no hash could refuse on arrival."""
+def discard_unless_readable(read, path, url):
+    """Read a downloaded file, and remove it from the cache if it cannot be read; no hash could refuse it on arrival.
+
+    Parameters
+    ----------
+    read : callable
+        Called with the path.
+    path : Path
+    url : str
+        Where it came from, for the message.
+
+    Returns
+    -------
+    object
+        What ``read`` returns.
+
+    Raises
+    ------
+    DataError
+        From ``read``, with the address.
+    """
     try:
         return read(path)
     except DataError as error:
@@ -218,7 +248,7 @@ def fetch_range(
         stay.
     """
     names = [file_name(*node) for node in label_range(teff, logg, mh)]
-    missing = [n for n in names if not _usable(n, window) or keep_full and not registry.in_place(f"phoenix/full/{n}")]
+    missing = [n for n in names if not is_usable(n, window) or keep_full and not registry.in_place(f"phoenix/full/{n}")]
     needed = [f"phoenix/full/{n}" for n in missing if not registry.in_place(f"phoenix/full/{n}")]
     needed += [f"phoenix/{WAVE_FILE}"] if missing and not registry.in_place(f"phoenix/{WAVE_FILE}") else []
     size = sum(WAVE_BYTES if name.endswith(WAVE_FILE) else SPECTRUM_BYTES for name in needed)
@@ -237,13 +267,13 @@ def fetch_range(
             downloader.progress = bar.update
             errors = downloader.each(lambda _: fetch_wavelengths(downloader, base_url), [WAVE_FILE])[1]
             registry.raise_first(errors, 1)
-            errors = downloader.each(lambda name: _fetch_cut(name, window, keep_full, base_url, downloader), missing)[1]
+            errors = downloader.each(lambda name: fetch_cut(name, window, keep_full, base_url, downloader), missing)[1]
         registry.raise_first(errors, len(names))
     return [registry.find(f"phoenix/cut/{name}") for name in names]
 
 
-def _usable(name, window):
-    """Whether there is an undamaged cut that covers the window."""
+def is_usable(name, window):
+    """Whether there is an undamaged cut of a node, by its file name, that covers the window (low, high), A."""
     if not registry.in_place(f"phoenix/cut/{name}"):
         return False
     try:
@@ -254,7 +284,25 @@ def _usable(name, window):
     return wavelength[0] - step <= window[0] and window[1] <= wavelength[-1] + step
 
 
-def _fetch_cut(name, window, keep_full, base_url, downloader):
+def fetch_cut(name, window, keep_full, base_url, downloader):
+    """Download the spectrum of a node and keep its cut in the cache.
+
+    Parameters
+    ----------
+    name : str
+        See :func:`file_name`.
+    window : (low, high), A
+    keep_full : bool
+        Keep the whole spectrum too.
+    base_url : str
+        Of the origin or of a mirror.
+    downloader : dtl_core.public_data.download.Downloader
+
+    Raises
+    ------
+    DataError
+        It cannot be downloaded or read, or does not reach over the window.
+    """
     full_name, cut = f"phoenix/full/{name}", registry.cache_root() / "phoenix" / "cut" / name
     url = f"{_base_url(base_url)}/PHOENIX-ACES-AGSS-COND-2011/Z{name[13:17]}/{name}"
     with downloader.locked(cut):  # one process per node
@@ -262,8 +310,8 @@ def _fetch_cut(name, window, keep_full, base_url, downloader):
             (registry.cache_root() / full_name).unlink(missing_ok=True)
             downloader.fetch(registry.keeper(registry.cache_root(), {full_name: url}), full_name, limit=2**26)
         full = registry.find(full_name)
-        spectrum = _discard_unless_readable(read_phoenix, full, url)
-        _write_cut(cut, *spectrum, window, registry.file_hash(full), url)
+        spectrum = discard_unless_readable(read_phoenix, full, url)
+        write_cut(cut, *spectrum, window, registry.file_hash(full), url)
         registry.record([cut], url)
         row = registry.check(full_name)[0]
         if row.where == "cache" and keep_full:
@@ -272,7 +320,24 @@ def _fetch_cut(name, window, keep_full, base_url, downloader):
             full.unlink()
 
 
-def _write_cut(target, wavelength, flux, labels, window, source_hash, url):
+def write_cut(target, wavelength, flux, labels, window, source_hash, url):
+    """Write the part of a spectrum inside a window as FITS, whole or not at all.
+
+    Parameters
+    ----------
+    target : Path
+    wavelength, flux : (n_pixels,) array, A and erg/s/cm^2/cm
+    labels : dict
+        Of the node, by the names of ``KEYS``.
+    window : (low, high), A
+    source_hash, url : str
+        Of the whole spectrum.
+
+    Raises
+    ------
+    DataError
+        The spectrum does not reach over the window.
+    """
     from astropy.io import fits
 
     if wavelength[0] > window[0] or wavelength[-1] < window[1]:

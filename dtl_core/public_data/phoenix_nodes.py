@@ -55,7 +55,7 @@ def needed_nodes(labels):
 
 def missing_nodes(nodes, window=phoenix.WINDOW):
     """Those of some nodes without a usable cut in mirror or cache, as a list."""
-    return [node for node in nodes if not phoenix._usable(phoenix.file_name(*node), window)]
+    return [node for node in nodes if not phoenix.is_usable(phoenix.file_name(*node), window)]
 
 
 def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
@@ -86,7 +86,7 @@ def fetch_nodes(nodes, downloader, *, window=phoenix.WINDOW, quiet=False):
         cut = registry.cache_root() / "phoenix" / "cut" / phoenix.file_name(*node)
 
         def attempt(server):
-            phoenix._fetch_cut(cut.name, window, False, server, downloader)
+            phoenix.fetch_cut(cut.name, window, False, server, downloader)
             labels = phoenix.read_phoenix(cut)[2]
             if [labels[name] for name in phoenix.NODES] != list(node) or labels["alpha"]:
                 cut.unlink()
@@ -157,7 +157,7 @@ def complete_grid(paths, needed, folder):
         flux = np.mean([values / values.mean() for values in flux], axis=0)
         labels = dict(zip(phoenix.NODES, node, strict=True)) | {"alpha": 0.0}
         span = wavelength[0][0], wavelength[0][-1]
-        phoenix._write_cut(target / phoenix.file_name(*node), wavelength[0], flux, labels, span, "", about)
+        phoenix.write_cut(target / phoenix.file_name(*node), wavelength[0], flux, labels, span, "", about)
         if node in needed:
             replaced[node] = about
     return replaced

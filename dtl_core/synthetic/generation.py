@@ -14,15 +14,40 @@ from .label_grid import label_grid
 from .libraries import source_library
 from .physics import draw_physics, log_change
 
-__all__ = ["expand", "model_spectra", "network_spectra", "physics_set", "spectra_of", "synthetic_set"]
+__all__ = [
+    "axes_of",
+    "expand",
+    "from_space",
+    "interpolation_weights",
+    "model_spectra",
+    "network_spectra",
+    "physics_set",
+    "spectra_of",
+    "synthetic_set",
+    "to_space",
+]
 
 
 N_PHYSICS = 3  # draws of the physics for each label
 VELOCITY_STEP = 0.3  # km/s, ten pixels per resolution element at R = 94,600
 
 
-def _weights(axis, values, method):
-    """Interpolation weights (n_values, n_axis) along one axis of the grid."""
+def interpolation_weights(axis, values, method):
+    """Weights of the nodes along one axis of the grid.
+
+    Parameters
+    ----------
+    axis : (n_axis,) array
+        Nodes, ascending.
+    values : (n_values,) array
+        Where to interpolate.
+    method : {"cubic", "linear"}
+        As for :func:`expand`.
+
+    Returns
+    -------
+    (n_values, n_axis) array
+    """
     if method == "linear":
         return np.stack([np.interp(values, axis, unit) for unit in np.eye(len(axis))], axis=1)
     if len(axis) > 3:
@@ -30,7 +55,8 @@ def _weights(axis, values, method):
     return operators.lagrange_weights(axis, values)
 
 
-def _axes(library):
+def axes_of(library):
+    """Nodes of a library along each axis of its grid: parameter -> array."""
     return {"teff": library.teff, "logg": library.logg, "mh": library.mh}
 
 
@@ -73,7 +99,7 @@ def expand(library, labels, method="cubic"):
     True
     """
     labels = np.atleast_2d(labels)
-    for column, (name, axis) in enumerate(_axes(library).items()):
+    for column, (name, axis) in enumerate(axes_of(library).items()):
         low, high = labels[:, column].min(), labels[:, column].max()
         if low < axis[0] - 1e-9 or high > axis[-1] + 1e-9:
             raise DataError(
@@ -81,26 +107,42 @@ def expand(library, labels, method="cubic"):
                 field=name,
                 remedy="narrow the labels",
             )
-    data = _to_space(library, method).reshape(len(library.teff), len(library.logg) * len(library.mh), -1)
+    data = to_space(library, method).reshape(len(library.teff), len(library.logg) * len(library.mh), -1)
     out = np.empty((len(labels), data.shape[-1]))
     teff, back = np.unique(labels[:, 0], return_inverse=True)
-    along_teff = np.tensordot(_weights(library.teff, teff, method), data, axes=1)
+    along_teff = np.tensordot(interpolation_weights(library.teff, teff, method), data, axes=1)
     for k in range(len(teff)):
         rows = np.flatnonzero(back == k)
-        g = _weights(library.logg, labels[rows, 1], method)
-        m = _weights(library.mh, labels[rows, 2], method)
+        g = interpolation_weights(library.logg, labels[rows, 1], method)
+        m = interpolation_weights(library.mh, labels[rows, 2], method)
         out[rows] = (g[:, :, None] * m[:, None, :]).reshape(len(rows), -1) @ along_teff[k]
-    return _from_space(out, method)
+    return from_space(out, method)
 
 
-def _to_space(library, method):
-    """The quantity that a method interpolates."""
+def to_space(library, method):
+    """The quantity that a method interpolates, of all nodes: the logarithm of the flux or the flux.
+
+    Parameters
+    ----------
+    library : Library
+    method : {"cubic", "linear"}
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    DataError
+        The method is unknown.
+    """
     if method not in ("cubic", "linear"):
         raise DataError(f"unknown method {method!r}", field="interpolation", remedy="choose linear or cubic")
     return library.log_flux if method == "cubic" else library.flux
 
 
-def _from_space(values, method):
+def from_space(values, method):
+    """Flux of interpolated values, the inverse of :func:`to_space`."""
     return np.exp(values) if method == "cubic" else values
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from .generation import _axes, _from_space, _to_space, _weights, expand, network_spectra
+from .generation import axes_of, expand, from_space, interpolation_weights, network_spectra, to_space
 
 __all__ = ["interpolation_difference", "interpolation_error"]
 
@@ -50,7 +50,7 @@ def interpolation_error(library, methods=("linear", "cubic"), *, window, continu
         (spectra); rms and max, the error at twice the spacing, continuum = 1; rms_scaled and max_scaled, divided by
         2^p, which estimate it at the grid's own spacing.
     """
-    axes, methods = _axes(library), [methods] if isinstance(methods, str) else methods
+    axes, methods = axes_of(library), [methods] if isinstance(methods, str) else methods
     shape = *map(len, axes.values()), -1
     see = _as_seen(library, window, continuum, vsini)
     truth, teff = see(library.flux).reshape(shape), library.label[:, :1].reshape(shape)
@@ -59,9 +59,9 @@ def interpolation_error(library, methods=("linear", "cubic"), *, window, continu
         inner = range(1, len(axis) - 1)
         if not inner:
             continue
-        values = _to_space(library, method).reshape(shape)
-        weights = [np.insert(_weights(np.delete(axis, i), axis[[i]], method)[0], i, 0.0) for i in inner]
-        predicted = _from_space(np.tensordot(weights, np.moveaxis(values, column, 0), axes=1), method)
+        values = to_space(library, method).reshape(shape)
+        weights = [np.insert(interpolation_weights(np.delete(axis, i), axis[[i]], method)[0], i, 0.0) for i in inner]
+        predicted = from_space(np.tensordot(weights, np.moveaxis(values, column, 0), axes=1), method)
         nodes, region = (np.moveaxis(a, column, 0)[1:-1].reshape(-1, a.shape[-1]) for a in (truth, teff))
         error = see(predicted.reshape(len(nodes), -1)) - nodes
         power = 2 if method == "linear" else min(4, len(axis) - 1)
@@ -86,7 +86,7 @@ def interpolation_difference(library, *, window, continuum, vsini=2.0):
     pandas.DataFrame
         Columns: teff (region, K), n (cells), rms and max (linear minus cubic, continuum = 1).
     """
-    centres = [(axis[1:] + axis[:-1]) / 2 if len(axis) > 1 else axis for axis in _axes(library).values()]
+    centres = [(axis[1:] + axis[:-1]) / 2 if len(axis) > 1 else axis for axis in axes_of(library).values()]
     labels = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, 3)
     see = _as_seen(library, window, continuum, vsini)
     linear, cubic = (see(expand(library, labels, method)) for method in ("linear", "cubic"))

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import DATA, file_hash
 from ..public_data import registry
-from ..public_data.phoenix import _AGAIN, file_name, read_phoenix
+from ..public_data.phoenix import AGAIN, file_name, read_phoenix
 from ..spectra import operators
 
 __all__ = ["EMBEDDED", "Library", "embedded_arrays", "library_hash", "load_library", "load_phoenix", "source_library"]
@@ -75,7 +75,7 @@ def load_phoenix(folder=None, *, teff=None, logg=None, mh=None):
         if node in spectra or labels["alpha"]:
             raise DataError("is a second spectrum of its node", file=path, remedy="keep one file a node, [alpha/M] = 0")
         if not np.all(flux > 0):  # also refuses NaN
-            raise DataError("is not positive everywhere", file=path, field="flux", remedy=_AGAIN)
+            raise DataError("is not positive everywhere", file=path, field="flux", remedy=AGAIN)
         spectra[node] = flux / flux.mean()
     axes = [np.array(sorted(values)) for values in map(set, zip(*spectra, strict=True))] or [np.empty(0)] * 3
     for name, axis in zip(("teff", "logg", "mh"), axes, strict=True):

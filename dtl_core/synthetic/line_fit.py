@@ -103,7 +103,7 @@ class _Model:
     def depth(self, labels, physics):
         """Optical depth of a star's lines before the corrections, and ln of its continuum, on the library's pixels."""
         axes = self.library.teff, self.library.logg, self.library.mh
-        along = (generation._weights(axis, labels[k : k + 1], "cubic")[0] for k, axis in enumerate(axes))
+        along = (generation.interpolation_weights(axis, labels[k : k + 1], "cubic")[0] for k, axis in enumerate(axes))
         weight = np.einsum("i,j,k->ijk", *along).ravel()
         change = log_change([labels], {name: np.array([value]) for name, value in physics.items()})[0]
         norm = weight @ self.log_norm

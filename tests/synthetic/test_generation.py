@@ -151,7 +151,7 @@ AXES = {
 def test_interpolation_weights_sum_to_one_and_are_exact_for_polynomials(nodes, degree, method):
     nodes = np.array(nodes, float)
     values = np.linspace(nodes[0], nodes[-1], 37)
-    weights = generation._weights(nodes, values, method)
+    weights = generation.interpolation_weights(nodes, values, method)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-12)
     unit = lambda x: (x - nodes[0]) / max(np.ptp(nodes), 1)  # noqa: E731
     reproduced = degree if method == "cubic" else min(degree, 1)
