@@ -9,7 +9,17 @@ import contextlib
 
 import numpy as np
 
-__all__ = ["gradient", "library", "lower_median", "no_gradients", "part_of", "sigmoid", "silu", "softmax"]
+__all__ = [
+    "check_shapes",
+    "gradient",
+    "library",
+    "lower_median",
+    "no_gradients",
+    "part_of",
+    "sigmoid",
+    "silu",
+    "softmax",
+]
 
 
 def library(array):
@@ -19,6 +29,26 @@ def library(array):
     import torch
 
     return torch
+
+
+def check_shapes(weights, shapes):
+    """Compare weights with the shapes of a network, since NumPy would broadcast many wrong ones silently.
+
+    Parameters
+    ----------
+    weights : dict of str to array
+    shapes : dict of str to tuple of int
+        Of the weights that the network needs.
+
+    Raises
+    ------
+    ValueError
+        A weight is missing or has another shape.
+    """
+    for name, shape in shapes.items():
+        found = weights[name].shape if name in weights else None
+        if found != shape and (found, shape) != ((1,), ()):  # files keep a single number as an array of one
+            raise ValueError(f"{name} has shape {found}, not {shape}")
 
 
 def gradient(values, step):

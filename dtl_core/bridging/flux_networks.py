@@ -11,9 +11,9 @@ from ..estimates.posterior import fit_flow
 from ..parameters import PARAMETERS
 from .problem import Method
 from .randomiser import AUGMENTATION, Randomiser
-from .trained_networks import CONVOLUTIONS
+from .trained_networks import CONVOLUTIONS, DENSE
 
-__all__ = ["Adversarial", "Aligned", "Augmented", "Informed", "InformedPosterior", "OnFluxes", "Randomised"]
+__all__ = ["Adversarial", "Aligned", "Augmented", "FluxNet", "Informed", "InformedPosterior", "OnFluxes", "Randomised"]
 
 
 class FluxNet(nn.Module):
@@ -39,9 +39,10 @@ class FluxNet(nn.Module):
             torch.manual_seed(seed)
             self.convolutions = nn.Sequential(*(f for shape in CONVOLUTIONS for f in (nn.Conv1d(*shape), nn.ReLU())))
             n = self.convolutions(torch.zeros(1, 1, flux.shape[1])).numel()
-            self.dense = nn.Sequential(nn.Linear(n, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU())
-            self.head = nn.Linear(64, len(PARAMETERS))
-            self.log_spread = nn.Linear(64, len(PARAMETERS))
+            first, last = DENSE
+            self.dense = nn.Sequential(nn.Linear(n, first), nn.ReLU(), nn.Linear(first, last), nn.ReLU())
+            self.head = nn.Linear(last, len(PARAMETERS))
+            self.log_spread = nn.Linear(last, len(PARAMETERS))
 
     def features(self, flux):
         """Features (n, 64) of spectra (n, n_pixels)."""

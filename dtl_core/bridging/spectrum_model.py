@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import library, sigmoid, silu
+from ..arrays import check_shapes, library, sigmoid, silu
 from ..spectra.operators import C_KMS, broadening_transfer, mirrored_pixels
 
 __all__ = [
@@ -214,9 +214,27 @@ class TrainedEmulator(SpectrumModel):
         Weights of :class:`dtl_core.bridging.emulator.Emulator`; those that follow from the others are not needed.
     wavelength : array of shape (n_pixels,), A
     limb_darkening : float
+
+    Raises
+    ------
+    ValueError
+        A weight is missing or has another shape.
     """
 
     def __init__(self, arrays, wavelength, limb_darkening):
+        n, width = len(wavelength), arrays["layers.0.bias"].size
+        shapes = {
+            "low": (4,),
+            "high": (4,),
+            "plane": (6,),
+            "about_plane": (),
+            "mean": (n,),
+            "offset": (n,),
+            "scale": (n,),
+        }
+        for number, shape in enumerate(((width, 4), (width, width), (n, width))):
+            shapes |= {f"layers.{number}.weight": shape, f"layers.{number}.bias": shape[:1]}
+        check_shapes(arrays, shapes)
         for name in ("low", "high", "mean", "offset", "scale", "plane", "about_plane"):
             setattr(self, name, arrays[name])
         self.layers = [_Dense(arrays[f"layers.{k}.weight"], arrays[f"layers.{k}.bias"]) for k in range(3)]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["CONVOLUTIONS", "TrainedFluxNet"]
+from ..arrays import check_shapes
+from ..parameters import PARAMETERS
+
+__all__ = ["CONVOLUTIONS", "DENSE", "TrainedFluxNet"]
 
 
 CONVOLUTIONS = ((1, 16, 11, 4), (16, 32, 7, 4), (32, 32, 5, 2))  # channels in and out, kernel, stride
+DENSE = (128, 64)  # neurons of the dense layers
 
 
 def _convolved(x, weight, bias, stride):
@@ -17,6 +21,21 @@ def _convolved(x, weight, bias, stride):
     return (columns @ weight.reshape(len(weight), -1).T + bias).transpose(0, 2, 1)
 
 
+def _shapes(n_pixels):
+    """Shapes of the weights by name."""
+    n_labels, length = len(PARAMETERS), n_pixels
+    shapes = {"centre": (n_pixels,), "spread": (), "label_mean": (n_labels,), "label_spread": (n_labels,)}
+    layers = {}
+    for number, (n_in, n_out, kernel, stride) in enumerate(CONVOLUTIONS):
+        layers[f"convolutions.{2 * number}"] = (n_out, n_in, kernel)
+        length = (length - kernel) // stride + 1
+    layers |= {"dense.0": (DENSE[0], n_out * length), "dense.2": DENSE[::-1]}
+    layers |= dict.fromkeys(("head", "log_spread"), (n_labels, DENSE[1]))
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
 class TrainedFluxNet:
     """A :class:`dtl_core.bridging.flux_networks.FluxNet` after training.
 
@@ -24,9 +43,16 @@ class TrainedFluxNet:
     ----------
     arrays : dict of str to array of float32
         Its weights by name.
+    n_pixels : int
+
+    Raises
+    ------
+    ValueError
+        A weight is missing or has another shape.
     """
 
-    def __init__(self, arrays):
+    def __init__(self, arrays, n_pixels):
+        check_shapes(arrays, _shapes(n_pixels))
         self.arrays = arrays
 
     def _dense(self, name, x):

@@ -134,7 +134,8 @@ class Specialist:
 
     def _networks(self):
         if self.card["method"] != "paper":
-            return _Networks([TrainedFluxNet(self.weights(f"network{k}.")) for k in range(self.card["members"])])
+            weights = [self.weights(f"network{number}.") for number in range(self.card["members"])]
+            return _Networks([TrainedFluxNet(each, len(self.wavelength)) for each in weights])
         import_extra("torch", "train")
         from .ensemble import Ensemble
 

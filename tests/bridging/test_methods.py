@@ -331,7 +331,11 @@ def test_after_training_numpy_finds_what_the_trained_network_does(pixels):
     generator = torch.Generator().manual_seed(2)
     flux, labels = torch.randn(20, pixels, generator=generator), tensor(draw(np.random.default_rng(0), 20))
     net = flux_networks.FluxNet(flux, labels, 0)
-    alone = TrainedFluxNet({name: value.numpy() for name, value in net.state_dict().items()})
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    for wrong in ({"head.bias": weights["head.bias"][:1]}, {"label_mean": weights["label_mean"][:1]}):
+        with pytest.raises(ValueError, match="has shape"):
+            TrainedFluxNet(weights | wrong, pixels)
+    alone = TrainedFluxNet(weights, pixels)
     with torch.no_grad():
         np.testing.assert_allclose(alone.features(flux.numpy()), net.features(flux), rtol=1e-5, atol=1e-5)
         for one, other in zip(alone(flux.numpy()), net(flux), strict=True):

@@ -397,7 +397,7 @@ def test_weights_are_kept_in_half_precision_and_what_was_measured_in_single(tiny
     assert tiny.arrays["network0.centre"].dtype == tiny.arrays["reference.found"].dtype == np.float32
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "format", "shape", "nan", "empty", "other"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "format", "shape", "one mean", "nan", "empty", "other"])
 def test_a_damaged_file_is_refused_in_one_line(tiny, tmp_path, damage):
     path = tiny.save(tmp_path / "model.safetensors")
     arrays, card = dict(tiny.arrays), dict(tiny.card)
@@ -414,6 +414,8 @@ def test_a_damaged_file_is_refused_in_one_line(tiny, tmp_path, damage):
             card["format"] = 99
         elif damage == "shape":
             arrays["network0.head.weight"] = arrays["network0.head.weight"][:, :5].copy()
+        elif damage == "one mean":  # which would be used for all pixels
+            arrays["emulator.mean"] = arrays["emulator.mean"][:1].copy()
         else:
             arrays["emulator.mean"] = arrays["emulator.mean"] * np.nan
         save_file(arrays, str(path), metadata={"card": json.dumps(card)})
