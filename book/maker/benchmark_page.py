@@ -152,7 +152,7 @@ def _own_stars(values, _found):
     seconds, rates = values["seconds"], values["per_second"]
     return (
         f"`dtl predict` takes {seconds['predict']:.1f} s for one file, including the start of Python and all imports: "
-        f"{_ratio(values['ratio'])} times as long as loading PyTorch, which it does without. `dtl explain` takes "
+        f"{_ratio(values['ratio'])} times as long as loading PyTorch, which it does not need. `dtl explain` takes "
         f"{seconds['explain']:.0f} s. With many files, {values['files']} here, one process reads, prepares and "
         f"estimates {rates['one process']:.0f} spectra per second, and {values['workers']} processes, including their "
         f"start, {rates['all']:.0f}; the peak memory of a process is {values['peak_memory'] / 1e9:.2f}{NBSP}GB.\n"

@@ -14,6 +14,7 @@ import yaml
 from clone import committed
 
 import dtl_core
+from dtl_core.cli import terminal
 from dtl_core.synthetic import libraries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,11 @@ def pins(requirements):
 
 def environment(path):
     return yaml.safe_load(path.read_text())
+
+
+def test_modules_that_need_the_extra_train_are_those_that_it_installs():
+    modules = {"scikit-learn": "sklearn", "umap-learn": "umap"}
+    assert {modules.get(name, name) for name in pins(extra("train"))} == set(terminal.TRAINING)
 
 
 def test_every_dependency_is_pinned_and_extras_agree():
