@@ -253,6 +253,13 @@ class AutoencoderConfig:
     centred: bool = setting(
         False, "whether to centre and scale the inputs, which takes far fewer steps; the paper does not"
     )
+    components: int = setting(
+        0,
+        "principal components in which the first and last layers are trained, see `dtl_core.networks.low_rank`; "
+        "0 trains them on pixels, as the paper",
+        low=0,
+        high=4096,
+    )
     flux_ceiling: float = setting(
         1.1, "inputs are flux / ceiling, since a sigmoid cannot reach fluxes above 1", low=1.0, high=10.0
     )
@@ -480,7 +487,9 @@ _FAST = {  # what the small profiles share: centred inputs and learning rates fo
     "synthetic.interpolation": "cubic",
     "chain.resampling": "spline",
     "autoencoder.centred": True,
+    "autoencoder.components": 128,
     "autoencoder.learning_rate": 1e-3,
+    "autoencoder.schedule": "one-cycle",
     "autoencoder.batch_size": 32,
     "search.learning_rates": (1e-4, 1e-3),
     "search.folds": 2,
@@ -496,7 +505,7 @@ PROFILES = {
         "autoencoder.widths": (128, 160),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,
-        "autoencoder.epochs": 25,
+        "autoencoder.epochs": 12,
         "search.epochs": 1,
         "transfer.epochs": 20,
         "regression.n_models": 2,
@@ -520,8 +529,8 @@ PROFILES = {
         "autoencoder.widths": (256, 384),
         "autoencoder.l1": (0.8e-7, 1.2e-7),
         "autoencoder.n_models": 4,
-        "autoencoder.epochs": 30,
-        "search.epochs": 3,
+        "autoencoder.epochs": 12,
+        "search.epochs": 2,
         "regression.n_models": 3,
         "regression.n_kept": 8,
         "regression.epochs": 20,
@@ -531,12 +540,13 @@ PROFILES = {
     | {  # the paper's data and numbers; shorter training on wider pixels, without contractive penalty
         "window.step": 0.03,
         "autoencoder.centred": True,
+        "autoencoder.components": 128,
         "autoencoder.contractive_weight": 0.0,  # it slows the training down: record "benchmarks", accuracy
-        "autoencoder.learning_rate": 4e-4,
+        "autoencoder.learning_rate": 1e-3,
         "autoencoder.schedule": "one-cycle",
-        "autoencoder.epochs": 8,
-        "search.learning_rates": (4e-4, 4e-3),
-        "search.epochs": 5,
+        "autoencoder.epochs": 4,
+        "search.learning_rates": (1e-3, 1e-2),
+        "search.epochs": 3,
         "search.fraction": 0.2,
         "search.regressor_epochs": 8,
         "transfer.batch_size": 32,

@@ -17,6 +17,8 @@ latents and losses have a leading axis of length E. A single network is a stack 
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -104,6 +106,10 @@ class Autoencoder(nn.Module):
         self.register_buffer("flux_mean", mean)
         self.register_buffer("flux_spread", spread)
 
+    def standardised(self, flux):
+        """Return what the first layer sees: (flux / flux_ceiling - flux_mean) / flux_spread."""
+        return (flux / self.flux_ceiling - self.flux_mean) / self.flux_spread
+
     def hidden(self, flux):
         """Return the activations of all encoder layers; the last is the latent.
 
@@ -116,11 +122,16 @@ class Autoencoder(nn.Module):
         -------
         list of tensors of shape (E, B, layer width)
         """
-        activations, h = [], (flux / self.flux_ceiling - self.flux_mean) / self.flux_spread
+        activations, h = [], self.standardised(flux)
         for layer in self.encoder:
             h = torch.relu(layer(h))
             activations.append(h)
         return activations
+
+    def input_gram(self):
+        r"""Return :math:`W_1^T W_1` (E, n, n), with the first layer's weights per unit of flux / flux_ceiling."""
+        first = self.encoder[0].matrix
+        return first.transpose(1, 2) @ first / self.flux_spread**2
 
     def encode(self, flux):
         """Return the latents (E, B, bottleneck) of spectra (B, n_pixels) or (E, B, n_pixels)."""
@@ -136,7 +147,11 @@ class Autoencoder(nn.Module):
             h = torch.relu(layer(h))
             if activations is not None:
                 activations.append(h)
-        return torch.sigmoid(self.decoder[-1](h)) * self.flux_ceiling
+        return torch.sigmoid(self.logits(h)) * self.flux_ceiling
+
+    def logits(self, h):
+        """Return the output of the last layer before the sigmoid, (E, B, n_pixels)."""
+        return self.decoder[-1](h)
 
     def forward(self, flux):
         """Reconstruct spectra: decode(encode(flux))."""
@@ -150,15 +165,13 @@ class Autoencoder(nn.Module):
 
     def members(self, members):
         """Return a new stack with copies of some members, given by their numbers."""
-        weights = take(self, members)
-        n_pixels, width = self.encoder[0].matrix.shape[1:]
-        bottleneck = self.encoder[-1].matrix.shape[2]
-        stack = Autoencoder(n_pixels, width, members, bottleneck=bottleneck, flux_ceiling=self.flux_ceiling)
-        stack.load_state_dict({name: value.clone() for name, value in weights.items()})
-        return stack.to(weights["flux_mean"].device, weights["flux_mean"].dtype)
+        weights, stack = take(self, members), copy.deepcopy(self)
+        for name, parameter in stack.named_parameters():
+            parameter.data = weights[name].clone()
+        return stack
 
 
-def autoencoder_loss(model, flux, *, l1, weight, form="paper"):
+def autoencoder_loss(model, flux, *, l1, weight, form="paper", inputs=None):
     r"""Loss of each member: reconstruction error, L1 penalty on activations, and contractive penalty.
 
     .. math:: L = \frac{1}{D} \|x - \hat x\|^2 + \lambda \sum_l \|h_l\|_1 + w \, P(x)
@@ -177,12 +190,14 @@ def autoencoder_loss(model, flux, *, l1, weight, form="paper"):
         w, 1e-4 in the paper. The grid search leaves the contractive penalty out (0).
     form : {"paper", "exact"}
         P, see :func:`contractive_penalty`.
+    inputs : tensor, optional
+        What ``model.hidden`` takes, if not the fluxes; see :class:`~dtl_core.networks.low_rank.LowRankAutoencoder`.
 
     Returns
     -------
     tensor of shape (E,)
     """
-    activations = model.hidden(flux)
+    activations = model.hidden(flux if inputs is None else inputs)
     decoded = []
     output = model.decode(activations[-1], decoded)
     loss = (((output - flux) / model.flux_ceiling) ** 2).mean((1, 2))
@@ -231,9 +246,8 @@ def contractive_penalty(model, activations, form="paper"):
     for layer, below in zip(model.encoder[:0:-1], activations[-2::-1], strict=True):
         rows = rows @ layer.matrix.transpose(1, 2).unsqueeze(1)
         rows = rows * (below > 0).unsqueeze(2)
-    first = model.encoder[0].matrix  # E, n_pixels, n
-    gram = first.transpose(1, 2) @ first  # |M W'|^2 = tr(M W'W M') avoids a tensor with n_pixels columns per spectrum
-    return ((rows @ gram.unsqueeze(1)) * rows).sum((2, 3)).mean(1) / model.flux_spread**2
+    # |M W'|^2 = tr(M W'W M') avoids a tensor with n_pixels columns per spectrum
+    return ((rows @ model.input_gram().unsqueeze(1)) * rows).sum((2, 3)).mean(1)
 
 
 def load_autoencoders(config, folders, width, device="cpu"):

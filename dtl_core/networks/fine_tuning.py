@@ -94,13 +94,15 @@ def fine_tune(model, flux, train, test, config, *, l1, seeds, progress=None, che
     )
 
 
-def reconstruction_error(model, flux, batch_size=2048):
+def reconstruction_error(model, flux, inputs=None, batch_size=2048):
     """Mean squared error of the reconstruction by each member, in units of the continuum.
 
     Parameters
     ----------
     model : Autoencoder
     flux : tensor of shape (n, n_pixels)
+    inputs : tensor, optional
+        What the model takes, if not the fluxes; see :class:`~dtl_core.networks.low_rank.LowRankAutoencoder`.
     batch_size : int
         Spectra per batch, to limit memory.
 
@@ -108,6 +110,6 @@ def reconstruction_error(model, flux, batch_size=2048):
     -------
     tensor of shape (E,)
     """
+    parts = zip(flux.split(batch_size), (flux if inputs is None else inputs).split(batch_size), strict=True)
     with torch.no_grad():
-        parts = [((model(part) - part) ** 2).mean(2).sum(1) for part in flux.split(batch_size)]
-        return sum(parts) / len(flux)
+        return sum(((model(seen) - part) ** 2).mean(2).sum(1) for part, seen in parts) / len(flux)

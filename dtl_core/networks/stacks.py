@@ -25,10 +25,15 @@ class StackedLinear(nn.Module):
     def __init__(self, n_in, n_out, generators):
         super().__init__()
         weight = glorot(generators, n_in, n_out, fan_in=n_in, fan_out=n_out)
+        self.replace(weight, torch.zeros(len(generators), 1, n_out))
+
+    def replace(self, matrix, bias):
+        """Replace W (E, n_in, n_out) and b (E, 1, n_out), whose shapes may be others than before."""
         # On a CPU, sums over many inputs take half the time if the inputs are contiguous in memory.
-        self.gathers = n_in > n_out
-        self.weight = nn.Parameter(weight.transpose(1, 2).contiguous() if self.gathers else weight)
-        self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out))
+        self.gathers = matrix.shape[1] > matrix.shape[2]
+        weight = matrix.transpose(1, 2) if self.gathers else matrix
+        self.weight = nn.Parameter(weight.detach().contiguous())
+        self.bias = nn.Parameter(bias.detach().contiguous())
 
     def forward(self, x):
         """Apply the layer."""

@@ -9,6 +9,8 @@ from bounds import bounded
 from command import dtl
 
 from dtl_core.errors import ConfigError
+from dtl_core.networks.linear import reconstruction_errors
+from dtl_core.networks.training import split
 from dtl_core.parameters import PARAMETERS
 from dtl_core.pipeline import conduct, headline
 from workflow.jobs import Plan
@@ -49,6 +51,15 @@ def test_regressors_know_the_synthetic_spectra(smoke):
 def test_fine_tuning_reconstructs_the_stars_better(smoke):
     f = smoke.figures
     bounded("error after over that before", f["reconstruction_after"] / f["reconstruction_before"], below=0.5)
+
+
+def test_the_components_that_the_first_and_last_layers_are_trained_in_lose_little(smoke):
+    flux, settings = smoke.arrays("synthetic", "synthetic")["flux"], smoke.config.autoencoder
+    train, test = split(len(flux), settings.test_fraction, [smoke.config.seed, 2])
+    lost = reconstruction_errors(flux[train], flux[test], (settings.components,))[settings.components]
+    members = range(len(smoke.architectures))
+    errors = [smoke.arrays("autoencoder", "history", member)["test"][-1, 0] for member in members]
+    bounded("error of the components over that of an autoencoder", lost / np.array(errors), below=0.1)
 
 
 def test_catalogue_has_the_published_columns(smoke):

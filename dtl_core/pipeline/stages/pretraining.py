@@ -7,11 +7,10 @@ import numpy as np
 from ...files import save_arrays
 from .shared import (
     architecture_settings,
+    autoencoder_task,
     device_settings,
     flux_of,
     histories_of,
-    loss_of,
-    new_autoencoder,
 )
 
 __all__ = ["train_autoencoders"]
@@ -35,9 +34,6 @@ def train_autoencoders(store, config, keys, members, progress=None):
     list of str
         Key of the stage ``autoencoder`` for each member.
     """
-    import torch
-
-    from ...networks.fine_tuning import reconstruction_error
     from ...networks.stacks import take
     from ...networks.training import Checkpoint, choose_device, fit_members, split
 
@@ -47,18 +43,12 @@ def train_autoencoders(store, config, keys, members, progress=None):
         flux = flux_of(store, "synthetic", keys["synthetic"], choose_device(config.device))
         train, test = split(len(flux), settings.test_fraction, [config.seed, 2])
         chosen = [members[k] for k in missing]
-        held_out = flux[test]
 
         def task(numbers):
-            l1 = torch.tensor([chosen[k].l1 for k in numbers], device=flux.device)
-            seeds = [chosen[k].seed for k in numbers]
-            return {
-                "model": new_autoencoder(config, flux, train, chosen[0].width, seeds),
-                "loss": loss_of(config, flux, l1, settings.contractive_weight),
-                "index": np.repeat(train[None], len(numbers), 0),
-                "seeds": seeds,
-                "evaluate": lambda m: reconstruction_error(m, held_out),
-            }
+            l1, seeds = [chosen[k].l1 for k in numbers], [chosen[k].seed for k in numbers]
+            weight = settings.contractive_weight
+            arguments = autoencoder_task(config, flux, train, test, chosen[0].width, l1, seeds, weight)
+            return arguments | {"index": np.repeat(train[None], len(numbers), 0), "seeds": seeds}
 
         model, history = fit_members(
             task,
@@ -71,6 +61,8 @@ def train_autoencoders(store, config, keys, members, progress=None):
             progress=progress,
             checkpoint=Checkpoint(checkpoint),
         )
+        if settings.components:
+            model = model.expanded()
         for number, folder in enumerate(folders):
             save_arrays(folder / "weights.safetensors", take(model, [number]))
             save_arrays(folder / "history.safetensors", histories_of(history, [number]))

@@ -7,10 +7,9 @@ import numpy as np
 from ...files import load_arrays, save_arrays
 from .shared import (
     architecture_settings,
+    autoencoder_task,
     device_settings,
     flux_of,
-    loss_of,
-    new_autoencoder,
     tensors,
 )
 
@@ -36,9 +35,6 @@ def score_candidates(store, config, keys, candidates, epochs, progress=None):
     list of str
         Key of the stage ``candidate`` for each candidate.
     """
-    import torch
-
-    from ...networks.fine_tuning import reconstruction_error
     from ...networks.training import choose_device, fit, split
     from ..search import folds
 
@@ -50,14 +46,14 @@ def score_candidates(store, config, keys, candidates, epochs, progress=None):
         train, _ = split(len(flux), config.autoencoder.test_fraction, [config.seed, 2])
         if settings.fraction < 1:
             _, train = (train[part] for part in split(len(train), settings.fraction, [config.seed, 6]))
-        l1 = torch.tensor([candidates[number][1] for number in missing], device=flux.device)
+        l1 = [candidates[number][1] for number in missing]
         scores = np.empty((len(missing), settings.folds))
         for k, (rest, held_out) in enumerate(folds(train, settings.folds, [config.seed, 3])):
-            model = new_autoencoder(config, flux, rest, width, [1000 + k] * len(missing))
+            task = autoencoder_task(config, flux, rest, held_out, width, l1, [1000 + k] * len(missing), 0.0)
+            evaluate = task.pop("evaluate")  # once, at the end
             fit(
-                model,
-                loss_of(config, flux, l1, 0.0),
-                np.repeat(rest[None], len(missing), 0),
+                **task,
+                index=np.repeat(rest[None], len(missing), 0),
                 epochs=epochs,
                 batch_size=config.autoencoder.batch_size,
                 learning_rate=rate,
@@ -66,14 +62,13 @@ def score_candidates(store, config, keys, candidates, epochs, progress=None):
                 precision=config.precision,
                 progress=progress,
             )
-            scores[:, k] = np.nan_to_num(reconstruction_error(model, flux[held_out]).cpu().numpy(), nan=np.inf)
+            scores[:, k] = np.nan_to_num(evaluate(task["model"]).cpu().numpy(), nan=np.inf)
         for folder, mse in zip(folders, scores, strict=True):
             save_arrays(folder / "scores.safetensors", {"mse": mse})
 
     architecture = architecture_settings(config)
-    architecture = {
-        k: architecture[k] for k in ("bottleneck", "batch_size", "schedule", "test_fraction", "centred", "flux_ceiling")
-    }
+    for name in ("epochs", "contractive", "contractive_weight"):  # of the training, not of the search
+        del architecture[name]
     common = {"rate": rate, "width": width, "architecture": architecture, "seed": config.seed} | device_settings(config)
     common["search"] = {"folds": settings.folds, "fraction": settings.fraction, "epochs": epochs}
     items = [(common | {"l1": l1}, {"synthetic": keys["synthetic"]}) for _, l1, _ in candidates]

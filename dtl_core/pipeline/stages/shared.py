@@ -12,12 +12,11 @@ __all__ = [
     "ENCODERS",
     "Member",
     "architecture_settings",
+    "autoencoder_task",
     "device_settings",
     "encode",
     "flux_of",
     "histories_of",
-    "loss_of",
-    "new_autoencoder",
     "tensors",
 ]
 
@@ -37,27 +36,51 @@ def flux_of(store, name, key, device):
     return tensors(store.path(name, key) / f"{name}.safetensors")["flux"].to(device)
 
 
-def loss_of(config, flux, l1, weight):
-    """Loss of a stack of autoencoders as a function of the model and row numbers."""
-    from ...networks.autoencoder import autoencoder_loss
+def autoencoder_task(config, flux, rows, held_out, width, l1, seeds, weight):
+    """Arguments model, loss and evaluate of :func:`~dtl_core.networks.training.fit` for untrained autoencoders.
 
-    form = config.autoencoder.contractive
-    return lambda m, rows: autoencoder_loss(m, flux[rows], l1=l1, weight=weight, form=form)
+    Parameters
+    ----------
+    config : Config
+    flux : tensor of shape (n, n_pixels)
+    rows, held_out : arrays of int
+        Spectra to train on, and those whose reconstruction error is measured.
+    width : int
+    l1 : sequence of float, length E
+    seeds : sequence of int, length E
+    weight : float
+        Of the contractive penalty.
 
+    Returns
+    -------
+    dict
+        The model is a :class:`~dtl_core.networks.low_rank.LowRankAutoencoder` unless ``autoencoder.components`` is 0.
+    """
+    import torch
 
-def new_autoencoder(config, flux, train, width, seeds):
-    """Create a stack of untrained autoencoders, one per seed."""
-    from ...networks.autoencoder import Autoencoder
+    from ...networks.autoencoder import Autoencoder, autoencoder_loss
+    from ...networks.fine_tuning import reconstruction_error
+    from ...networks.low_rank import LowRankAutoencoder
 
-    settings = config.autoencoder
-    return Autoencoder(
+    settings, inputs = config.autoencoder, flux
+    model = Autoencoder(
         flux.shape[1],
         width,
         seeds,
         bottleneck=settings.bottleneck,
         flux_ceiling=settings.flux_ceiling,
-        sample=flux[train] if settings.centred else None,
+        sample=flux[rows] if settings.centred else None,
     ).to(flux.device)
+    if settings.components:
+        model = LowRankAutoencoder(model, flux[rows], min(settings.components, len(rows), flux.shape[1]))
+        inputs = model.coefficients(flux)
+    factor, form = torch.tensor(l1, device=flux.device), settings.contractive
+    seen, truth = inputs[held_out], flux[held_out]
+
+    def loss(m, batch):
+        return autoencoder_loss(m, flux[batch], inputs=inputs[batch], l1=factor, weight=weight, form=form)
+
+    return {"model": model, "loss": loss, "evaluate": lambda m: reconstruction_error(m, truth, seen)}
 
 
 def architecture_settings(config):
