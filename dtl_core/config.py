@@ -507,7 +507,7 @@ PROFILES = {
         "autoencoder.n_models": 4,
         "autoencoder.epochs": 12,
         "search.epochs": 1,
-        "transfer.epochs": 20,
+        "transfer.epochs": 40,
         "regression.n_models": 2,
         "regression.n_kept": 8,
         "regression.epochs": 15,
