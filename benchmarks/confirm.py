@@ -3,8 +3,8 @@
     python benchmarks/confirm.py transfer COMMIT [--workers 2]          some ten minutes; or real_stars, left_out
 
 These records take hours or days to measure. Here a small run of each part is made with the code of COMMIT, which
-measured the record, and with that of the working tree. If all values are equal in all digits, the record gets the
-hashes of the present code and the date; otherwise nothing is written, and the first difference is shown.
+measured the record, and with that of the working tree. The parts whose values are equal in all digits get the hashes
+of the present code and the date; of the others nothing is written, and the first difference is shown.
 """
 
 import json
@@ -72,13 +72,15 @@ def small_run(name, tree, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def difference(old, new):
-    """The first part and table that differ, or None."""
+def differences(old, new):
+    """The first table that differs of each part that does: dict of str to str."""
+    found = {}
     for part in sorted(old.keys() | new.keys()):
-        for name in sorted(old.get(part, {}).keys() | new.get(part, {}).keys()):
-            if old.get(part, {}).get(name) != new.get(part, {}).get(name):
-                return f"{part}, {name}"
-    return None
+        tables, others = old.get(part, {}), new.get(part, {})
+        differ = [name for name in sorted(tables.keys() | others.keys()) if tables.get(name) != others.get(name)]
+        if differ:
+            found[part] = differ[0]
+    return found
 
 
 def small_runs(name, commit, workers):
@@ -101,13 +103,16 @@ def small_runs(name, commit, workers):
 @click.option("--folder", type=click.Path(), help="Of the record; the package's by default.")
 @click.option("--workers", type=click.IntRange(1, 2), default=1, help="Processes.")
 def main(name, commit, folder, workers):
-    """Confirm the record NAME if small runs of the code of COMMIT and of the working tree are equal."""
+    """Confirm the parts of the record NAME for which small runs of the code of COMMIT and of the tree are equal."""
     old, new = small_runs(name, commit, workers)
-    differs = difference(old["found"], new["found"])
-    if differs:
-        raise DataError(f"the code after {commit} finds other values: {differs}", remedy="measure the record again")
-    parts = records.confirm(name, new["found"], old["code"], new["code"], folder)
+    differ = differences(old["found"], new["found"])
+    parts = records.confirm(name, new["found"].keys() - differ, old["code"], new["code"], folder)
     click.echo(f"equal; confirmed: {', '.join(parts) or 'nothing, as no part was measured with that code'}")
+    if differ:
+        tables = "; ".join(f"{part}, {table}" for part, table in differ.items())
+        raise DataError(
+            f"the code after {commit} finds other values: {tables}", remedy=f"measure {', '.join(differ)} again"
+        )
 
 
 if __name__ == "__main__":

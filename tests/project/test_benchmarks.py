@@ -167,9 +167,25 @@ def test_a_record_is_not_confirmed_for_code_that_finds_something_else(tmp_path, 
     told = {"arms": {"errors": ["a"]}}
     runs = [{"code": entry["code"], "found": told}, {"code": {"dtl_core.files": "new"}, "found": found}]
     monkeypatch.setattr(confirm, "small_runs", lambda name, commit, workers: runs)
-    with pytest.raises(DataError, match="abc finds other values: arms, .*; measure the record again"):
+    with pytest.raises(DataError, match="abc finds other values: arms, .*; measure arms again"):
         confirm.main(["transfer", "abc", "--folder", str(tmp_path)], standalone_mode=False)
     assert records.read("transfer", tmp_path)["values"]["arms"] == entry
     runs[1]["found"] = told
     confirm.main(["transfer", "abc", "--folder", str(tmp_path)], standalone_mode=False)
     assert records.read("transfer", tmp_path)["values"]["arms"]["code"] == {"dtl_core.files": "new"}
+
+
+def test_of_a_record_the_parts_that_are_equal_are_confirmed(tmp_path, monkeypatch):
+    for part in ("arms", "kinds"):
+        records.add("transfer", part, {"a": 1}, folder=tmp_path, code=["dtl_core.errors"])
+    before = records.read("transfer", tmp_path)["values"]
+    tables = {"errors": ["a"]}
+    runs = [
+        {"code": before["arms"]["code"], "found": {"arms": tables, "kinds": tables}},
+        {"code": {"dtl_core.files": "new"}, "found": {"arms": tables, "kinds": {"errors": ["b"]}}},
+    ]
+    monkeypatch.setattr(confirm, "small_runs", lambda name, commit, workers: runs)
+    with pytest.raises(DataError, match="abc finds other values: kinds, errors; measure kinds again"):
+        confirm.main(["transfer", "abc", "--folder", str(tmp_path)], standalone_mode=False)
+    after = records.read("transfer", tmp_path)["values"]
+    assert after["kinds"] == before["kinds"] and after["arms"]["code"] == {"dtl_core.files": "new"}
