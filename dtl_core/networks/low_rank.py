@@ -133,6 +133,8 @@ class LowRankAutoencoder(Autoencoder):
 def _components(values, n_components, seed):
     """Principal components (n_components, n_pixels) of centred values (n, n_pixels), orthonormal, and their spreads."""
     from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
 
-    _, singular, components = randomized_svd(values.cpu().numpy(), n_components, n_iter=2, random_state=seed)
+    with threadpool_limits(1, "blas"):  # the same bytes for any number of threads
+        _, singular, components = randomized_svd(values.cpu().numpy(), n_components, n_iter=2, random_state=seed)
     return torch.from_numpy(components).to(values), torch.from_numpy(singular).to(values) / len(values) ** 0.5
