@@ -540,13 +540,12 @@ PROFILES = {
     | {  # the paper's data and numbers; shorter training on wider pixels, without contractive penalty
         "window.step": 0.03,
         "autoencoder.centred": True,
-        "autoencoder.components": 128,
         "autoencoder.contractive_weight": 0.0,  # it slows the training down: record "benchmarks", accuracy
-        "autoencoder.learning_rate": 1e-3,
+        "autoencoder.learning_rate": 4e-4,
         "autoencoder.schedule": "one-cycle",
-        "autoencoder.epochs": 4,
-        "search.learning_rates": (1e-3, 1e-2),
-        "search.epochs": 3,
+        "autoencoder.epochs": 8,
+        "search.learning_rates": (4e-4, 4e-3),
+        "search.epochs": 5,
         "search.fraction": 0.2,
         "search.regressor_epochs": 8,
         "transfer.batch_size": 32,

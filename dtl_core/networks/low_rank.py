@@ -1,14 +1,14 @@
 r"""Autoencoders whose first and last layers are trained in a basis of principal components.
 
 Synthetic spectra vary along few directions: 128 principal components reproduce them far better than an autoencoder
-does. The first and last layers, which hold most weights, can therefore be trained on the coefficients of the components
-instead of on pixels,
+does. The first and last layers can therefore be trained on the coefficients of the components instead of on pixels,
 
 .. math:: h_1 = \mathrm{ReLU}(s A + b), \quad s = x V, \qquad \hat x = \mathrm{sigmoid}((h C + e) U + b_0)
 
 with fixed components V of the standardised inputs and U of the logits of the fluxes. The result is an ordinary
 :class:`~dtl_core.networks.autoencoder.Autoencoder` with :math:`W_1 = V A` and :math:`W_{12} = C U`. An epoch needs
-fewer operations, and Adam fewer epochs, because it moves whole patterns instead of single pixels.
+fewer operations, and Adam fewer epochs, because it moves whole patterns instead of single pixels. The networks react
+otherwise to what synthetic spectra do not show: compare the errors across the gap before using it for science.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .autoencoder import Autoencoder
 
 __all__ = ["LowRankAutoencoder"]
 
-# A step of Adam moves each coefficient by the learning rate. These are the lengths of the patterns that belong to the
-# coefficients, in units of a pattern of 1 in every pixel. The first of the input has _INPUT_STEP, the others that times
-# the root of their relative spread: a network that learns as fast from components that hardly vary in synthetic spectra
-# reacts strongly to them in observed ones.
-_INPUT_STEP, _OUTPUT_STEP = 1 / 6, 1.0
+# A step of Adam moves each coefficient by the learning rate, and the spectrum by that times the length of the pattern
+# that belongs to it. Patterns of the output are as long as one that is 1 in every pixel. The first of the input has
+# _INPUT_LENGTH times that length, and the others that times the root of their relative spread: a network that learns as
+# fast from components that hardly vary in synthetic spectra reacts strongly to them in observed ones.
+_INPUT_LENGTH = 1 / 6
 
 
 class LowRankAutoencoder(Autoencoder):
@@ -72,7 +72,7 @@ class LowRankAutoencoder(Autoencoder):
     True
     """
 
-    shared = (*Autoencoder.shared, "offset", "patterns_in", "patterns_out", "steps_in")
+    shared = (*Autoencoder.shared, "offset", "patterns_in", "patterns_out", "lengths_in")
 
     @torch.no_grad()
     def __init__(self, model, sample, components, seed=0):
@@ -82,20 +82,20 @@ class LowRankAutoencoder(Autoencoder):
         offset = logits.mean(0)
         seen, spread = _components(model.standardised(sample), components, seed)
         shown, _ = _components(logits - offset, components, seed)
-        steps_in, step_out = _INPUT_STEP * (n_pixels * spread / spread[0]) ** 0.5, _OUTPUT_STEP * n_pixels**0.5
+        lengths_in, length_out = _INPUT_LENGTH * (n_pixels * spread / spread[0]) ** 0.5, n_pixels**0.5
         for name, value in {
             "flux_mean": model.flux_mean,
             "flux_spread": model.flux_spread,
             "offset": offset,
-            "patterns_in": steps_in[:, None] * seen,
-            "patterns_out": step_out * shown,
-            "steps_in": steps_in,
+            "patterns_in": lengths_in[:, None] * seen,
+            "patterns_out": length_out * shown,
+            "lengths_in": lengths_in,
         }.items():
             self.register_buffer(name, value)
         self.encoder, self.decoder = copy.deepcopy(model.encoder), copy.deepcopy(model.decoder)
         first, last = self.encoder[0], self.decoder[-1]
-        first.replace(seen @ first.matrix / steps_in[:, None], first.bias)
-        last.replace(last.matrix @ shown.T / step_out, last.bias.new_zeros(len(last.bias), 1, components))
+        first.replace(_product(seen, first.matrix) / lengths_in[:, None], first.bias)
+        last.replace(_product(last.matrix, shown.T) / length_out, last.bias.new_zeros(len(last.bias), 1, components))
 
     def coefficients(self, flux):
         """Return the inputs (n, components) of spectra (n, n_pixels)."""
@@ -107,13 +107,11 @@ class LowRankAutoencoder(Autoencoder):
 
     def logits(self, h):
         """Return the output of the last layer before the sigmoid, (E, B, n_pixels)."""
-        coefficients = self.decoder[-1](h)
-        logits = torch.addmm(self.offset, coefficients.flatten(0, 1), self.patterns_out)
-        return logits.unflatten(0, coefficients.shape[:2])
+        return _product(self.decoder[-1](h), self.patterns_out, self.offset)
 
     def input_gram(self):
         r"""Return :math:`W_1^T W_1` of the expanded network, as :meth:`Autoencoder.input_gram`."""
-        first = self.encoder[0].matrix * self.steps_in[:, None]
+        first = self.encoder[0].matrix * self.lengths_in[:, None]
         return first.transpose(1, 2) @ first / self.flux_spread**2
 
     @torch.no_grad()
@@ -125,9 +123,16 @@ class LowRankAutoencoder(Autoencoder):
         full.flux_mean, full.flux_spread = self.flux_mean, self.flux_spread
         full.encoder, full.decoder = copy.deepcopy(self.encoder), copy.deepcopy(self.decoder)
         first, last = full.encoder[0], full.decoder[-1]
-        first.replace(self.patterns_in.T @ first.matrix, first.bias)
-        last.replace(last.matrix @ self.patterns_out, last.bias @ self.patterns_out + self.offset)
+        first.replace(_product(self.patterns_in.T, first.matrix), first.bias)
+        last.replace(_product(last.matrix, self.patterns_out), _product(last.bias, self.patterns_out, self.offset))
         return full
+
+
+def _product(left, right, offset=None):
+    """left right + offset, one product for each member, so that a member has the same bits in any stack."""
+    members = max(len(factor) for factor in (left, right) if factor.dim() == 3)
+    left, right = (factor.expand(members, *factor.shape[-2:]) for factor in (left, right))
+    return torch.bmm(left, right) if offset is None else torch.baddbmm(offset, left, right)
 
 
 def _components(values, n_components, seed):

@@ -130,5 +130,5 @@ def test_a_diverging_member_is_replaced_in_the_basis():
 
     together, history = fit_members(task, 3, epochs=4, batch_size=10, learning_rate=3e-3)
     alone, own = fit_members(lambda _: task([2]), 1, epochs=4, batch_size=10, learning_rate=3e-3)
-    np.testing.assert_allclose(own["test"][:, 0], history["test"][:, 2], rtol=1e-3)
-    torch.testing.assert_close(alone(inputs)[0], together(inputs)[2], atol=1e-5, rtol=0)
+    bounded("errors apart", np.abs(own["test"][:, 0] / history["test"][:, 2] - 1), below=1e-3)
+    bounded("spectra apart", (alone(inputs)[0] - together(inputs)[2]).detach().abs().max(), below=1e-5)

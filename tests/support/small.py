@@ -12,6 +12,7 @@ TINY = {
     "autoencoder.widths": "64",
     "autoencoder.l1": "1e-7,1e-5",
     "autoencoder.n_models": 2,
+    "autoencoder.components": 32,  # rows aligned in memory, for the same bits in any stack
     "autoencoder.epochs": 2,
     "autoencoder.batch_size": 32,
     "autoencoder.learning_rate": 1e-3,
